@@ -1,0 +1,33 @@
+/*
+ * Epochs and deferred freeing: the interface of mm/epoch.c.
+ *
+ * Root mode is the read side. A CPU passes a quiescent point at every VM entry and in idle, where
+ * it holds no pointer to anything that another CPU may free. What is deferred runs when every
+ * online CPU has passed one since, having flushed there what it had to.
+ */
+#ifndef KEYHOLE_MM_EPOCH_H
+#define KEYHOLE_MM_EPOCH_H
+
+#include "types.h"
+
+struct epoch_deferred {
+	struct epoch_deferred *next;
+	void (*run)(struct epoch_deferred *d);
+	uint64_t epoch;
+};
+
+/* d lies in shared memory and stays the callee's until run is called, on the deferring CPU, in root
+ * mode. */
+void epoch_defer(struct epoch_deferred *d, void (*run)(struct epoch_deferred *d));
+/* Frees 2^order frames (frame_free) once it is safe; links through the frame table, never fails. */
+void epoch_free_frames(mfn_t first, unsigned order);
+/* Frees a table page of a pool once it is safe. */
+struct table_account;
+void epoch_free_table(struct table_account *account, mfn_t table);
+/* This CPU is at a quiescent point: runs what is due. Clears ENTRY_WORK_EPOCH when nothing is left.
+ */
+void epoch_quiescent(void);
+void epoch_cpu_online(uint32_t cpu);
+void epoch_cpu_offline(uint32_t cpu);
+
+#endif

@@ -1,0 +1,88 @@
+/* Frame table and frame allocator: the interface of mm/frame.c. */
+#ifndef KEYHOLE_MM_FRAME_H
+#define KEYHOLE_MM_FRAME_H
+
+#include "layout.h"
+#include "types.h"
+#include <stdatomic.h>
+
+/*
+ * What a frame is used for. The audit's rules hang on it: types from FRAME_GUEST_RAM on belong to a
+ * guest and are never mapped in the hypervisor outside the window or, for FRAME_VCPU, the private
+ * range of the CPU that runs that vCPU.
+ */
+enum frame_type {
+	FRAME_ABSENT, /* no RAM here, or not usable */
+	FRAME_FREE,
+	FRAME_IMAGE, /* text, rodata, data, bss */
+	FRAME_FRAME_TABLE,
+	FRAME_TABLE,   /* page of a table pool: host page tables, EPT tables */
+	FRAME_VMAP,    /* behind the vmap area: heap, metadata */
+	FRAME_PRIVATE, /* a CPU's private range: stacks, private data and their page tables */
+	FRAME_VMX,     /* VMXON region, VMCS, MSR and I/O bitmaps: written once, then unmapped */
+	FRAME_BOOT,    /* loader information and boot modules, until they are freed */
+	FRAME_GUEST_RAM,
+	FRAME_GUEST_SHARED, /* shared info, grant table: the guest declares it shared with us */
+	FRAME_VCPU,	    /* a vCPU's secret half */
+	FRAME_TYPE_COUNT
+};
+
+/*
+ * 16 bytes per frame. state, changed by compare-and-swap while the frame is allocated and under the
+ * allocator's lock while it is free:
+ *
+ *    63 60 59  54 53 52..48 47      32 31              0
+ *   +-----+------+--+------+----------+-----------------+
+ *   |type |order |D | zero | owner    | reference count |
+ *   +-----+------+--+------+----------+-----------------+
+ *
+ * order is meaningful in the first frame of a free block only; D: contents not known to be zero.
+ * next and prev link free blocks, or a list that the owner of an allocated frame keeps; frame
+ * numbers, FRAME_LINK_NONE at the end.
+ */
+struct frame_info {
+	_Atomic uint64_t state;
+	uint32_t next;
+	uint32_t prev;
+};
+static_assert_size(struct frame_info, 16);
+
+#define FRAME_REF_MASK	  0xffffffffull
+#define FRAME_REF_MAX	  0x7fffffffull /* further references are refused */
+#define FRAME_OWNER_SHIFT 32
+#define FRAME_OWNER_MASK  (0xffffull << FRAME_OWNER_SHIFT)
+#define FRAME_DIRTY	  (1ull << 53)
+#define FRAME_ORDER_SHIFT 54
+#define FRAME_ORDER_MASK  (0x3full << FRAME_ORDER_SHIFT)
+#define FRAME_TYPE_SHIFT  60
+#define FRAME_TYPE_MASK	  (0xfull << FRAME_TYPE_SHIFT)
+#define FRAME_LINK_NONE	  0xffffffffu
+
+/* Largest block: a section of RAM, whose part of the frame table is populated as one. 64 MiB. */
+#define FRAME_ORDER_MAX	     14u
+#define FRAME_SECTION_FRAMES (1u << FRAME_ORDER_MAX)
+#define FRAME_ORDER_2M	     9u
+
+struct frame_stats {
+	uint64_t ram;	    /* frames of usable RAM, all sections */
+	uint64_t free;	    /* of these free, untouched sections included */
+	uint64_t untouched; /* frames in sections that have no frame-table entries yet */
+	uint64_t by_type[FRAME_TYPE_COUNT]; /* of touched sections */
+};
+
+void frame_add_ram(paddr_t start, paddr_t end);
+void frame_reserve(paddr_t start, paddr_t end, enum frame_type type);
+int frame_init(void) must_use;
+int frame_alloc(unsigned order, domid_t owner, enum frame_type type, mfn_t *out) must_use;
+void frame_free(mfn_t first, unsigned order);
+void frame_release_reserved(paddr_t start, paddr_t end);
+int frame_get(mfn_t frame, domid_t owner, enum frame_type type) must_use;
+void frame_put(mfn_t frame);
+struct frame_info *frame_info(mfn_t frame); /* NULL where there is no RAM or no entry yet */
+enum frame_type frame_type(mfn_t frame);
+domid_t frame_owner(mfn_t frame);
+uint32_t frame_refs(mfn_t frame);
+void frame_get_stats(struct frame_stats *out);
+mfn_t frame_limit(void); /* one past the last frame of RAM */
+
+#endif

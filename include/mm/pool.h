@@ -1,0 +1,28 @@
+/* Table pools: page-table pages that are always mapped. The interface of mm/pool.c. */
+#ifndef KEYHOLE_MM_POOL_H
+#define KEYHOLE_MM_POOL_H
+
+#include "layout.h"
+#include "types.h"
+#include <stdatomic.h>
+
+/* Whom a table is charged to: a domain's EPT, or the host's own tables (quota UINT32_MAX). */
+struct table_account {
+	_Atomic uint32_t used;
+	uint32_t quota;
+};
+
+/* The address of a table page. Only for frames of type FRAME_TABLE: no other frame is mapped there.
+ */
+static inline uint64_t *pool_table(mfn_t frame)
+{
+	return (uint64_t *)(LAYOUT_POOL + (frame.raw << PAGE_SHIFT));
+}
+
+int pool_init(void) must_use;
+int pool_table_alloc(struct table_account *account, mfn_t *out) must_use;
+void pool_table_free(struct table_account *account, mfn_t table);
+uint64_t pool_tables_total(void);
+uint64_t pool_tables_free(void);
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * What belongs to one processor, in two halves.
+ *
+ * struct cpu_private lies in the CPU's private range, reached through GS, and is mapped nowhere
+ * else. struct cpu_shared is what other CPUs may read or write; it lies in the image's data and
+ * holds nothing that derives from a guest.
+ */
+#ifndef KEYHOLE_PERCPU_H
+#define KEYHOLE_PERCPU_H
+
+#include "layout.h"
+#include "types.h"
+#include <stdatomic.h>
+
+struct vcpu_shared;
+
+/* Bits of cpu_shared.entry_work: what must be looked at before the next VM entry. */
+#define ENTRY_WORK_EPT_FLUSH  0x01u /* the generation of the current domain's p2m has moved */
+#define ENTRY_WORK_EPOCH      0x02u /* something deferred may be due */
+#define ENTRY_WORK_RESCHEDULE 0x04u /* the slice is over, or the vCPU yielded */
+#define ENTRY_WORK_VCPU	      0x08u /* the current vCPU has a request (pause, end) */
+#define ENTRY_WORK_WINDOW     0x10u /* cached window slots must be dropped */
+
+struct cpu_shared {
+	_Atomic uint32_t entry_work;
+	_Atomic uint64_t epoch; /* the global epoch seen at this CPU's last quiescent point */
+	uint32_t apic_id;
+	_Atomic bool online;
+} aligned_to(64);
+
+extern struct cpu_shared cpu_shared[LAYOUT_CPUS_MAX];
+
+struct cpu_private {
+	struct cpu_private *self; /* must be first: read as gs:0 */
+	uint64_t stack_top;	  /* must be second: the exit stub loads it */
+	uint32_t index;
+	struct vcpu_shared *current; /* vCPU whose secret is mapped here, or NULL */
+	uint64_t *window_ptes;	     /* the window's 512 entries */
+	uint64_t *window_pd_2m;	     /* the page-directory entry of the 2 MiB slot */
+	uint64_t window_open_mask;   /* bit s: fixed slot s is open */
+	uint64_t *private_pt;	     /* the table that maps the first 2 MiB of the private range */
+	mfn_t root;		     /* top-level page table */
+	mfn_t vmxon;		     /* VMXON region */
+};
+
+#ifdef KEYHOLE_HOST_TEST
+extern _Thread_local struct cpu_private test_cpu;
+static inline struct cpu_private *this_cpu(void)
+{
+	return &test_cpu;
+}
+#else
+static inline struct cpu_private *this_cpu(void)
+{
+	struct cpu_private *cpu;
+	__asm__("mov %%gs:0, %0" : "=r"(cpu));
+	return cpu;
+}
+#endif
+
+static inline uint32_t cpu_index(void)
+{
+	return this_cpu()->index;
+}
+static inline struct cpu_shared *this_cpu_shared(void)
+{
+	return &cpu_shared[cpu_index()];
+}
+
+#endif
