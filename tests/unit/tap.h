@@ -15,7 +15,8 @@
  *	}
  *
  * A program that stops before tap_end(), or runs another number of tests than planned, fails.
- * State: three counters in the translation unit that includes this file; one thread only may report.
+ * State: three counters in the translation unit that includes this file; one thread only may
+ *report.
  */
 #ifndef KEYHOLE_TEST_TAP_H
 #define KEYHOLE_TEST_TAP_H
@@ -50,43 +51,43 @@ static inline void tap_no_plan(void)
 #define diag(...) (printf("# "), printf(__VA_ARGS__), printf("\n"))
 
 /* Reports one test; the description is a printf format. Returns the condition. */
-#define ok(cond, ...)                                                                              \
-	__extension__({                                                                            \
-		bool tap_cond_ = (cond);                                                           \
-		tap_run++;                                                                         \
-		if (!tap_cond_)                                                                    \
-			tap_failed++;                                                              \
-		printf("%sok %d - ", tap_cond_ ? "" : "not ", tap_run);                            \
-		printf(__VA_ARGS__);                                                               \
-		printf("\n");                                                                      \
-		if (!tap_cond_)                                                                    \
-			printf("# failed at %s:%d: %s\n", __FILE__, __LINE__, #cond);              \
-		tap_cond_;                                                                         \
+#define ok(cond, ...)                                                                 \
+	__extension__({                                                               \
+		bool tap_cond_ = (cond);                                              \
+		tap_run++;                                                            \
+		if (!tap_cond_)                                                       \
+			tap_failed++;                                                 \
+		printf("%sok %d - ", tap_cond_ ? "" : "not ", tap_run);               \
+		printf(__VA_ARGS__);                                                  \
+		printf("\n");                                                         \
+		if (!tap_cond_)                                                       \
+			printf("# failed at %s:%d: %s\n", __FILE__, __LINE__, #cond); \
+		tap_cond_;                                                            \
 	})
 
 /* Reports whether two integers (or characters, or bools) are equal, and prints both if not. */
-#define is(got, expected, ...)                                                                     \
-	__extension__({                                                                            \
-		int64_t tap_got_ = (int64_t)(got);                                                 \
-		int64_t tap_exp_ = (int64_t)(expected);                                            \
-		bool tap_same_ = ok(tap_got_ == tap_exp_, __VA_ARGS__);                            \
-		if (!tap_same_)                                                                    \
-			printf("# got %s = %" PRId64 " (0x%" PRIx64 "), expected %s = %" PRId64    \
-			       " (0x%" PRIx64 ")\n",                                               \
-			       #got, tap_got_, (uint64_t)tap_got_, #expected, tap_exp_,            \
-			       (uint64_t)tap_exp_);                                                \
-		tap_same_;                                                                         \
+#define is(got, expected, ...)                                                                  \
+	__extension__({                                                                         \
+		int64_t tap_got_ = (int64_t)(got);                                              \
+		int64_t tap_exp_ = (int64_t)(expected);                                         \
+		bool tap_same_ = ok(tap_got_ == tap_exp_, __VA_ARGS__);                         \
+		if (!tap_same_)                                                                 \
+			printf("# got %s = %" PRId64 " (0x%" PRIx64 "), expected %s = %" PRId64 \
+			       " (0x%" PRIx64 ")\n",                                            \
+			       #got, tap_got_, (uint64_t)tap_got_, #expected, tap_exp_,         \
+			       (uint64_t)tap_exp_);                                             \
+		tap_same_;                                                                      \
 	})
 
 /* Reports whether two strings are equal, and prints both if not. */
-#define is_str(got, expected, ...)                                                                 \
-	__extension__({                                                                            \
-		const char *tap_sgot_ = (got);                                                     \
-		const char *tap_sexp_ = (expected);                                                \
-		bool tap_same_ = ok(strcmp(tap_sgot_, tap_sexp_) == 0, __VA_ARGS__);               \
-		if (!tap_same_)                                                                    \
-			printf("# got \"%s\", expected \"%s\"\n", tap_sgot_, tap_sexp_);           \
-		tap_same_;                                                                         \
+#define is_str(got, expected, ...)                                                       \
+	__extension__({                                                                  \
+		const char *tap_sgot_ = (got);                                           \
+		const char *tap_sexp_ = (expected);                                      \
+		bool tap_same_ = ok(strcmp(tap_sgot_, tap_sexp_) == 0, __VA_ARGS__);     \
+		if (!tap_same_)                                                          \
+			printf("# got \"%s\", expected \"%s\"\n", tap_sgot_, tap_sexp_); \
+		tap_same_;                                                               \
 	})
 
 #define pass(...) ok(true, __VA_ARGS__)
