@@ -1,0 +1,61 @@
+/*
+ * Domains: what every layer may know of a guest. Holds nothing that derives from the guest's registers or
+ * memory: it lies on the heap, mapped on every CPU.
+ */
+#ifndef KEYHOLE_DOMAIN_H
+#define KEYHOLE_DOMAIN_H
+
+#include "lock.h"
+#include "p2m.h"
+#include "types.h"
+
+#define DOMAIN_NAME_MAX	 32
+#define DOMAIN_VCPUS_MAX 1 /* guests with several vCPUs are not there yet: CAVEATS.md */
+#define DOMAINS_MAX	 64
+
+struct vcpu_shared;
+struct grant_table;
+
+/* Why a domain has ended. Its text is in kernel/domain.c. */
+enum domain_end {
+	END_NONE, /* it lives */
+	END_POWEROFF,
+	END_REBOOT,
+	END_SUSPEND,
+	END_CRASH,	    /* SCHEDOP_shutdown with reason crash, or an unknown reason */
+	END_BLOCKED,	    /* waits, and nothing could ever wake it */
+	END_TRIPLE_FAULT,
+	END_EPT_VIOLATION,  /* touched guest-physical memory that it does not have */
+	END_EPT_MISCONFIG,  /* our own mistake, contained */
+	END_ENTRY_FAILURE,  /* VM entry refused its state */
+	END_UNEXPECTED_EXIT,
+	END_DEBUG_EXIT,	    /* wrote to the debug-exit port: poweroff if the value says success */
+	END_OUT_OF_MEMORY,
+	END_DESTROYED
+};
+
+#define DOMAIN_PRIV_NONE ((domid_t)0xffff)
+#define DOMAIN_PRIV_ALL	 ((domid_t)0xfffe)
+
+struct domain {
+	domid_t id;	   /* from 1; also the owner in the frame table */
+	char name[DOMAIN_NAME_MAX];
+	struct lock lock;  /* everything below that is not said to be constant */
+	struct p2m p2m;	   /* has its own lock */
+	domid_t priv;	   /* constant: whose memory it may foreign-map */
+	uint64_t ram_bytes; /* constant: size of its RAM */
+	uint32_t vcpu_count;
+	struct vcpu_shared *vcpus[DOMAIN_VCPUS_MAX];
+	struct grant_table *grants; /* kernel/grant.c; created with the domain */
+	uint64_t hypercall_page;    /* no longer used after the MSR write: 0 */
+	_Atomic uint32_t end;	    /* enum domain_end; changes from END_NONE once */
+	uint64_t end_detail;	    /* a shutdown reason or exit reason: a small number, no guest data */
+	struct domain *next;	    /* list of all domains, by id */
+};
+
+/* The live domain with this id, or NULL. Valid until this CPU's next quiescent point (mm/epoch.h). */
+struct domain *domain_find(domid_t id);
+/* Declares that a domain has ended; its vCPUs stop at their next entry. The first reason stays. */
+void domain_end(struct domain *d, enum domain_end why, uint64_t detail);
+
+#endif
