@@ -1,6 +1,6 @@
 /*
- * Domains: what every layer may know of a guest. Holds nothing that derives from the guest's registers or
- * memory: it lies on the heap, mapped on every CPU.
+ * Domains: what every layer may know of a guest. Holds nothing that derives from the guest's
+ * registers or memory: it lies on the heap, mapped on every CPU.
  */
 #ifndef KEYHOLE_DOMAIN_H
 #define KEYHOLE_DOMAIN_H
@@ -22,14 +22,14 @@ enum domain_end {
 	END_POWEROFF,
 	END_REBOOT,
 	END_SUSPEND,
-	END_CRASH,	    /* SCHEDOP_shutdown with reason crash, or an unknown reason */
-	END_BLOCKED,	    /* waits, and nothing could ever wake it */
+	END_CRASH,   /* SCHEDOP_shutdown with reason crash, or an unknown reason */
+	END_BLOCKED, /* waits, and nothing could ever wake it */
 	END_TRIPLE_FAULT,
-	END_EPT_VIOLATION,  /* touched guest-physical memory that it does not have */
-	END_EPT_MISCONFIG,  /* our own mistake, contained */
-	END_ENTRY_FAILURE,  /* VM entry refused its state */
+	END_EPT_VIOLATION, /* touched guest-physical memory that it does not have */
+	END_EPT_MISCONFIG, /* our own mistake, contained */
+	END_ENTRY_FAILURE, /* VM entry refused its state */
 	END_UNEXPECTED_EXIT,
-	END_DEBUG_EXIT,	    /* wrote to the debug-exit port: poweroff if the value says success */
+	END_DEBUG_EXIT, /* wrote to the debug-exit port: poweroff if the value says success */
 	END_OUT_OF_MEMORY,
 	END_DESTROYED
 };
@@ -38,22 +38,23 @@ enum domain_end {
 #define DOMAIN_PRIV_ALL	 ((domid_t)0xfffe)
 
 struct domain {
-	domid_t id;	   /* from 1; also the owner in the frame table */
+	domid_t id; /* from 1; also the owner in the frame table */
 	char name[DOMAIN_NAME_MAX];
-	struct lock lock;  /* everything below that is not said to be constant */
-	struct p2m p2m;	   /* has its own lock */
-	domid_t priv;	   /* constant: whose memory it may foreign-map */
+	struct lock lock;   /* everything below that is not said to be constant */
+	struct p2m p2m;	    /* has its own lock */
+	domid_t priv;	    /* constant: whose memory it may foreign-map */
 	uint64_t ram_bytes; /* constant: size of its RAM */
 	uint32_t vcpu_count;
 	struct vcpu_shared *vcpus[DOMAIN_VCPUS_MAX];
 	struct grant_table *grants; /* kernel/grant.c; created with the domain */
 	uint64_t hypercall_page;    /* no longer used after the MSR write: 0 */
 	_Atomic uint32_t end;	    /* enum domain_end; changes from END_NONE once */
-	uint64_t end_detail;	    /* a shutdown reason or exit reason: a small number, no guest data */
-	struct domain *next;	    /* list of all domains, by id */
+	uint64_t end_detail; /* a shutdown reason or exit reason: a small number, no guest data */
+	struct domain *next; /* list of all domains, by id */
 };
 
-/* The live domain with this id, or NULL. Valid until this CPU's next quiescent point (mm/epoch.h). */
+/* The live domain with this id, or NULL. Valid until this CPU's next quiescent point (mm/epoch.h).
+ */
 struct domain *domain_find(domid_t id);
 /* Declares that a domain has ended; its vCPUs stop at their next entry. The first reason stays. */
 void domain_end(struct domain *d, enum domain_end why, uint64_t detail);

@@ -47,6 +47,7 @@
 #define PRIVATE_STACK	    0x00a000u /* main stack: exits, boot, idle */
 #define PRIVATE_STACK_PAGES 4u
 #define PRIVATE_IST	    0x010000u /* interrupt stacks, one every PRIVATE_IST_STRIDE */
+#define PRIVATE_IST_COUNT   5u
 #define PRIVATE_IST_PAGES   2u
 #define PRIVATE_IST_STRIDE  0x4000u
 #define PRIVATE_VCPU	    0x040000u /* struct vcpu_secret of the vCPU that runs here */

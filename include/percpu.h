@@ -19,6 +19,7 @@ struct vcpu_shared;
 #define ENTRY_WORK_EPOCH      0x02u /* something deferred may be due */
 #define ENTRY_WORK_RESCHEDULE 0x04u /* the slice is over, or the vCPU yielded */
 #define ENTRY_WORK_VCPU	      0x08u /* the current vCPU has a request (pause, end) */
+#define ENTRY_WORK_HOST_FLUSH 0x20u /* a shared mapping was removed: drop translations */
 #define ENTRY_WORK_WINDOW     0x10u /* cached window slots must be dropped */
 
 struct cpu_shared {
@@ -35,6 +36,7 @@ struct cpu_private {
 	uint64_t stack_top;	  /* must be second: the exit stub loads it */
 	uint32_t index;
 	struct vcpu_shared *current; /* vCPU whose secret is mapped here, or NULL */
+	uint64_t window_base;	     /* address of slot 0 */
 	uint64_t *window_ptes;	     /* the window's 512 entries */
 	uint64_t *window_pd_2m;	     /* the page-directory entry of the 2 MiB slot */
 	uint64_t window_open_mask;   /* bit s: fixed slot s is open */

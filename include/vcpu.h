@@ -1,9 +1,10 @@
 /*
  * The vCPU: the small interface between kernel/ and the VT-x backend in vmx/.
  *
- * A vCPU is two objects. struct vcpu_shared, on the heap: state and requests, never a register. struct
- * vcpu_secret, two frames of type FRAME_VCPU owned by the domain: registers and extended state; mapped only
- * while the vCPU is loaded on a CPU, at the fixed address PRIVATE_VCPU of that CPU's private range.
+ * A vCPU is two objects. struct vcpu_shared, on the heap: state and requests, never a register.
+ * struct vcpu_secret, two frames of type FRAME_VCPU owned by the domain: registers and extended
+ * state; mapped only while the vCPU is loaded on a CPU, at the fixed address PRIVATE_VCPU of that
+ * CPU's private range.
  */
 #ifndef KEYHOLE_VCPU_H
 #define KEYHOLE_VCPU_H
@@ -12,7 +13,8 @@
 #include "guest_copy.h"
 #include "types.h"
 
-/* General registers in the order in which the exit stub pushes them (r15 last, at the lowest address). */
+/* General registers in the order in which the exit stub pushes them (r15 last, at the lowest
+ * address). */
 struct vcpu_regs {
 	uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
 	uint64_t rdi, rsi, rbp, rbx, rdx, rcx, rax;
@@ -23,9 +25,9 @@ struct vcpu_secret {
 	uint64_t dr[4], dr6;
 	uint64_t xcr0;
 	uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
-	uint64_t host_use[32];	    /* vmx's own per-vCPU state that derives from the guest */
+	uint64_t host_use[32]; /* vmx's own per-vCPU state that derives from the guest */
 	uint8_t spare[PAGE_SIZE - 8 * (1 + 5 + 1 + 6 + 32) - sizeof(struct vcpu_regs)];
-	struct vcpu_regs regs;	    /* ends the first page: HOST_RSP points just behind it */
+	struct vcpu_regs regs; /* ends the first page: HOST_RSP points just behind it */
 	uint8_t xsave[PAGE_SIZE] aligned_to(64);
 };
 static_assert_size(struct vcpu_secret, 2 * PAGE_SIZE);
@@ -34,9 +36,9 @@ enum vcpu_state { VCPU_RUNNABLE, VCPU_RUNNING, VCPU_BLOCKED, VCPU_ENDED };
 
 struct vcpu_shared {
 	struct domain *domain;
-	uint32_t id;		  /* within the domain */
-	_Atomic uint32_t state;	  /* enum vcpu_state */
-	uint32_t cpu;		  /* where it runs, or ran last */
+	uint32_t id;		/* within the domain */
+	_Atomic uint32_t state; /* enum vcpu_state */
+	uint32_t cpu;		/* where it runs, or ran last */
 	mfn_t secret[2];
 	mfn_t vmcs;
 	uint16_t vpid;
@@ -48,11 +50,13 @@ struct vcpu_shared {
 /* Backend (vmx/), called by kernel/. */
 int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out) must_use;
 void vcpu_destroy(struct vcpu_shared *v);
-/* PVH entry state (Xen's docs/misc/pvh): 32-bit protected mode without paging at entry, EBX = start info. */
+/* PVH entry state (Xen's docs/misc/pvh): 32-bit protected mode without paging at entry, EBX = start
+ * info. */
 void vcpu_set_pvh_entry(struct vcpu_shared *v, gpa_t entry, gpa_t start_info);
 /* Makes v current on this CPU (maps its secret, loads its VMCS and registers); NULL unloads. */
 void vcpu_load(struct vcpu_shared *v);
-/* Runs the current vCPU until its slice ends, it yields, blocks or ends. slice_us: in microseconds. */
+/* Runs the current vCPU until its slice ends, it yields, blocks or ends. slice_us: in microseconds.
+ */
 void vcpu_run(uint64_t slice_us);
 /* Of the current vCPU, in root mode only: */
 struct vcpu_regs *vcpu_registers(void);
@@ -65,11 +69,13 @@ void vcpu_dump(struct vcpu_shared *v);
 /* Front (kernel/), called by vmx/. All for the current vCPU. */
 /* RAX = call number; runs the call and leaves the result in RAX. */
 void hypercall(struct vcpu_regs *regs);
-/* Makes the current vCPU block (HLT with interrupts on, SCHEDOP_block); ends the domain if nothing can wake it. */
+/* Makes the current vCPU block (HLT with interrupts on, SCHEDOP_block); ends the domain if nothing
+ * can wake it. */
 void vcpu_block(bool interrupts_on);
 /* Fills the hypercall page of the current domain at gpa; -XEN_EINVAL if that is not its RAM. */
 int hypercall_page_write(gpa_t where) must_use;
-/* Port I/O of 1, 2 or 4 bytes: what the hypervisor itself answers (kernel/guest_io.c); absent ports read as ones. */
+/* Port I/O of 1, 2 or 4 bytes: what the hypervisor itself answers (kernel/guest_io.c); absent ports
+ * read as ones. */
 uint32_t guest_io_read(uint16_t port, unsigned size_bytes);
 void guest_io_write(uint16_t port, unsigned size_bytes, uint32_t value);
 /* Characters of a guest for the console, prefixed with its name (kernel/guest_console.c). */

@@ -21,6 +21,8 @@ mfn_t hostpt_unmap(uint64_t va);
 /* Flushes pages of a range on this CPU; other CPUs flush at their next quiescent point
  * (mm/epoch.h). */
 void hostpt_flush(uint64_t va, size_t page_count);
+void hostpt_flush_all_local(void);
+int hostpt_fill_top_level(uint64_t start, uint64_t end) must_use;
 /* What is mapped at va now. */
 bool hostpt_lookup(uint64_t va, mfn_t *frame, enum host_prot *prot);
 

@@ -20,6 +20,7 @@ enum window_slot {
 	WINDOW_SCRUB,
 	WINDOW_BUILD, /* domain construction, boot information */
 	WINDOW_VCPU,  /* the secret half of a vCPU that runs nowhere */
+	WINDOW_AUDIT, /* page tables during an audit */
 	WINDOW_TEST,
 	WINDOW_NMI,
 	WINDOW_MCE,
@@ -29,6 +30,7 @@ enum window_slot {
 void *window_open(enum window_slot slot, mfn_t frame);
 const void *window_open_readonly(enum window_slot slot, mfn_t frame);
 void window_close(enum window_slot slot);
+uint64_t window_slot_address(enum window_slot slot);
 
 /* Copies length bytes within one frame (offset + length <= PAGE_SIZE) and closes the slots again.
  */

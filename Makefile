@@ -1,0 +1,58 @@
+# Keyhole. `make help` lists what there is.
+#
+#   BUILD=dir        where output goes (build)
+#   CC=gcc|clang     compiler
+#   CONFIG_TEST=1    test build: built-in checks that a guest can ask for
+#   WERROR=0         warnings are not errors
+
+BUILD ?= build
+CONFIG_TEST ?= 0
+WERROR ?= 1
+PYTHON ?= /usr/bin/python3
+LD := ld
+NM := nm
+
+CFLAGS := -std=c11 -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -O2 -g -pipe \
+	-mno-red-zone -mgeneral-regs-only -fno-omit-frame-pointer -fno-optimize-sibling-calls \
+	-fno-stack-protector -fno-asynchronous-unwind-tables -fno-strict-aliasing -fcf-protection=none \
+	-Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef \
+	-fstack-usage -Iinclude -MMD -MP
+ifeq ($(WERROR),1)
+CFLAGS += -Werror
+endif
+ifeq ($(CONFIG_TEST),1)
+CFLAGS += -DCONFIG_TEST
+endif
+LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments \
+	--build-id=none -T linker.ld
+
+# Sources: every file of a layer's folder belongs to the image.
+LAYERS := boot kernel mm vmx drivers
+SOURCES := $(foreach d,$(LAYERS),$(wildcard $(d)/*.c $(d)/*.S))
+OBJECTS := $(patsubst %,$(BUILD)/obj/%.o,$(SOURCES))
+
+.PHONY: all
+all: $(BUILD)/keyhole.elf ## build the hypervisor's image
+
+$(BUILD)/obj/%.c.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/obj/%.S.o: %.S Makefile
+	@mkdir -p $(@D)
+	$(CC) -Iinclude -MMD -MP -c $< -o $@
+
+# Two links: the first gives the function names, the second carries them. The table comes behind all
+# other text and read-only data, so that no address moves between the two.
+$(BUILD)/keyhole.pass1.elf: $(OBJECTS) linker.ld
+	$(LD) $(LDFLAGS) $(OBJECTS) -o $@
+
+$(BUILD)/symbols.S: $(BUILD)/keyhole.pass1.elf tools/symbols
+	$(NM) -n $< | $(PYTHON) tools/symbols > $@
+
+$(BUILD)/keyhole.elf: $(BUILD)/symbols.S
+	$(CC) -c $< -o $(BUILD)/symbols.o
+	$(LD) $(LDFLAGS) $(OBJECTS) $(BUILD)/symbols.o -o $@
+
+-include $(OBJECTS:.o=.d)
+-include tools/tools.mk

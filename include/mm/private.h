@@ -1,0 +1,25 @@
+/* The private range of a CPU and its top-level page table: the interface of mm/private.c. */
+#ifndef KEYHOLE_MM_PRIVATE_H
+#define KEYHOLE_MM_PRIVATE_H
+
+#include "percpu.h"
+#include "types.h"
+
+void private_boot_init(void);
+/* Builds CPU cpu's range; *root is its top-level table. */
+int private_create(uint32_t cpu, mfn_t *root) must_use;
+/* Maps and unmaps frames at PRIVATE_VCPU of this CPU: the secret half of the vCPU that runs here.
+ */
+void private_map_vcpu(const mfn_t frames[PRIVATE_VCPU_PAGES]);
+void private_unmap_vcpu(void);
+
+static inline uint64_t private_base_of(uint32_t cpu)
+{
+	return LAYOUT_PRIVATE + cpu * LAYOUT_PRIVATE_SIZE;
+}
+
+/* Frames that one CPU's range takes. */
+#define PRIVATE_FRAMES \
+	(5u + PRIVATE_CPU_PAGES + PRIVATE_STACK_PAGES + PRIVATE_IST_COUNT * PRIVATE_IST_PAGES)
+
+#endif

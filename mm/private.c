@@ -1,0 +1,135 @@
+/*
+ * The private range of a CPU: what only this CPU maps, at an address of its own.
+ *
+ * State: the frames of type FRAME_PRIVATE of each CPU, among them the page tables of the range
+ * themselves, which are mapped nowhere else. Built through the window by the CPU that brings
+ * another one up; from then on touched by its own CPU only, so there is no lock. The boot CPU
+ * starts on tables and a stack in the image and moves here before the first guest frame exists.
+ */
+#include "mm/private.h"
+#include "cpu.h"
+#include "image.h"
+#include "mm/frame.h"
+#include "mm/pte.h"
+#include "mm/window.h"
+#include "print.h"
+#include "public/errno.h"
+
+struct cpu_shared cpu_shared[LAYOUT_CPUS_MAX];
+
+static struct cpu_private boot_cpu;
+
+extern uint64_t boot_root[], boot_private_pdpt[], boot_private_pd[], boot_window_pt[];
+
+#define PAGE_FLAGS (PTE_P | PTE_RW | PTE_A | PTE_D | PTE_NX)
+
+/* Order of the tables at PRIVATE_TABLES. */
+enum { TABLE_PDPT, TABLE_PD, TABLE_PT, TABLE_WINDOW, TABLE_COUNT };
+
+/* Lets this_cpu() and the window work on the boot CPU, on the tables of boot/entry.S. */
+void private_boot_init(void)
+{
+	boot_cpu.self = &boot_cpu;
+	boot_cpu.window_base = private_base_of(0) + PRIVATE_WINDOW;
+	boot_cpu.window_ptes = boot_window_pt;
+	boot_cpu.window_pd_2m = &boot_private_pd[pte_index(PRIVATE_WINDOW_2M, 2)];
+	boot_cpu.root = paddr_to_mfn(image_paddr(boot_root));
+	wrmsr(MSR_IA32_GS_BASE, (uint64_t)&boot_cpu);
+}
+
+static void write_pte(mfn_t table, uint32_t index, uint64_t value)
+{
+	uint64_t *entries = window_open(WINDOW_BUILD, table);
+
+	pte_store(&entries[index], value);
+	window_close(WINDOW_BUILD);
+}
+
+/* Copies the shared part of the top level and enters this CPU's private table. */
+static void build_root(mfn_t root, mfn_t pdpt, uint64_t base)
+{
+	uint64_t *entries = window_open(WINDOW_BUILD, root);
+
+	for (uint32_t i = PTE_PER_TABLE / 2; i < PTE_PER_TABLE; i++)
+		pte_store(&entries[i], boot_root[i]);
+	pte_store(&entries[pte_index(base, 4)], pte_make(pdpt, PTE_TABLE));
+	window_close(WINDOW_BUILD);
+}
+
+/*
+ * Takes frames and builds the range. -XEN_ENOMEM: nothing was taken. The new CPU's private data are
+ * filled in; it starts on stack_top with CR3 = *root and GS = the address of its struct
+ * cpu_private.
+ */
+int private_create(uint32_t cpu, mfn_t *root)
+{
+	mfn_t frames[PRIVATE_FRAMES];
+	uint64_t base = private_base_of(cpu);
+
+	assert_always(cpu < LAYOUT_CPUS_MAX);
+	_Static_assert(sizeof(struct cpu_private) <= PRIVATE_CPU_PAGES * PAGE_SIZE, "private data");
+	for (unsigned i = 0; i < PRIVATE_FRAMES; i++) {
+		int rc = frame_alloc(0, DOMID_HYPERVISOR, FRAME_PRIVATE, &frames[i]);
+		if (rc) {
+			while (i--)
+				frame_free(frames[i], 0);
+			return rc;
+		}
+	}
+	unsigned next = TABLE_COUNT;
+	mfn_t pt = frames[TABLE_PT];
+	*root = frames[next++];
+
+	build_root(*root, frames[TABLE_PDPT], base);
+	write_pte(frames[TABLE_PDPT], pte_index(base, 3), pte_make(frames[TABLE_PD], PTE_TABLE));
+	write_pte(frames[TABLE_PD], 0, pte_make(pt, PTE_TABLE));
+	write_pte(frames[TABLE_PD], pte_index(PRIVATE_WINDOW, 2),
+		  pte_make(frames[TABLE_WINDOW], PTE_TABLE));
+	for (unsigned i = 0; i < TABLE_COUNT; i++)
+		write_pte(pt, PRIVATE_TABLES / PAGE_SIZE + i, pte_make(frames[i], PAGE_FLAGS));
+
+	mfn_t cpu_frame = frames[next];
+	for (unsigned i = 0; i < PRIVATE_CPU_PAGES; i++)
+		write_pte(pt, PRIVATE_CPU / PAGE_SIZE + i, pte_make(frames[next++], PAGE_FLAGS));
+	for (unsigned i = 0; i < PRIVATE_STACK_PAGES; i++)
+		write_pte(pt, PRIVATE_STACK / PAGE_SIZE + i, pte_make(frames[next++], PAGE_FLAGS));
+	for (unsigned s = 0; s < PRIVATE_IST_COUNT; s++)
+		for (unsigned i = 0; i < PRIVATE_IST_PAGES; i++)
+			write_pte(pt, (PRIVATE_IST + s * PRIVATE_IST_STRIDE) / PAGE_SIZE + i,
+				  pte_make(frames[next++], PAGE_FLAGS));
+	assert_always(next == PRIVATE_FRAMES);
+
+	struct cpu_private *private = window_open(WINDOW_BUILD, cpu_frame);
+	uint64_t tables = base + PRIVATE_TABLES;
+	private->self = (struct cpu_private *)(base + PRIVATE_CPU);
+	private->stack_top = base + PRIVATE_STACK + PRIVATE_STACK_PAGES * PAGE_SIZE;
+	private->index = cpu;
+	private->window_base = base + PRIVATE_WINDOW;
+	private->window_ptes = (uint64_t *)(tables + TABLE_WINDOW * PAGE_SIZE);
+	private->window_pd_2m =
+	    (uint64_t *)(tables + TABLE_PD * PAGE_SIZE) + pte_index(PRIVATE_WINDOW_2M, 2);
+	private->private_pt = (uint64_t *)(tables + TABLE_PT * PAGE_SIZE);
+	private->root = *root;
+	window_close(WINDOW_BUILD);
+	return 0;
+}
+
+/* Maps the secret half of a vCPU; nothing is mapped there before. */
+void private_map_vcpu(const mfn_t frames[PRIVATE_VCPU_PAGES])
+{
+	uint64_t *pt = this_cpu()->private_pt;
+
+	for (unsigned i = 0; i < PRIVATE_VCPU_PAGES; i++)
+		pte_store(&pt[PRIVATE_VCPU / PAGE_SIZE + i], pte_make(frames[i], PAGE_FLAGS));
+	__asm__ volatile("" ::: "memory");
+}
+
+void private_unmap_vcpu(void)
+{
+	struct cpu_private *cpu = this_cpu();
+
+	for (unsigned i = 0; i < PRIVATE_VCPU_PAGES; i++) {
+		pte_store(&cpu->private_pt[PRIVATE_VCPU / PAGE_SIZE + i], 0);
+		invlpg(private_base_of(cpu->index) + PRIVATE_VCPU + i * PAGE_SIZE);
+	}
+}
