@@ -1,0 +1,34 @@
+/*
+ * sched_op(cmd, arg). Source: Xen, public/sched.h.
+ */
+#ifndef KEYHOLE_PUBLIC_SCHED_H
+#define KEYHOLE_PUBLIC_SCHED_H
+
+#include "base.h"
+
+#define SCHEDOP_yield		0 /* no argument */
+#define SCHEDOP_block		1 /* no argument; enables event delivery, then waits */
+#define SCHEDOP_shutdown	2 /* struct sched_shutdown */
+#define SCHEDOP_poll		3
+#define SCHEDOP_remote_shutdown 4
+#define SCHEDOP_shutdown_code	5
+#define SCHEDOP_watchdog	6
+#define SCHEDOP_pin_override	7
+
+/* sched_shutdown.reason */
+#define SHUTDOWN_poweroff   0u
+#define SHUTDOWN_reboot	    1u
+#define SHUTDOWN_suspend    2u
+#define SHUTDOWN_crash	    3u
+#define SHUTDOWN_watchdog   4u
+#define SHUTDOWN_soft_reset 5u
+#define SHUTDOWN_MAX	    5u
+
+#ifndef __ASSEMBLER__
+struct sched_shutdown {
+	uint32_t reason;
+};
+XEN_CHECK_SIZE(struct sched_shutdown, 4);
+#endif
+
+#endif
