@@ -35,3 +35,55 @@ unit-programs: $(UNIT_NAMES:%=$(BUILD)/unit/%)
 
 unit: $(addprefix $(BUILD)/unit/,$(UNIT_CHOSEN)) ## unit tests on the host, with sanitizers (T=name: some)
 	@$(PYTHON) tools/unit --log-dir $(BUILD)/logs $^
+
+# --- packages ----------------------------------------------------------------------------------------
+.PHONY: deps doctor
+deps: ## install the packages that are missing (as root or through sudo)
+	@tools/deps
+
+doctor: ## what this machine can run, and for each thing it cannot: why, and the remedy
+	@$(PYTHON) tools/doctor
+
+# --- images and runs -----------------------------------------------------------------------------------
+# GUESTS='path.elf:name=a,mem=32M other.elf:name=b' runs a person's own guests instead of the demo.
+# RUNNER=kvm|bochs|tcg, CPUS=, MEM= (MiB), BOCHS_CPU=, CMDLINE= (with GUESTS): see tools/run.
+export BUILD RUNNER GUESTS CPUS MEM CMDLINE SECONDS_LIMIT
+
+.PHONY: iso run gdb
+iso: $(BUILD)/keyhole.elf guests ## build/keyhole.iso: the hypervisor and the demo's guests
+	@$(PYTHON) tools/mkiso -o $(BUILD)/keyhole.iso --kernel $(BUILD)/keyhole.elf --demo
+
+# The packages come first, as a step of their own: without them nothing else can be made.
+run: ## install, build and run the demo (GUESTS='a.elf:name=a,mem=32M': your own guests)
+	@tools/deps run
+	@$(MAKE) --no-print-directory $(if $(strip $(GUESTS)),all guests,iso)
+	@$(PYTHON) tools/run --build $(BUILD)
+
+gdb: iso ## run under QEMU with a debugger's stub, and gdb with symbols
+	@$(PYTHON) tools/gdb --build $(BUILD)
+
+# --- tests and checks --------------------------------------------------------------------------------
+.PHONY: test test-nested check
+test: ## all tests; T=pattern runs some, JOBS=n side by side (2)
+	@$(PYTHON) tools/test
+
+test-nested: ## the demo under QEMU with nested KVM, on Linux inside Bochs
+	@$(PYTHON) tools/test -m nested
+
+check: ## format, static analysis, layers, image, stack depth, both compilers
+	@$(PYTHON) tools/check
+
+compile_commands.json: Makefile ## for editors
+	@$(PYTHON) tools/compile-commands $(MAKE) > $@.part && mv $@.part $@
+
+# --- the rest ----------------------------------------------------------------------------------------
+.PHONY: clean help
+clean: ## remove what was built
+	rm -rf $(BUILD) compile_commands.json
+
+help: ## this list
+	@sed -n 's/^\([a-zA-Z_.-]*\):[^#=]*## \(.*\)/\1|\2/p' Makefile tools/tools.mk guest-tests/*.mk 2>/dev/null | \
+		sort | awk -F'|' '{ printf "  make %-22s %s\n", $$1, $$2 }'
+	@echo
+	@echo "  variables: BUILD=dir CC=gcc|clang CONFIG_TEST=1 RUNNER=kvm|bochs|tcg GUESTS='...' T=pattern"
+	@echo "  README.md has examples."

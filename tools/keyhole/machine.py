@@ -1,0 +1,337 @@
+"""Running an image in an emulated machine: Bochs, or QEMU with KVM or without (TCG).
+
+A Machine owns one child process. The child gets SIGKILL when this process dies, however it dies
+(PR_SET_PDEATHSIG), and stop() ends it otherwise; nothing is ever killed by name.
+"""
+
+import codecs
+import ctypes
+import fcntl
+import json
+import os
+import pty
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import termios
+import time
+from pathlib import Path
+
+from . import console
+
+RUNNERS = ("kvm", "bochs", "tcg")
+BOCHS_CPU = "corei7_skylake_x"
+BOCHS_OLD_CPU = "corei7_sandy_bridge_2600k"  # the oldest capabilities that are enough
+PR_SET_PDEATHSIG = 1
+AFTER_PANIC_SECONDS = 3  # for the register dump and the backtrace
+AFTER_END_SECONDS = 5  # from the last line to power-off
+LOOK_BACK = 4096  # characters before the newest ones in which a line that ends now may begin
+
+OVMF = [("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+        ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd")]
+BOCHS_ROMS = ["/usr/share/bochs/BIOS-bochs-latest", "/usr/share/vgabios/vgabios-stdvga.bin"]
+
+
+class MachineError(RuntimeError):
+    """The emulator could not be started or controlled; the message says why."""
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _die_with_parent():
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Machine:
+    """One boot of one image.
+
+    log_dir gets serial.log (COM1), emulator.log (the emulator's own words) and its configuration.
+    """
+
+    def __init__(self, iso, log_dir, *, cpus=1, mem=256, firmware="bios"):
+        self.iso = Path(iso).resolve()
+        self.log_dir = Path(log_dir)
+        self.cpus = cpus
+        self.mem = mem  # MiB
+        self.firmware = firmware
+        self.child = None
+        self.text = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        if not self.iso.is_file():
+            raise MachineError(f"{self.iso}: no such image")
+        shutil.rmtree(self.log_dir, ignore_errors=True)
+        self.log_dir.mkdir(parents=True)
+        self.serial_path = self.log_dir / "serial.log"
+        self.emulator_path = self.log_dir / "emulator.log"
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def start(self):
+        raise NotImplementedError
+
+    def _poll_output(self, seconds):
+        """Waits up to that long for serial output; returns it ('' if there was none)."""
+        raise NotImplementedError
+
+    def alive(self):
+        return self.child is not None and self.child.poll() is None
+
+    def run(self, seconds, until=console.END_LINE, on_text=None, wait_exit=True):
+        """Runs until the machine ends, or `until` (a regex) was printed, or the time is over.
+
+        With wait_exit, a machine that has printed `until` is given a few seconds to end by itself.
+        Returns 'exit', 'until', 'panic' or 'timeout'. self.text holds all serial output.
+        """
+        deadline = time.monotonic() + seconds
+        reason = None
+        while True:
+            was_alive = self.alive()
+            new = self._poll_output(0.05)
+            if new:
+                self.text += new
+                if on_text:
+                    on_text(new)
+            elif not was_alive:
+                return "exit"
+            if reason is None and new:
+                recent = console.clean(self.text[-len(new) - LOOK_BACK:])
+                if console.PANIC.search(recent):
+                    reason = "panic"
+                    deadline = min(deadline, time.monotonic() + AFTER_PANIC_SECONDS)
+                elif until and until.search(recent):
+                    reason = "until"
+                    if not wait_exit:
+                        return reason
+                    deadline = min(deadline, time.monotonic() + AFTER_END_SECONDS)
+            if time.monotonic() > deadline:
+                return reason or "timeout"
+
+    def stop(self):
+        """Ends the child if it still runs; idempotent."""
+        if self.child is None:
+            return
+        if self.child.poll() is None:
+            self.child.terminate()
+            try:
+                self.child.wait(1)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+        self.child.wait()
+
+
+class Bochs(Machine):
+    """Bochs, whose `term` display wants a terminal: it gets a pseudo-terminal of its own."""
+
+    CONFIG = """\
+display_library: term
+config_interface: textconfig
+plugin_ctrl: sb16=0, es1370=0, voodoo=0
+cpu: model={model}, count={cpus}, ips=20000000, reset_on_triple_fault=0
+memory: guest={mem}, host={mem}
+romimage: file={roms[0]}
+vgaromimage: file={roms[1]}
+ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+ata0-master: type=cdrom, path="{iso}", status=inserted
+boot: cdrom
+com1: enabled=1, mode=file, dev="{serial}"
+log: "{log}"
+panic: action=fatal
+error: action=report
+info: action=report
+debug: action=ignore
+clock: sync=none
+"""
+
+    def __init__(self, iso, log_dir, *, model=None, **rest):
+        super().__init__(iso, log_dir, **rest)
+        self.model = model or os.environ.get("BOCHS_CPU") or BOCHS_CPU
+        if self.firmware != "bios":
+            raise MachineError("Bochs has a BIOS only: take RUNNER=tcg for UEFI")
+        self._terminal = None
+        self._serial = None
+
+    def start(self):
+        program = shutil.which("bochs")
+        if program is None:
+            raise MachineError("bochs is missing (packages bochs, bochs-term, bochsbios, vgabios): "
+                               "run tools/deps")
+        for rom in BOCHS_ROMS:
+            if not os.path.exists(rom):
+                raise MachineError(f"{rom} is missing (packages bochsbios, vgabios): run tools/deps")
+        config = self.log_dir / "bochsrc"
+        config.write_text(self.CONFIG.format(
+            model=self.model, cpus=self.cpus, mem=self.mem, roms=BOCHS_ROMS, iso=self.iso,
+            serial=self.serial_path.resolve(), log=self.emulator_path.resolve()))
+        # Debian's Bochs has its debugger compiled in, which would wait at its prompt: "continue".
+        commands = self.log_dir / "debugger.rc"
+        commands.write_text("c\n")
+        self.serial_path.touch()
+        self._terminal, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 132, 0, 0))
+        try:
+            self.child = subprocess.Popen(
+                [program, "-q", "-f", config, "-rc", commands], stdin=slave, stdout=slave,
+                stderr=slave, env=dict(os.environ, TERM="xterm", LINES="50", COLUMNS="132"),
+                start_new_session=True, preexec_fn=_die_with_parent)
+        finally:
+            os.close(slave)
+        self._serial = open(self.serial_path, "rb")
+        self._screen = open(self.log_dir / "screen.log", "wb")
+
+    def _poll_output(self, seconds):
+        ready, _, _ = select.select([self._terminal], [], [], seconds)
+        if ready:
+            try:
+                self._screen.write(os.read(self._terminal, 65536))
+            except OSError:  # the other side is closed: Bochs ends
+                time.sleep(seconds)
+        return self._decoder.decode(self._serial.read())
+
+    def stop(self):
+        super().stop()
+        for f in (self._serial, getattr(self, "_screen", None)):
+            if f:
+                f.close()
+        if self._terminal is not None:
+            os.close(self._terminal)
+            self._terminal = None
+
+    def complaints(self):
+        """What Bochs itself says of an end by its own fault (panic lines), or of VM entries refused."""
+        try:
+            lines = self.emulator_path.read_text(errors="replace").splitlines()
+        except OSError:
+            return []
+        wanted = [x for x in lines if "PANIC" in x or ">>PANIC<<" in x or "VMFAIL" in x]
+        return [x for x in wanted if "shutdown requested" not in x][-5:]
+
+
+class Qemu(Machine):
+    """QEMU; accel is 'kvm' or 'tcg'. monitor=True gives a monitor connection (see monitor())."""
+
+    def __init__(self, iso, log_dir, *, accel="tcg", monitor=False, serial="stdio",
+                 extra=(), **rest):
+        super().__init__(iso, log_dir, **rest)
+        self.accel = accel
+        self.extra = list(extra)
+        self.want_monitor = monitor
+        self.serial = serial  # "stdio": read by run(); "file": QEMU writes serial.log itself
+        self._qmp = None
+        self._tmp = None
+
+    def start(self):
+        program = shutil.which("qemu-system-x86_64")
+        if program is None:
+            raise MachineError("qemu-system-x86_64 is missing (package qemu-system-x86): "
+                               "run tools/deps")
+        args = [program, "-nodefaults", "-machine", f"q35,accel={self.accel}", "-m", str(self.mem),
+                "-cpu", "host" if self.accel == "kvm" else "max", "-smp", str(self.cpus),
+                "-display", "none", "-vga", "std", "-no-reboot", "-serial",
+                "stdio" if self.serial == "stdio" else f"file:{self.serial_path}",
+                "-drive", f"if=none,id=cd,media=cdrom,readonly=on,format=raw,file={self._quoted()}",
+                "-device", "ide-cd,drive=cd,bootindex=0",
+                "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"]
+        if self.firmware == "uefi":
+            code, variables = ovmf_files()
+            args += ["-drive", f"if=pflash,format=raw,readonly=on,file={code}",
+                     "-drive", f"if=pflash,format=raw,snapshot=on,file={variables}"]
+        if self.want_monitor:
+            self._tmp = tempfile.TemporaryDirectory(prefix="keyhole-")
+            self._socket = self._tmp.name + "/qmp"
+            args += ["-qmp", f"unix:{self._socket},server=on,wait=off"]
+        args += self.extra
+        (self.log_dir / "command").write_text(" ".join(map(str, args)) + "\n")
+        with open(self.emulator_path, "wb") as err:
+            self.child = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                          stderr=err, start_new_session=True,
+                                          preexec_fn=_die_with_parent)
+        os.set_blocking(self.child.stdout.fileno(), False)
+        self._log = open(self.serial_path, "wb") if self.serial == "stdio" else None
+
+    def _quoted(self):
+        return str(self.iso).replace(",", ",,")
+
+    def _poll_output(self, seconds):
+        ready, _, _ = select.select([self.child.stdout], [], [], seconds)
+        if not ready:
+            return ""
+        data = self.child.stdout.read() or b""
+        if not data:
+            time.sleep(seconds)  # end of file: the child is about to end
+        self._log.write(data)
+        self._log.flush()
+        return self._decoder.decode(data)
+
+    def monitor(self, command):
+        """Runs a command of QEMU's human monitor and returns what it prints."""
+        if self._qmp is None:
+            self._connect()
+        answer = self._request("human-monitor-command", {"command-line": command})
+        return answer.replace("\r", "")
+
+    def _connect(self):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(30)
+        sock.connect(self._socket)
+        self._qmp = sock.makefile("rw", encoding="utf-8")
+        self._sock = sock
+        json.loads(self._qmp.readline())  # the greeting
+        self._request("qmp_capabilities", {})
+
+    def _request(self, name, arguments):
+        self._qmp.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
+        self._qmp.flush()
+        while line := self._qmp.readline():
+            answer = json.loads(line)
+            if "error" in answer:
+                raise MachineError(f"QEMU's monitor: {answer['error']['desc']}")
+            if "return" in answer:
+                return answer["return"]
+        raise MachineError("QEMU closed its monitor")
+
+    def stop(self):
+        if self._qmp is not None:
+            self._qmp.close()
+            self._sock.close()
+            self._qmp = None
+        super().stop()
+        if self.child is not None:
+            self.child.stdout.close()
+            if self._log:
+                self._log.close()
+        if self._tmp is not None:
+            self._tmp.cleanup()
+            self._tmp = None
+
+    def complaints(self):
+        """What QEMU said on its standard error."""
+        try:
+            lines = self.emulator_path.read_text(errors="replace").splitlines()
+        except OSError:
+            return []
+        return [x for x in lines if "terminating on signal" not in x][-5:]
+
+
+def ovmf_files():
+    for code, variables in OVMF:
+        if os.path.exists(code) and os.path.exists(variables):
+            return code, variables
+    raise MachineError("UEFI firmware for QEMU is missing (package ovmf): run tools/deps")
+
+
+def make(runner, iso, log_dir, **options):
+    """A Machine of that runner ('kvm', 'bochs', 'tcg')."""
+    if runner == "bochs":
+        return Bochs(iso, log_dir, **options)
+    options.pop("model", None)
+    return Qemu(iso, log_dir, accel=runner, **options)
