@@ -173,7 +173,7 @@ def layer_errors(rules, name, text):
         if layer == "public":
             # Guests see these alone: relative to each other, or by public/, or the compiler's own.
             target = Path(os.path.normpath(path.parent / included))
-            if len(parts) > 1 and parts[0] != "public" and target.parts[:2] != ("include", "public"):
+            if parts[0] in rules or (parts[0] == ".." and target.parts[:2] != ("include", "public")):
                 bad.append(f"{name}: the public ABI includes {included}")
             continue
         if ".." in parts:
