@@ -5,6 +5,7 @@
 #ifndef KEYHOLE_P2M_H
 #define KEYHOLE_P2M_H
 
+#include "layout.h"
 #include "lock.h"
 #include "mm/pool.h"
 #include "types.h"
@@ -16,7 +17,8 @@ enum p2m_type {
 	P2M_GRANT_RW, /* another domain's frame, through a grant */
 	P2M_GRANT_RO,
 	P2M_FOREIGN, /* another domain's frame, through a foreign mapping */
-	P2M_SHARED   /* shared info or grant table of the domain itself */
+	P2M_SHARED,  /* shared info or grant table of the domain itself */
+	P2M_TYPE_COUNT
 };
 
 #define P2M_R	1u
@@ -25,12 +27,19 @@ enum p2m_type {
 #define P2M_RW	(P2M_R | P2M_W)
 #define P2M_RWX (P2M_R | P2M_W | P2M_X)
 
+/* Guest-physical addresses have 48 bits: what four levels of tables translate. */
+#define P2M_GFN_LIMIT (1ull << 36)
+
+#define P2M_CPU_WORDS (LAYOUT_CPUS_MAX / 64)
+
 struct p2m {
 	struct lock lock;	     /* all changes */
 	mfn_t root;		     /* FRAME_TABLE, the top level */
 	struct table_account tables; /* quota of the domain */
-	_Atomic uint64_t generation; /* moves whenever rights are removed */
+	_Atomic uint64_t generation; /* moves whenever rights are removed; starts at 1 */
 	uint64_t max_gfn;	     /* frames at or above are refused */
+	/* Bit n: CPU n may hold translations made from this p2m while it runs a vCPU. */
+	_Atomic uint64_t active_cpus[P2M_CPU_WORDS];
 };
 
 struct p2m_entry {
@@ -40,28 +49,52 @@ struct p2m_entry {
 	uint8_t order;	/* of the leaf: 0, 9 or 18 */
 };
 
-/* Called for each run of frames taken out by p2m_unmap; may not touch the p2m. */
+/*
+ * Called for each run of frames taken out by p2m_unmap: contiguous in both spaces, of one type,
+ * access and leaf order (the part of a large leaf at the edge of a range has order 0, or 9). The
+ * p2m's lock is held; the callback may not touch the p2m. By then the generation has moved and the
+ * CPUs are marked, so that what the callback hands to the epoch waits for their flush.
+ */
 typedef void (*p2m_removed_fn)(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame_count,
 			       void *ctx);
 
+/* An empty p2m: one table is taken. -XEN_EINVAL: max_gfn beyond P2M_GFN_LIMIT; -XEN_ENOMEM. */
 int p2m_init(struct p2m *p2m, uint32_t table_quota, uint64_t max_gfn) must_use;
+/*
+ * Gives all tables back through the epoch; no CPU has a vCPU of the domain loaded, and struct p2m
+ * itself is kept until an epoch deferred after this call. The mapped frames are the caller's matter
+ * (p2m_for_each before).
+ */
 void p2m_destroy(struct p2m *p2m);
 /*
  * Maps frame_count contiguous frames; uses 2M and 1G leaves where alignment allows and nothing is
- * there. -XEN_EEXIST if any gfn is mapped, -XEN_EINVAL beyond max_gfn or wrapping, -XEN_ENOMEM when
- * out of tables; on error nothing has changed.
+ * there. -XEN_EEXIST if any gfn is mapped, -XEN_EINVAL beyond max_gfn or wrapping, or for rights
+ * that the type does not allow, -XEN_ENOMEM when out of tables; on error nothing has changed.
+ * frame_count 0 does nothing. Flushes nothing.
  */
 int p2m_map(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t frame_count, enum p2m_type type,
 	    unsigned access) must_use;
 /*
  * Takes out frame_count frames from gfn on (holes are skipped), splitting large leaves at the edges
  * (-XEN_ENOMEM before anything changed). Tables that become empty are freed through the epoch.
- * Moves the generation once and marks the CPUs that must flush.
+ * Moves the generation once and marks the CPUs that must flush. -XEN_EINVAL beyond max_gfn or
+ * wrapping. removed may be NULL.
  */
 int p2m_unmap(struct p2m *p2m, gfn_t gfn, uint64_t frame_count, p2m_removed_fn removed,
 	      void *ctx) must_use;
+/* What gfn is now, any gfn; false if nothing. Takes no lock: the frame stays what it is until this
+ * CPU's next quiescent point, even if it is unmapped meanwhile. */
 bool p2m_lookup(struct p2m *p2m, gfn_t gfn, struct p2m_entry *out);
-/* Calls fn for every leaf in gfn order: audit, destruction. */
+/*
+ * Called by the backend when a vCPU of the domain is loaded on this CPU, and when it is taken off.
+ * enter returns the generation that this CPU must have flushed before it enters the guest; a later
+ * removal marks ENTRY_WORK_EPT_FLUSH. Counts nothing: at most one vCPU is loaded on a CPU.
+ */
+uint64_t p2m_cpu_enter(struct p2m *p2m);
+void p2m_cpu_leave(struct p2m *p2m);
+/* Sets ENTRY_WORK_EPT_FLUSH on the CPUs in active_cpus. After the generation has moved. */
+void p2m_mark_flush(struct p2m *p2m);
+/* Calls fn for every leaf in gfn order until it returns false: audit, destruction. No lock. */
 void p2m_for_each(struct p2m *p2m, bool (*fn)(gfn_t gfn, const struct p2m_entry *entry, void *ctx),
 		  void *ctx);
 

@@ -1,0 +1,29 @@
+/*
+ * Copies between the hypervisor and a guest's memory, by guest-linear or guest-physical address.
+ * The interface of kernel/guest_copy.c.
+ */
+#ifndef KEYHOLE_GUEST_COPY_H
+#define KEYHOLE_GUEST_COPY_H
+
+#include "guest_walk.h"
+#include "p2m.h"
+#include "types.h"
+
+/* How one vCPU sees memory now; filled by the backend once per hypercall (vcpu_guest_access). */
+struct guest_access {
+	struct guest_paging paging;
+	struct p2m *p2m;
+};
+
+/*
+ * length bytes at a guest-linear address, with the rights of paging.cpl. -XEN_EFAULT: some page is
+ * not there or not permitted, or the range passes the end of the address space; what lies before
+ * that page may have been copied. length 0 touches nothing.
+ */
+int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length) must_use;
+int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t length) must_use;
+/* The same at a guest-physical address: no walk. */
+int guest_copy_in_gpa(struct p2m *p2m, void *to, gpa_t from, size_t length) must_use;
+int guest_copy_out_gpa(struct p2m *p2m, gpa_t to, const void *from, size_t length) must_use;
+
+#endif
