@@ -56,6 +56,8 @@ struct domain {
 /* The live domain with this id, or NULL. Valid until this CPU's next quiescent point (mm/epoch.h).
  */
 struct domain *domain_find(domid_t id);
+/* Calls fn for every domain, by id, until it returns false. fn may not end a domain. */
+void domain_for_each(bool (*fn)(struct domain *d, void *ctx), void *ctx);
 /* Declares that a domain has ended; its vCPUs stop at their next entry. The first reason stays. */
 void domain_end(struct domain *d, enum domain_end why, uint64_t detail);
 

@@ -34,7 +34,10 @@ extern struct cpu_shared cpu_shared[LAYOUT_CPUS_MAX];
 struct cpu_private {
 	struct cpu_private *self; /* must be first: read as gs:0 */
 	uint64_t stack_top;	  /* must be second: the exit stub loads it */
+	uint64_t run_stack;	  /* vmx/entry.S: the stack's depth while a guest runs */
+	bool vmcs_launched;	  /* vmx/entry.S: VMRESUME, else VMLAUNCH */
 	uint32_t index;
+	struct cpu_shared *shared;   /* this CPU's other half */
 	struct vcpu_shared *current; /* vCPU whose secret is mapped here, or NULL */
 	uint64_t window_base;	     /* address of slot 0 */
 	uint64_t *window_ptes;	     /* the window's 512 entries */

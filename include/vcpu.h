@@ -25,8 +25,8 @@ struct vcpu_secret {
 	uint64_t dr[4], dr6;
 	uint64_t xcr0;
 	uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
-	uint64_t host_use[32]; /* vmx's own per-vCPU state that derives from the guest */
-	uint8_t spare[PAGE_SIZE - 8 * (1 + 5 + 1 + 6 + 32) - sizeof(struct vcpu_regs)];
+	uint64_t cr8;
+	uint8_t spare[PAGE_SIZE - 8 * (1 + 5 + 1 + 6 + 1) - sizeof(struct vcpu_regs)];
 	struct vcpu_regs regs; /* ends the first page: HOST_RSP points just behind it */
 	uint8_t xsave[PAGE_SIZE] aligned_to(64);
 };
@@ -43,6 +43,8 @@ struct vcpu_shared {
 	mfn_t vmcs;
 	uint16_t vpid;
 	bool launched;
+	bool host_written;	      /* the VMCS has this CPU's host state */
+	uint64_t generation_seen;     /* of the domain's p2m, at the last INVEPT for this vCPU */
 	struct vcpu_shared *run_next; /* run queue of kernel/sched.c */
 	uint64_t exits;
 };
@@ -67,11 +69,14 @@ bool vcpu_in_long_mode64(void); /* CS.L with EFER.LMA: the 64-bit hypercall ABI 
 void vcpu_dump(struct vcpu_shared *v);
 
 /* Front (kernel/), called by vmx/. All for the current vCPU. */
-/* RAX = call number; runs the call and leaves the result in RAX. */
-void hypercall(struct vcpu_regs *regs);
+/* RAX = call number; runs the call and leaves the result in RAX. False: not finished, RIP stays for
+ * a continuation. */
+bool hypercall(struct vcpu_regs *regs);
 /* Makes the current vCPU block (HLT with interrupts on, SCHEDOP_block); ends the domain if nothing
  * can wake it. */
 void vcpu_block(bool interrupts_on);
+/* Ends the current vCPU's slice. */
+void vcpu_yield(void);
 /* Fills the hypercall page of the current domain at gpa; -XEN_EINVAL if that is not its RAM. */
 int hypercall_page_write(gpa_t where) must_use;
 /* Port I/O of 1, 2 or 4 bytes: what the hypervisor itself answers (kernel/guest_io.c); absent ports

@@ -30,6 +30,7 @@ enum { TABLE_PDPT, TABLE_PD, TABLE_PT, TABLE_WINDOW, TABLE_COUNT };
 void private_boot_init(void)
 {
 	boot_cpu.self = &boot_cpu;
+	boot_cpu.shared = &cpu_shared[0];
 	boot_cpu.window_base = private_base_of(0) + PRIVATE_WINDOW;
 	boot_cpu.window_ptes = boot_window_pt;
 	boot_cpu.window_pd_2m = &boot_private_pd[pte_index(PRIVATE_WINDOW_2M, 2)];
@@ -104,6 +105,7 @@ int private_create(uint32_t cpu, mfn_t *root)
 	private->self = (struct cpu_private *)(base + PRIVATE_CPU);
 	private->stack_top = base + PRIVATE_STACK + PRIVATE_STACK_PAGES * PAGE_SIZE;
 	private->index = cpu;
+	private->shared = &cpu_shared[cpu];
 	private->window_base = base + PRIVATE_WINDOW;
 	private->window_ptes = (uint64_t *)(tables + TABLE_WINDOW * PAGE_SIZE);
 	private->window_pd_2m =

@@ -1,0 +1,73 @@
+/* VT-x on this machine: the interface inside vmx/, and what kernel/ calls at boot. */
+#ifndef KEYHOLE_VMX_VMX_H
+#define KEYHOLE_VMX_VMX_H
+
+#include "types.h"
+#include "vcpu.h"
+#include "vmx/caps.h"
+
+/* Constant after vmx_init(): the boot CPU's capabilities, the controls chosen, shared bitmaps. */
+struct vmx_machine {
+	struct vmx_caps caps;
+	struct vmx_controls controls;
+	mfn_t msr_bitmap;
+	mfn_t io_bitmap[2];
+	uint64_t xcr0_offered; /* state components that guests may enable */
+	uint64_t cr4_offered;  /* CR4 bits that guests may set */
+	bool xsave;	       /* XSAVE, else FXSAVE */
+	bool rdtscp;
+	bool pku;
+};
+extern struct vmx_machine vmx_machine;
+
+/* Looks at the processor, prints the capability table; -XEN_EOPNOTSUPP with the reasons printed. */
+int vmx_init(void) must_use;
+/* VMX operation on and off on this CPU. */
+int vmx_cpu_enable(void) must_use;
+void vmx_cpu_disable(void);
+
+/* vmx/vmcs_setup.c */
+void vmcs_setup_controls(struct vcpu_shared *v);
+void vmcs_setup_host(void);
+void vmcs_setup_guest_pvh(gpa_t entry);
+
+/* vmx/entry.S: runs the guest until vmx_exit() returns false. 0, or the VMX status of a failed
+ * entry. */
+unsigned vmx_guest_loop(struct vcpu_regs *regs);
+void vmx_exit_stub(void);
+
+/* vmx/exit.c: called from the stub. True: enter the guest again. */
+bool vmx_exit(struct vcpu_regs *regs);
+/* vmx/run.c: looks at this CPU's entry_work. True: enter. */
+bool vmx_entry_work(void);
+
+/* Handlers; each either completes the instruction (advances RIP) or injects a fault. */
+void vmx_exit_control_register(struct vcpu_regs *regs);
+void vmx_exit_msr_read(struct vcpu_regs *regs);
+void vmx_exit_msr_write(struct vcpu_regs *regs);
+void vmx_exit_io(struct vcpu_regs *regs);
+void vmx_exit_xsetbv(struct vcpu_regs *regs);
+
+/* vmx/vcpu.c: drop what the TLB of this CPU holds of a vCPU's tag, of a domain's EPT. */
+void vmx_flush_vpid(const struct vcpu_shared *v);
+void vmx_flush_ept(const struct p2m *p2m);
+/* vmx/run.c: prints which rule of VM entry the current VMCS breaks. */
+void vmx_explain_entry_failure(const char *what);
+
+/* vmx/inject.c */
+void vmx_inject_exception(unsigned vector, bool has_error_code, uint32_t error_code);
+void vmx_inject_gp(void);
+void vmx_inject_ud(void);
+void vmx_advance_rip(void);
+
+/* General register number as in instruction encodings and exit qualifications (4 = RSP, in the
+ * VMCS). */
+uint64_t vmx_register_read(const struct vcpu_regs *regs, unsigned number);
+void vmx_register_write(struct vcpu_regs *regs, unsigned number, uint64_t value);
+
+static inline struct vcpu_secret *vmx_secret(void)
+{
+	return (struct vcpu_secret *)((uint64_t)this_cpu()->self - PRIVATE_CPU + PRIVATE_VCPU);
+}
+
+#endif

@@ -1,0 +1,96 @@
+/*
+ * The scheduler: vCPUs take turns on the boot CPU, a slice each.
+ *
+ * State: the run queue, linked through vcpu_shared.run_next. Lock: sched_lock. For many CPUs: one
+ * queue serves any number of them, since a vCPU is off the queue while it runs; queues of their own
+ * come with the other CPUs. Holds no register of any guest.
+ */
+#include "kernel/sched.h"
+#include "cpu.h"
+#include "domain.h"
+#include "kernel/domain.h"
+#include "lock.h"
+#include "mm/epoch.h"
+#include "percpu.h"
+#include "print.h"
+#include "vcpu.h"
+
+#define SLICE_US 2000
+
+static struct lock sched_lock = LOCK_INIT;
+static struct vcpu_shared *queue_head, *queue_tail;
+
+static void enqueue(struct vcpu_shared *v)
+{
+	lock_acquire(&sched_lock);
+	v->run_next = NULL;
+	if (queue_tail)
+		queue_tail->run_next = v;
+	else
+		queue_head = v;
+	queue_tail = v;
+	lock_release(&sched_lock);
+}
+
+static struct vcpu_shared *dequeue(void)
+{
+	lock_acquire(&sched_lock);
+	struct vcpu_shared *v = queue_head;
+	if (v) {
+		queue_head = v->run_next;
+		if (!queue_head)
+			queue_tail = NULL;
+	}
+	lock_release(&sched_lock);
+	return v;
+}
+
+/* Puts a runnable vCPU at the end of the queue. It is on no queue and runs nowhere. */
+void sched_add(struct vcpu_shared *v)
+{
+	enqueue(v);
+}
+
+/* The current vCPU gives up the rest of its slice. */
+void vcpu_yield(void)
+{
+	atomic_fetch_or(&this_cpu()->shared->entry_work, ENTRY_WORK_RESCHEDULE);
+}
+
+/*
+ * The current vCPU waits for an event. There is no source of events yet that could wake one, so
+ * that it would wait for ever: its domain ends, and says so.
+ */
+void vcpu_block(bool interrupts_on)
+{
+	domain_end(this_cpu()->current->domain, END_BLOCKED, interrupts_on);
+}
+
+static bool ended(const struct vcpu_shared *v)
+{
+	return atomic_load(&v->domain->end) != END_NONE;
+}
+
+/* Runs all guests until the last has ended. */
+void sched_run(void)
+{
+	struct vcpu_shared *v;
+
+	while ((v = dequeue())) {
+		if (!ended(v)) {
+			atomic_store(&v->state, VCPU_RUNNING);
+			vcpu_load(v);
+			vcpu_run(SLICE_US);
+		}
+		if (!ended(v)) {
+			atomic_store(&v->state, VCPU_RUNNABLE);
+			enqueue(v);
+			continue;
+		}
+		atomic_store(&v->state, VCPU_ENDED);
+		vcpu_load(NULL);
+		domain_finish(v->domain);
+	}
+	vcpu_load(NULL);
+	epoch_quiescent();
+}

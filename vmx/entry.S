@@ -1,0 +1,97 @@
+/*
+ * VM entry and exit.
+ *
+ * HOST_RSP points just behind struct vcpu_regs in the current vCPU's secret half, at the same private address
+ * for every vCPU of this CPU, so that the pushes below store the guest's registers where they belong and none
+ * of them touches a stack. The C code runs on the CPU's own stack, whose depth at entry is kept in
+ * cpu_private.run_stack. Exceptions and NMIs have stacks of their own (IST), so one may come between any two
+ * instructions here. Interrupts are off throughout (root mode).
+ */
+#include "vmx/entry_offsets.h"
+
+	.text
+	.globl vmx_guest_loop, vmx_exit_stub
+	.type vmx_guest_loop, @function
+	/* unsigned vmx_guest_loop(struct vcpu_regs *regs): RDI */
+vmx_guest_loop:
+	push %rbp
+	push %rbx
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	push %rdi
+	mov %rsp, %gs:CPU_RUN_STACK
+
+	/* RDI = struct vcpu_regs */
+enter:
+	mov %rdi, %rsp
+	cmpb $0, %gs:CPU_VMCS_LAUNCHED
+	pop %r15
+	pop %r14
+	pop %r13
+	pop %r12
+	pop %r11
+	pop %r10
+	pop %r9
+	pop %r8
+	pop %rdi
+	pop %rsi
+	pop %rbp
+	pop %rbx
+	pop %rdx
+	pop %rcx
+	pop %rax
+	je launch
+	vmresume
+	jmp failed
+launch:
+	movb $1, %gs:CPU_VMCS_LAUNCHED
+	vmlaunch
+
+	/* The entry did not happen; the guest's registers are still in place, and go back. */
+failed:
+	push %rax
+	/* 1 = VMfailValid (ZF), 2 = VMfailInvalid (CF) */
+	mov $1, %eax
+	jz 1f
+	mov $2, %eax
+1:
+	mov %gs:CPU_RUN_STACK, %rsp
+	jmp leave
+
+vmx_exit_stub:
+	push %rax
+	push %rcx
+	push %rdx
+	push %rbx
+	push %rbp
+	push %rsi
+	push %rdi
+	push %r8
+	push %r9
+	push %r10
+	push %r11
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	mov %gs:CPU_RUN_STACK, %rsp
+	mov (%rsp), %rdi
+	xor %ebp, %ebp /* backtraces end here */
+	call vmx_exit
+	mov (%rsp), %rdi
+	test %al, %al
+	jne enter
+	xor %eax, %eax
+leave:
+	pop %rdi
+	pop %r15
+	pop %r14
+	pop %r13
+	pop %r12
+	pop %rbx
+	pop %rbp
+	ret
+	.size vmx_guest_loop, . - vmx_guest_loop
+	.section .note.GNU-stack, "", @progbits

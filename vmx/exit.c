@@ -1,0 +1,256 @@
+/*
+ * VM exits: one function a reason.
+ *
+ * State: the current VMCS and vCPU of this CPU. No lock. Whatever a guest does here ends at most
+ * that guest. Values of its registers are used and forgotten; a report of them goes to the console
+ * only.
+ *
+ * Sources: SDM Vol. 3, "Reasons for VM Exits", "Exit Qualification", "VM Exits Due to Vectored
+ * Events".
+ */
+#include "cpu.h"
+#include "mm/window.h"
+#include "traps.h"
+#include "vmx/ept.h"
+#include "vmx/vmcs.h"
+#include "vmx/vmx.h"
+
+static void leave_guest(void)
+{
+	atomic_fetch_or(&this_cpu()->shared->entry_work, ENTRY_WORK_RESCHEDULE);
+}
+
+static void end_guest(enum domain_end why, uint64_t detail)
+{
+	struct vcpu_shared *v = this_cpu()->current;
+
+	vcpu_dump(v);
+	domain_end(v->domain, why, detail);
+}
+
+static void exit_unexpected(uint32_t reason)
+{
+	print(LOG_WARN, "d%u: unexpected VM exit %u (%s), qualification 0x%lx",
+	      this_cpu()->current->domain->id, reason & EXIT_REASON_BASIC_MASK,
+	      vmx_exit_reason_name(reason), vmcs_readn(VMCS_EXIT_QUALIFICATION));
+	end_guest(END_UNEXPECTED_EXIT, reason & EXIT_REASON_BASIC_MASK);
+}
+
+static void exit_cpuid(struct vcpu_regs *regs)
+{
+	struct guest_cpuid_state state = {.cr4 = vmcs_readn(VMCS_GUEST_CR4),
+					  .xcr0 = vmx_machine.xsave ? read_xcr0() : XCR0_X87};
+	uint32_t out[4];
+
+	guest_cpuid(&state, (uint32_t)regs->rax, (uint32_t)regs->rcx, out);
+	regs->rax = out[0];
+	regs->rbx = out[1];
+	regs->rcx = out[2];
+	regs->rdx = out[3];
+	vmx_advance_rip();
+}
+
+static void exit_vmcall(struct vcpu_regs *regs)
+{
+	if (hypercall(regs))
+		vmx_advance_rip();
+}
+
+static void exit_hlt(void)
+{
+	vmx_advance_rip();
+	vcpu_block(vmcs_readn(VMCS_GUEST_RFLAGS) & RFLAGS_IF);
+}
+
+/*
+ * An event whose delivery caused this exit is delivered again (SDM Vol. 3, "Information for VM
+ * Exits That Occur During Event Delivery"). Only where the exit has been dealt with so that the
+ * delivery can go on.
+ */
+static void redeliver_event(void)
+{
+	uint32_t info = vmcs_read32(VMCS_IDT_VECTORING_INFO);
+
+	if (likely(!(info & INTERRUPTION_VALID)))
+		return;
+	info &= ~INTERRUPTION_NMI_UNBLOCKING;
+	if (info & INTERRUPTION_ERROR_CODE)
+		vmcs_write32(VMCS_ENTRY_EXCEPTION_ERROR_CODE,
+			     vmcs_read32(VMCS_IDT_VECTORING_ERROR_CODE));
+	vmcs_write32(VMCS_ENTRY_INSTRUCTION_LENGTH, vmcs_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
+	vmcs_write32(VMCS_ENTRY_INTERRUPTION_INFO, info);
+}
+
+/* #DB on its way to the guest: the processor has not put its causes into DR6 yet. */
+static void forward_debug_exception(void)
+{
+	uint64_t causes = vmcs_readn(VMCS_EXIT_QUALIFICATION);
+
+	write_dr(6, (read_dr(6) & ~(DR6_B0 | DR6_B1 | DR6_B2 | DR6_B3)) |
+			(causes & (DR6_B0 | DR6_B1 | DR6_B2 | DR6_B3 | DR6_BD | DR6_BS)));
+	/* Delivery clears general detect (SDM Vol. 3, "Debug Control Register (DR7)"). */
+	vmcs_writen(VMCS_GUEST_DR7, vmcs_readn(VMCS_GUEST_DR7) & ~DR7_GD);
+}
+
+static void exit_exception(void)
+{
+	uint32_t info = vmcs_read32(VMCS_EXIT_INTERRUPTION_INFO);
+	uint32_t vector = info & INTERRUPTION_VECTOR_MASK;
+	uint32_t type = info & INTERRUPTION_TYPE_MASK;
+
+	if (type == INTERRUPTION_NMI) {
+		/* INT 2 runs the host's handler, whose IRET ends the blocking of NMIs. */
+		__asm__ volatile("int $2");
+		return;
+	}
+	if (vector == VECTOR_MC)
+		panic("machine check while d%u was running", this_cpu()->current->domain->id);
+	if (vector != VECTOR_DB && vector != VECTOR_AC) {
+		exit_unexpected(EXIT_REASON_EXCEPTION_NMI);
+		return;
+	}
+	if (vector == VECTOR_DB)
+		forward_debug_exception();
+	if (info & INTERRUPTION_ERROR_CODE)
+		vmcs_write32(VMCS_ENTRY_EXCEPTION_ERROR_CODE,
+			     vmcs_read32(VMCS_EXIT_INTERRUPTION_ERROR_CODE));
+	/* INT1 has a length; for the others it is ignored. */
+	vmcs_write32(VMCS_ENTRY_INSTRUCTION_LENGTH, vmcs_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
+	vmcs_write32(VMCS_ENTRY_INTERRUPTION_INFO, info & ~INTERRUPTION_NMI_UNBLOCKING);
+}
+
+static void exit_ept_violation(void)
+{
+	struct vcpu_shared *v = this_cpu()->current;
+	gpa_t gpa = make_gpa(vmcs_read64(VMCS_GUEST_PHYSICAL_ADDRESS));
+	uint64_t q = vmcs_readn(VMCS_EXIT_QUALIFICATION);
+	unsigned wanted = (q & EPT_VIOLATION_READ ? P2M_R : 0) |
+			  (q & EPT_VIOLATION_WRITE ? P2M_W : 0) |
+			  (q & EPT_VIOLATION_FETCH ? P2M_X : 0);
+	struct p2m_entry entry;
+	bool present = p2m_lookup(&v->domain->p2m, gpa_to_gfn(gpa), &entry);
+
+	if (present && (entry.access & wanted) == wanted) {
+		/* Another CPU has mapped it meanwhile, or the translation was outdated. */
+		redeliver_event();
+		return;
+	}
+	if (present && entry.type == P2M_GRANT_RO &&
+	    !(vmcs_read32(VMCS_IDT_VECTORING_INFO) & INTERRUPTION_VALID)) {
+		vmx_inject_gp(); /* as on Xen: a write to a read-only grant */
+		return;
+	}
+	print(LOG_WARN, "d%u \"%s\": EPT violation: %s of guest-physical 0x%lx%s at RIP 0x%lx",
+	      v->domain->id, v->domain->name,
+	      wanted & P2M_X   ? "fetch"
+	      : wanted & P2M_W ? "write"
+			       : "read",
+	      gpa_raw(gpa), present ? ", which it may not access so" : ", where it has no memory",
+	      vmcs_readn(VMCS_GUEST_RIP));
+	end_guest(END_EPT_VIOLATION, 0);
+}
+
+static void exit_entry_failure(uint32_t reason)
+{
+	vmx_explain_entry_failure(vmx_exit_reason_name(reason));
+	end_guest(END_ENTRY_FAILURE, reason & EXIT_REASON_BASIC_MASK);
+}
+
+static void dispatch(uint32_t reason, struct vcpu_regs *regs)
+{
+	switch (reason) {
+	case EXIT_REASON_CPUID:
+		exit_cpuid(regs);
+		break;
+	case EXIT_REASON_VMCALL:
+		exit_vmcall(regs);
+		break;
+	case EXIT_REASON_RDMSR:
+		vmx_exit_msr_read(regs);
+		break;
+	case EXIT_REASON_WRMSR:
+		vmx_exit_msr_write(regs);
+		break;
+	case EXIT_REASON_IO:
+		vmx_exit_io(regs);
+		break;
+	case EXIT_REASON_CR_ACCESS:
+		vmx_exit_control_register(regs);
+		break;
+	case EXIT_REASON_EPT_VIOLATION:
+		exit_ept_violation();
+		break;
+	case EXIT_REASON_HLT:
+		exit_hlt();
+		break;
+	case EXIT_REASON_EXTERNAL_INTERRUPT:
+		interrupt_dispatch(vmcs_read32(VMCS_EXIT_INTERRUPTION_INFO) &
+				   INTERRUPTION_VECTOR_MASK);
+		break;
+	case EXIT_REASON_PREEMPTION_TIMER:
+		leave_guest();
+		break;
+	case EXIT_REASON_EXCEPTION_NMI:
+		exit_exception();
+		break;
+	case EXIT_REASON_XSETBV:
+		vmx_exit_xsetbv(regs);
+		break;
+	case EXIT_REASON_INVD:
+	case EXIT_REASON_WBINVD:
+		/* All guest memory is write-back and coherent: there is nothing that a guest could
+		 * need flushed. */
+		vmx_advance_rip();
+		break;
+	case EXIT_REASON_RDPMC:
+		vmx_inject_gp(); /* no counters are offered */
+		break;
+	case EXIT_REASON_MONITOR:
+	case EXIT_REASON_MWAIT:
+	case EXIT_REASON_VMCLEAR:
+	case EXIT_REASON_VMLAUNCH:
+	case EXIT_REASON_VMPTRLD:
+	case EXIT_REASON_VMPTRST:
+	case EXIT_REASON_VMREAD:
+	case EXIT_REASON_VMRESUME:
+	case EXIT_REASON_VMWRITE:
+	case EXIT_REASON_VMXOFF:
+	case EXIT_REASON_VMXON:
+	case EXIT_REASON_INVEPT:
+	case EXIT_REASON_INVVPID:
+	case EXIT_REASON_VMFUNC:
+	case EXIT_REASON_GETSEC:
+	case EXIT_REASON_ENCLS:
+	case EXIT_REASON_ENCLV:
+	case EXIT_REASON_PCONFIG:
+	case EXIT_REASON_UMWAIT:
+	case EXIT_REASON_TPAUSE:
+	case EXIT_REASON_LOADIWKEY:
+	case EXIT_REASON_XSAVES:
+	case EXIT_REASON_XRSTORS:
+		vmx_inject_ud(); /* not offered in CPUID */
+		break;
+	case EXIT_REASON_TRIPLE_FAULT:
+		end_guest(END_TRIPLE_FAULT, 0);
+		break;
+	case EXIT_REASON_EPT_MISCONFIGURATION:
+		print(LOG_ERROR, "d%u: EPT misconfiguration at guest-physical 0x%lx",
+		      this_cpu()->current->domain->id, vmcs_read64(VMCS_GUEST_PHYSICAL_ADDRESS));
+		end_guest(END_EPT_MISCONFIG, 0);
+		break;
+	default:
+		if (reason & EXIT_REASON_ENTRY_FAILURE)
+			exit_entry_failure(reason);
+		else
+			exit_unexpected(reason);
+	}
+}
+
+/* Called by the exit stub, on the CPU's own stack. True: enter the guest again. */
+bool vmx_exit(struct vcpu_regs *regs)
+{
+	dispatch(vmcs_read32(VMCS_EXIT_REASON), regs);
+	if (likely(!atomic_load_explicit(&this_cpu()->shared->entry_work, memory_order_acquire)))
+		return true;
+	return vmx_entry_work();
+}

@@ -1,0 +1,91 @@
+/*
+ * Events for the current guest, and its instruction pointer. State: the current VMCS of this CPU.
+ * No lock. Source: SDM Vol. 3, "VM-Entry Controls for Event Injection".
+ */
+#include "vmx/vmcs.h"
+#include "vmx/vmx.h"
+
+/*
+ * The exception is delivered at the next entry, RIP as it is now. An error code is delivered in
+ * protected mode only: the validity bit must match vector and mode.
+ */
+void vmx_inject_exception(unsigned vector, bool has_error_code, uint32_t error_code)
+{
+	uint32_t info = vector | INTERRUPTION_HARDWARE_EXCEPTION | INTERRUPTION_VALID;
+
+	if (has_error_code && vmcs_readn(VMCS_GUEST_CR0) & CR0_PE) {
+		info |= INTERRUPTION_ERROR_CODE;
+		vmcs_write32(VMCS_ENTRY_EXCEPTION_ERROR_CODE, error_code);
+	}
+	vmcs_write32(VMCS_ENTRY_INTERRUPTION_INFO, info);
+}
+
+void vmx_inject_gp(void)
+{
+	vmx_inject_exception(VECTOR_GP, true, 0);
+}
+
+void vmx_inject_ud(void)
+{
+	vmx_inject_exception(VECTOR_UD, false, 0);
+}
+
+/*
+ * Completes the instruction that caused the exit: RIP moves behind it, blocking by STI and MOV SS
+ * ends, and a single step becomes pending (SDM Vol. 3, "Debug Exceptions", and "Guest Non-Register
+ * State").
+ */
+void vmx_advance_rip(void)
+{
+	uint64_t rip = vmcs_readn(VMCS_GUEST_RIP) + vmcs_read32(VMCS_EXIT_INSTRUCTION_LENGTH);
+
+	/* Outside 64-bit code the instruction pointer has 32 bits. */
+	if (unlikely(rip >> 32) && !(vmcs_read32(VMCS_GUEST_CS_AR) & SEG_AR_L))
+		rip = (uint32_t)rip;
+	vmcs_writen(VMCS_GUEST_RIP, rip);
+
+	uint32_t blocking = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
+	if (unlikely(blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
+		vmcs_write32(VMCS_GUEST_INTERRUPTIBILITY,
+			     blocking & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+	if (unlikely(vmcs_readn(VMCS_GUEST_RFLAGS) & RFLAGS_TF))
+		vmcs_writen(VMCS_GUEST_PENDING_DEBUG,
+			    vmcs_readn(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+}
+
+/* Position in struct vcpu_regs by the processor's register number; 4 is RSP. */
+static const uint8_t register_offset[16] = {offsetof(struct vcpu_regs, rax),
+					    offsetof(struct vcpu_regs, rcx),
+					    offsetof(struct vcpu_regs, rdx),
+					    offsetof(struct vcpu_regs, rbx),
+					    0xff,
+					    offsetof(struct vcpu_regs, rbp),
+					    offsetof(struct vcpu_regs, rsi),
+					    offsetof(struct vcpu_regs, rdi),
+					    offsetof(struct vcpu_regs, r8),
+					    offsetof(struct vcpu_regs, r9),
+					    offsetof(struct vcpu_regs, r10),
+					    offsetof(struct vcpu_regs, r11),
+					    offsetof(struct vcpu_regs, r12),
+					    offsetof(struct vcpu_regs, r13),
+					    offsetof(struct vcpu_regs, r14),
+					    offsetof(struct vcpu_regs, r15)};
+
+uint64_t vmx_register_read(const struct vcpu_regs *regs, unsigned number)
+{
+	uint8_t offset = register_offset[number & 15];
+
+	if (offset == 0xff)
+		return vmcs_readn(VMCS_GUEST_RSP);
+	return *(const uint64_t *)((const char *)regs + offset);
+}
+
+void vmx_register_write(struct vcpu_regs *regs, unsigned number, uint64_t value)
+{
+	uint8_t offset = register_offset[number & 15];
+
+	if (offset == 0xff)
+		vmcs_writen(VMCS_GUEST_RSP, value);
+	else
+		*(uint64_t *)((char *)regs + offset) = value;
+}

@@ -1,0 +1,106 @@
+/*
+ * Running the current vCPU.
+ *
+ * State: the preemption timer in the current VMCS; this CPU's entry_work. No lock. For many CPUs:
+ * other CPUs set bits of entry_work with a locked OR and then kick; the test before entry comes
+ * after interrupts are off, so that a kick that arrives later is taken as an exit right after the
+ * entry.
+ *
+ * Source: SDM Vol. 3, "VMX-Preemption Timer".
+ */
+#include "cpu.h"
+#include "drivers/tsc.h"
+#include "mm/epoch.h"
+#include "mm/hostpt.h"
+#include "vmx/entry_offsets.h"
+#include "vmx/explain.h"
+#include "vmx/vmcs.h"
+#include "vmx/vmx.h"
+
+_Static_assert(offsetof(struct cpu_private, run_stack) == CPU_RUN_STACK, "entry.S");
+_Static_assert(offsetof(struct cpu_private, vmcs_launched) == CPU_VMCS_LAUNCHED, "entry.S");
+
+/* Looks at whatever is marked for this CPU. False: the current vCPU must leave. */
+bool vmx_entry_work(void)
+{
+	struct cpu_private *cpu = this_cpu();
+	uint32_t work = atomic_load(&cpu->shared->entry_work);
+
+	if (work & ENTRY_WORK_HOST_FLUSH) {
+		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_HOST_FLUSH);
+		hostpt_flush_all_local();
+	}
+	if (work & ENTRY_WORK_EPT_FLUSH) {
+		struct p2m *p2m = &cpu->current->domain->p2m;
+
+		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_EPT_FLUSH);
+		cpu->current->generation_seen = atomic_load(&p2m->generation);
+		vmx_flush_ept(p2m);
+	}
+	/* A quiescent point: everything above is flushed, and no pointer into shared structures is
+	 * held. */
+	if (work & ENTRY_WORK_EPOCH)
+		epoch_quiescent();
+	if (work & (ENTRY_WORK_RESCHEDULE | ENTRY_WORK_VCPU)) {
+		atomic_fetch_and(&cpu->shared->entry_work,
+				 ~(ENTRY_WORK_RESCHEDULE | ENTRY_WORK_VCPU));
+		return false;
+	}
+	return true;
+}
+
+static void set_slice(uint64_t slice_us)
+{
+	if (!(vmx_machine.controls.value[VMX_PIN] & PIN_PREEMPTION_TIMER))
+		return;
+	uint64_t ticks = slice_us * tsc_khz() / 1000 >> vmx_caps_timer_shift(&vmx_machine.caps);
+
+	vmcs_write32(VMCS_PREEMPTION_TIMER, ticks > UINT32_MAX ? UINT32_MAX : (uint32_t)ticks);
+}
+
+static void print_violation(void *ctx, const struct vmx_rule_violation *v)
+{
+	(void)ctx;
+	print(LOG_ERROR, "  %s = 0x%lx: %s [SDM Vol. 3, \"%s\"]", v->field, v->value, v->rule,
+	      v->section);
+}
+
+static uint64_t read_field(void *ctx, uint32_t encoding)
+{
+	uint64_t value;
+
+	(void)ctx;
+	/* A field of a feature that this processor lacks reads as 0. */
+	if (vmcs_try_read(encoding, &value) != VMX_OK)
+		return 0;
+	return value;
+}
+
+/* Says why the processor refused to enter the guest, by doing its checks again in software. */
+void vmx_explain_entry_failure(const char *what)
+{
+	struct vmcs_snapshot snapshot = {.read = read_field};
+
+	print(LOG_ERROR, "VM entry of d%u failed: %s", this_cpu()->current->domain->id, what);
+	if (!vmx_explain(&vmx_machine.caps, &snapshot, print_violation, NULL))
+		print(LOG_ERROR, "  no rule known to Keyhole is broken");
+}
+
+/* Runs the current vCPU until its slice is over or it yields, blocks or ends. */
+void vcpu_run(uint64_t slice_us)
+{
+	struct vcpu_shared *v = this_cpu()->current;
+
+	set_slice(slice_us);
+	if (!vmx_entry_work())
+		return;
+	unsigned status = vmx_guest_loop(vcpu_registers());
+	if (status == VMX_OK)
+		return;
+	this_cpu()->vmcs_launched = false;
+	vmx_explain_entry_failure(
+	    status == VMX_FAIL_INVALID
+		? "no current VMCS"
+		: vmx_instruction_error_name(vmcs_read32(VMCS_INSTRUCTION_ERROR)));
+	domain_end(v->domain, END_ENTRY_FAILURE, status);
+}

@@ -1,0 +1,341 @@
+/*
+ * The VT-x half of a vCPU: creation, and moving its registers on and off a CPU.
+ *
+ * State: struct vcpu_shared on the heap (no register in it); struct vcpu_secret in two frames of
+ * the domain, mapped at PRIVATE_VCPU of the CPU that runs the vCPU and nowhere else. The VMCS frame
+ * is written once and never mapped again. Lock: a vCPU is touched by the CPU that runs it, or,
+ * while it runs nowhere, by who holds its domain's lock. The hypervisor uses no vector, debug or
+ * SYSCALL register itself, so that these stay in the processor from load to unload and cost nothing
+ * at an exit.
+ *
+ * Sources: SDM Vol. 3, "Using VMCLEAR, VMPTRLD, VMPTRST...", SDM Vol. 1, "Managing State Using the
+ * XSAVE Feature Set".
+ */
+#include "vcpu.h"
+#include "cpu.h"
+#include "lock.h"
+#include "mm/frame.h"
+#include "mm/heap.h"
+#include "mm/private.h"
+#include "mm/window.h"
+#include "public/errno.h"
+#include "vmx/ept.h"
+#include "vmx/vmcs.h"
+#include "vmx/vmx.h"
+
+/* Initial FPU state in the save area: control word and MXCSR as after reset, everything else in its
+ * init state. */
+#define FPU_CONTROL_RESET  0x037f
+#define MXCSR_RESET	   0x1f80
+#define XSAVE_FCW_OFFSET   0
+#define XSAVE_MXCSR_OFFSET 24
+
+static struct lock vpid_lock = LOCK_INIT;
+static uint64_t vpid_used[(DOMAINS_MAX * DOMAIN_VCPUS_MAX + 64) / 64] = {1}; /* 0 is the host's */
+
+/* Tags count from 1; 0 if none is left (then the vCPU runs without one: flushed at every
+ * transition). */
+static uint16_t vpid_take(void)
+{
+	uint16_t vpid = 0;
+
+	lock_acquire(&vpid_lock);
+	for (unsigned i = 0; i < array_size(vpid_used) && !vpid; i++)
+		if (~vpid_used[i]) {
+			unsigned bit = (unsigned)__builtin_ctzll(~vpid_used[i]);
+			vpid_used[i] |= 1ull << bit;
+			vpid = (uint16_t)(i * 64 + bit);
+		}
+	lock_release(&vpid_lock);
+	return vpid;
+}
+
+static void vpid_give(uint16_t vpid)
+{
+	lock_acquire(&vpid_lock);
+	vpid_used[vpid / 64] &= ~(1ull << (vpid % 64));
+	lock_release(&vpid_lock);
+}
+
+/* Drops what the TLB holds under this vCPU's tag, guest-linear and combined. */
+void vmx_flush_vpid(const struct vcpu_shared *v)
+{
+	const struct vmx_caps *caps = &vmx_machine.caps;
+
+	if (!(vmx_machine.controls.value[VMX_PROC2] & PROC2_VPID) ||
+	    !vmx_caps_present(caps, VMX_EPT_VPID, VPID_CAP_INVVPID))
+		return;
+	uint64_t type = vmx_caps_present(caps, VMX_EPT_VPID, VPID_CAP_INVVPID_SINGLE)
+			    ? INVVPID_SINGLE_CONTEXT
+			    : INVVPID_ALL_CONTEXTS;
+	if (invvpid(type, v->vpid, make_gva(0)) != VMX_OK)
+		panic("INVVPID type %lu of tag %u failed", type, v->vpid);
+}
+
+/* Drops what the TLB holds of a domain's EPT on this CPU. */
+void vmx_flush_ept(const struct p2m *p2m)
+{
+	bool single = vmx_caps_present(&vmx_machine.caps, VMX_EPT_VPID, EPT_CAP_INVEPT_SINGLE);
+
+	if (invept(single ? INVEPT_SINGLE_CONTEXT : INVEPT_ALL_CONTEXTS,
+		   single ? ept_pointer(p2m) : 0) != VMX_OK)
+		panic("INVEPT failed");
+}
+
+/*
+ * A vCPU of domain d, not runnable before vcpu_set_pvh_entry(). -XEN_ENOMEM: nothing has changed.
+ * Takes the locks of the frame allocator and the heap.
+ */
+int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out)
+{
+	void *object;
+	mfn_t frames[3];
+	unsigned taken = 0;
+
+	int rc = heap_alloc(sizeof(struct vcpu_shared), d->id, &object);
+	if (rc)
+		return rc;
+	for (; taken < array_size(frames); taken++) {
+		rc = frame_alloc(0, taken < 2 ? d->id : DOMID_HYPERVISOR,
+				 taken < 2 ? FRAME_VCPU : FRAME_VMX, &frames[taken]);
+		if (rc)
+			goto undo;
+	}
+	uint16_t vpid = vpid_take();
+	if (!vpid) {
+		rc = -XEN_ENOSPC;
+		goto undo;
+	}
+
+	uint32_t revision = (uint32_t)(vmx_machine.caps.basic & VMX_BASIC_REVISION_MASK);
+	window_write(frames[2], 0, &revision, sizeof(revision));
+	if (vmclear(mfn_to_paddr(frames[2])) != VMX_OK)
+		panic("VMCLEAR of a new VMCS failed");
+
+	uint16_t fcw = FPU_CONTROL_RESET;
+	uint32_t mxcsr = MXCSR_RESET;
+	window_write(frames[1], XSAVE_FCW_OFFSET, &fcw, sizeof(fcw));
+	window_write(frames[1], XSAVE_MXCSR_OFFSET, &mxcsr, sizeof(mxcsr));
+	struct vcpu_secret *secret = window_open(WINDOW_VCPU, frames[0]);
+	secret->xcr0 = XCR0_X87;
+	secret->dr6 = DR6_RESET;
+	window_close(WINDOW_VCPU);
+
+	struct vcpu_shared *v = object;
+	v->domain = d;
+	v->id = id;
+	v->secret[0] = frames[0];
+	v->secret[1] = frames[1];
+	v->vmcs = frames[2];
+	v->vpid = vpid;
+	atomic_store(&v->state, VCPU_BLOCKED);
+	*out = v;
+	return 0;
+undo:
+	while (taken)
+		frame_free(frames[--taken], 0);
+	heap_free(object);
+	return rc;
+}
+
+/* Gives everything back. The vCPU is loaded nowhere and on no run queue. */
+void vcpu_destroy(struct vcpu_shared *v)
+{
+	if (vmclear(mfn_to_paddr(v->vmcs)) != VMX_OK)
+		panic("VMCLEAR failed");
+	vmx_flush_vpid(v); /* before the tag is used again */
+	vpid_give(v->vpid);
+	frame_free(v->vmcs, 0);
+	frame_free(v->secret[0], 0);
+	frame_free(v->secret[1], 0);
+	heap_free(v);
+}
+
+static void save_extended_state(struct vcpu_secret *s)
+{
+	if (!vmx_machine.xsave) {
+		__asm__ volatile("fxsave64 %0" : "=m"(s->xsave));
+		return;
+	}
+	s->xcr0 = read_xcr0();
+	write_xcr0(vmx_machine.xcr0_offered);
+	__asm__ volatile("xsave64 %0"
+			 : "+m"(s->xsave)
+			 : "a"((uint32_t)vmx_machine.xcr0_offered), "d"(0)
+			 : "memory");
+}
+
+static void load_extended_state(struct vcpu_secret *s)
+{
+	if (!vmx_machine.xsave) {
+		__asm__ volatile("fxrstor64 %0" : : "m"(s->xsave));
+		return;
+	}
+	write_xcr0(vmx_machine.xcr0_offered);
+	__asm__ volatile("xrstor64 %0"
+			 :
+			 : "m"(s->xsave), "a"((uint32_t)vmx_machine.xcr0_offered), "d"(0)
+			 : "memory");
+	write_xcr0(s->xcr0);
+}
+
+static void save_state(struct vcpu_secret *s)
+{
+	s->cr2 = read_cr2();
+	for (unsigned i = 0; i < 4; i++)
+		s->dr[i] = read_dr(i);
+	s->dr6 = read_dr(6);
+	s->star = rdmsr(MSR_IA32_STAR);
+	s->lstar = rdmsr(MSR_IA32_LSTAR);
+	s->cstar = rdmsr(MSR_IA32_CSTAR);
+	s->fmask = rdmsr(MSR_IA32_FMASK);
+	s->kernel_gs_base = rdmsr(MSR_IA32_KERNEL_GS_BASE);
+	if (vmx_machine.rdtscp)
+		s->tsc_aux = rdmsr(MSR_IA32_TSC_AUX);
+	save_extended_state(s);
+}
+
+static void load_state(struct vcpu_secret *s)
+{
+	write_cr2(s->cr2);
+	for (unsigned i = 0; i < 4; i++)
+		write_dr(i, s->dr[i]);
+	write_dr(6, s->dr6);
+	wrmsr(MSR_IA32_STAR, s->star);
+	wrmsr(MSR_IA32_LSTAR, s->lstar);
+	wrmsr(MSR_IA32_CSTAR, s->cstar);
+	wrmsr(MSR_IA32_FMASK, s->fmask);
+	wrmsr(MSR_IA32_KERNEL_GS_BASE, s->kernel_gs_base);
+	if (vmx_machine.rdtscp)
+		wrmsr(MSR_IA32_TSC_AUX, s->tsc_aux);
+	load_extended_state(s);
+}
+
+/*
+ * With no vCPU loaded, the registers that are switched lazily hold nothing of the last one: a
+ * register dump, a panic or the leak test would find it.
+ */
+static void clear_state(void)
+{
+	static const struct {
+		uint8_t bytes[PAGE_SIZE] aligned_to(64);
+	} reset_area = {.bytes = {[XSAVE_FCW_OFFSET] = FPU_CONTROL_RESET & 0xff,
+				  [XSAVE_FCW_OFFSET + 1] = FPU_CONTROL_RESET >> 8,
+				  [XSAVE_MXCSR_OFFSET] = MXCSR_RESET & 0xff,
+				  [XSAVE_MXCSR_OFFSET + 1] = MXCSR_RESET >> 8}};
+
+	write_cr2(0);
+	for (unsigned i = 0; i < 4; i++)
+		write_dr(i, 0);
+	wrmsr(MSR_IA32_STAR, 0);
+	wrmsr(MSR_IA32_LSTAR, 0);
+	wrmsr(MSR_IA32_CSTAR, 0);
+	wrmsr(MSR_IA32_KERNEL_GS_BASE, 0);
+	if (!vmx_machine.xsave)
+		__asm__ volatile("fxrstor64 %0" : : "m"(reset_area));
+	else
+		__asm__ volatile("xrstor64 %0"
+				 :
+				 : "m"(reset_area), "a"((uint32_t)vmx_machine.xcr0_offered), "d"(0)
+				 : "memory");
+}
+
+static void unload(struct cpu_private *cpu)
+{
+	struct vcpu_shared *old = cpu->current;
+
+	old->launched = cpu->vmcs_launched;
+	save_state(vmx_secret());
+	clear_state();
+	private_unmap_vcpu();
+	p2m_cpu_leave(&old->domain->p2m);
+	cpu->current = NULL;
+}
+
+static void load(struct cpu_private *cpu, struct vcpu_shared *v)
+{
+	private_map_vcpu(v->secret);
+	if (vmptrld(mfn_to_paddr(v->vmcs)) != VMX_OK)
+		panic("VMPTRLD failed for a vCPU of d%u", v->domain->id);
+	cpu->vmcs_launched = v->launched;
+	cpu->current = v;
+	load_state(vmx_secret());
+
+	/* From here on a removal of rights marks this CPU's entry_work; what went before shows in
+	 * the generation. */
+	p2m_cpu_enter(&v->domain->p2m);
+	uint64_t generation = atomic_load(&v->domain->p2m.generation);
+	bool moved = !v->host_written || v->cpu != cpu->index;
+	if (moved || v->generation_seen != generation) {
+		vmx_flush_ept(&v->domain->p2m);
+		v->generation_seen = generation;
+	}
+	if (moved) {
+		vmx_flush_vpid(v);
+		vmcs_setup_host();
+		v->host_written = true;
+		v->cpu = cpu->index;
+	}
+}
+
+/* Makes v the current vCPU of this CPU, or none. v is loaded nowhere else. */
+void vcpu_load(struct vcpu_shared *v)
+{
+	struct cpu_private *cpu = this_cpu();
+
+	if (cpu->current == v)
+		return;
+	if (cpu->current)
+		unload(cpu);
+	if (v)
+		load(cpu, v);
+}
+
+/* The state in which a PVH guest starts; makes the vCPU runnable. It is loaded nowhere. */
+void vcpu_set_pvh_entry(struct vcpu_shared *v, gpa_t entry, gpa_t start_info)
+{
+	vcpu_load(v);
+	vmcs_setup_controls(v);
+	vmcs_setup_guest_pvh(entry);
+	vmx_secret()->regs.rbx = gpa_raw(start_info);
+	vcpu_load(NULL);
+	atomic_store(&v->state, VCPU_RUNNABLE);
+}
+
+struct vcpu_regs *vcpu_registers(void)
+{
+	return &vmx_secret()->regs;
+}
+
+/* Current privilege level: that of SS (SDM Vol. 3, "Guest Segment Registers"). */
+unsigned vcpu_cpl(void)
+{
+	return (vmcs_read32(VMCS_GUEST_SS_AR) & SEG_AR_DPL_MASK) >> SEG_AR_DPL_SHIFT;
+}
+
+bool vcpu_in_long_mode64(void)
+{
+	return vmcs_read64(VMCS_GUEST_EFER) & EFER_LMA && vmcs_read32(VMCS_GUEST_CS_AR) & SEG_AR_L;
+}
+
+/* The paging state of the current vCPU, for copies from and to its linear addresses. */
+void vcpu_guest_access(struct guest_access *out)
+{
+	struct guest_paging *p = &out->paging;
+	const struct vmx_caps *caps = &vmx_machine.caps;
+
+	*out = (struct guest_access){0};
+	p->cr0 = vmcs_readn(VMCS_GUEST_CR0);
+	p->cr3 = vmcs_readn(VMCS_GUEST_CR3);
+	p->cr4 = vmcs_readn(VMCS_GUEST_CR4);
+	p->efer = vmcs_read64(VMCS_GUEST_EFER);
+	p->rflags = vmcs_readn(VMCS_GUEST_RFLAGS);
+	p->cpl = vcpu_cpl();
+	p->maxphyaddr = caps->physical_bits;
+	if (p->cr4 & CR4_PKE && vmx_machine.pku)
+		p->pkru = read_pkru();
+	if (p->cr0 & CR0_PG && p->cr4 & CR4_PAE && !(p->efer & EFER_LMA))
+		for (unsigned i = 0; i < 4; i++)
+			p->pdpte[i] = vmcs_read64((vmcs64_t){VMCS_ENC_GUEST_PDPTE0 + 2 * i});
+	out->p2m = &this_cpu()->current->domain->p2m;
+}
