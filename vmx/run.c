@@ -58,32 +58,21 @@ static void set_slice(uint64_t slice_us)
 	vmcs_write32(VMCS_PREEMPTION_TIMER, ticks > UINT32_MAX ? UINT32_MAX : (uint32_t)ticks);
 }
 
-static void print_violation(void *ctx, const struct vmx_rule_violation *v)
+static int read_field(void *ctx, uint32_t encoding, uint64_t *value)
 {
 	(void)ctx;
-	print(LOG_ERROR, "  %s = 0x%lx: %s [SDM Vol. 3, \"%s\"]", v->field, v->value, v->rule,
-	      v->section);
-}
-
-static uint64_t read_field(void *ctx, uint32_t encoding)
-{
-	uint64_t value;
-
-	(void)ctx;
-	/* A field of a feature that this processor lacks reads as 0. */
-	if (vmcs_try_read(encoding, &value) != VMX_OK)
-		return 0;
-	return value;
+	/* A field of a feature that this processor lacks counts as 0. */
+	return vmcs_try_read(encoding, value) != VMX_OK;
 }
 
 /* Says why the processor refused to enter the guest, by doing its checks again in software. */
 void vmx_explain_entry_failure(const char *what)
 {
-	struct vmcs_snapshot snapshot = {.read = read_field};
+	struct vmcs_snapshot snapshot; /* holds guest registers: on this CPU's own stack only */
 
 	print(LOG_ERROR, "VM entry of d%u failed: %s", this_cpu()->current->domain->id, what);
-	if (!vmx_explain(&vmx_machine.caps, &snapshot, print_violation, NULL))
-		print(LOG_ERROR, "  no rule known to Keyhole is broken");
+	vmcs_snapshot_fill(&snapshot, read_field, NULL);
+	vmx_explain_print(&vmx_machine.caps, &snapshot);
 }
 
 /* Runs the current vCPU until its slice is over or it yields, blocks or ends. */
