@@ -7,6 +7,7 @@ fixture with them; the sum that `make test` prints at its end counts those, not 
 import json
 import os
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,12 @@ def pytest_collection_modifyitems(config, items):
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
+
+
+def file_name(test):
+    """A test's name as a file name."""
+    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in test).strip("_")
+    return name if len(name) <= 100 else f"{name[:90]}-{zlib.crc32(name.encode()):08x}"
 
 
 class TapResults:
@@ -73,8 +80,7 @@ class TapResults:
 
     def finish(self):
         """Writes the log and fails the item if any result failed."""
-        name = "".join(c if c.isalnum() or c in "-_." else "_" for c in self.request.node.name)
-        log = LOGS / f"{name}.tap"
+        log = LOGS / f"{file_name(self.request.node.name)}.tap"
         total = sum(self.counts.values())
         log.write_text("\n".join([f"1..{total}", *self.lines]) + "\n", encoding="utf-8")
         if self.counts["failed"]:
@@ -95,8 +101,7 @@ def tap_results(request):
 @pytest.fixture
 def log_dir(request):
     """A directory under build/logs for this test's machine."""
-    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in request.node.name)
-    return LOGS / name
+    return LOGS / file_name(request.node.name)
 
 
 class Sum:

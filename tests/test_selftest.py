@@ -39,9 +39,14 @@ def check_tables(box, log, results):
     try:
         with open(dump, "rb") as memory:
             def read(address, length):
+                if address >= box.mem << 20:
+                    return b""
                 memory.seek(address)
                 return memory.read(length)
             leaves = pagetables.walk(read, cr3)
+    except pagetables.WalkError as e:
+        results.check(False, "the page tables can be followed", str(e))
+        return
     finally:
         dump.unlink(missing_ok=True)
     names = pagetables.layout()

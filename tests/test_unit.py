@@ -13,3 +13,7 @@ def test_unit(name, tap_results):
     report = unit.run(BUILD / "unit" / name, LOGS, 120)
     tap_results.add_report(name, report)
     tap_results.finish()
+
+
+def test_there_are_unit_tests():
+    assert NAMES, "no tests/unit/test_*.c"

@@ -36,6 +36,11 @@ unit-programs: $(UNIT_NAMES:%=$(BUILD)/unit/%)
 unit: $(addprefix $(BUILD)/unit/,$(UNIT_CHOSEN)) ## unit tests on the host, with sanitizers (T=name: some)
 	@$(PYTHON) tools/unit --log-dir $(BUILD)/logs $^
 
+# --- guests ------------------------------------------------------------------------------------------
+ifndef GUEST_NAMES
+include guest-tests/guests.mk
+endif
+
 # --- packages ----------------------------------------------------------------------------------------
 .PHONY: deps doctor
 deps: ## install the packages that are missing (as root or through sudo)
@@ -50,8 +55,10 @@ doctor: ## what this machine can run, and for each thing it cannot: why, and the
 export BUILD RUNNER GUESTS CPUS MEM CMDLINE SECONDS_LIMIT
 
 .PHONY: iso run gdb
-iso: $(BUILD)/keyhole.elf guests ## build/keyhole.iso: the hypervisor and the demo's guests
-	@$(PYTHON) tools/mkiso -o $(BUILD)/keyhole.iso --kernel $(BUILD)/keyhole.elf --demo
+iso: $(BUILD)/keyhole.iso ## build/keyhole.iso: the hypervisor and the demo's guests
+
+$(BUILD)/keyhole.iso: $(BUILD)/keyhole.elf guests tools/demo.toml
+	@$(PYTHON) tools/mkiso -o $@ --kernel $< --demo
 
 # The packages come first, as a step of their own: without them nothing else can be made.
 run: ## install, build and run the demo (GUESTS='a.elf:name=a,mem=32M': your own guests)
@@ -63,12 +70,9 @@ gdb: iso ## run under QEMU with a debugger's stub, and gdb with symbols
 	@$(PYTHON) tools/gdb --build $(BUILD)
 
 # --- tests and checks --------------------------------------------------------------------------------
-.PHONY: test test-nested check
+.PHONY: test check
 test: ## all tests; T=pattern runs some, JOBS=n side by side (2)
 	@$(PYTHON) tools/test
-
-test-nested: ## the demo under QEMU with nested KVM, on Linux inside Bochs
-	@$(PYTHON) tools/test -m nested
 
 check: ## format, static analysis, layers, image, stack depth, both compilers
 	@$(PYTHON) tools/check
@@ -76,13 +80,15 @@ check: ## format, static analysis, layers, image, stack depth, both compilers
 compile_commands.json: Makefile ## for editors
 	@$(PYTHON) tools/compile-commands $(MAKE) > $@.part && mv $@.part $@
 
+include tools/nested/nested.mk
+
 # --- the rest ----------------------------------------------------------------------------------------
 .PHONY: clean help
 clean: ## remove what was built
 	rm -rf $(BUILD) compile_commands.json
 
 help: ## this list
-	@sed -n 's/^\([a-zA-Z_.-]*\):[^#=]*## \(.*\)/\1|\2/p' Makefile tools/tools.mk guest-tests/*.mk 2>/dev/null | \
+	@sed -n 's/^\([a-z_][a-zA-Z_.-]*\):[^#=]*## \(.*\)/\1|\2/p' $(filter-out %.d,$(MAKEFILE_LIST)) | \
 		sort | awk -F'|' '{ printf "  make %-22s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  variables: BUILD=dir CC=gcc|clang CONFIG_TEST=1 RUNNER=kvm|bochs|tcg GUESTS='...' T=pattern"

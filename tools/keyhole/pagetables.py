@@ -71,9 +71,9 @@ def layout(path=ROOT / "include/layout.h"):
     for name, value in re.findall(r"^#define\s+((?:LAYOUT|PRIVATE)_\w+)[ \t]+(\S.*)$", text, re.M):
         value = re.sub(r"\b(0x[0-9a-fA-F]+|\d+)(?:[uU]|[lL])*\b", r"\1", value)
         value = re.sub(r"\b(?:LAYOUT|PRIVATE)_\w+", lambda m: str(names[m[0]]), value)
-        if not re.fullmatch(r"[0-9a-fA-Fx()+\-*<> ]+", value):
+        if not re.fullmatch(r"[0-9a-fA-Fx()+\-*/%&|~<> ]+", value):
             raise WalkError(f"{path}: cannot read {name} = {value}")
-        names[name] = eval(value)  # only digits and operators are left, see above
+        names[name] = eval(value.replace("/", "//"))  # only digits and operators are left, see above
     return names
 
 
@@ -98,11 +98,35 @@ def region_of(leaf, table):
     return None
 
 
+def _merged(ranges):
+    """The same addresses as ranges in order that do not touch."""
+    merged = []
+    for first, end in sorted(ranges):
+        if merged and first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((first, end))
+    return merged
+
+
+def _overlaps(a, b):
+    """Where each overlap of two merged lists begins."""
+    found, i, j = [], 0, 0
+    while i < len(a) and j < len(b):
+        if max(a[i][0], b[j][0]) < min(a[i][1], b[j][1]):
+            found.append(max(a[i][0], b[j][0]))
+        if a[i][1] < b[j][1]:
+            i += 1
+        else:
+            j += 1
+    return found
+
+
 def problems(leaves, names, free):
     """What is forbidden among the leaves; `free` is a list of (first, last) frame numbers."""
     table = regions(names)
     bad = []
-    writable, executable = set(), set()
+    writable, executable = [], []  # physical ranges (first, end)
     for leaf in leaves:
         where = region_of(leaf, table)
         if leaf.write and leaf.execute:
@@ -119,16 +143,14 @@ def problems(leaves, names, free):
             bad.append(f"in the image region and not the image: {leaf}")
         elif leaf.execute and where != "image":
             bad.append(f"executable outside the image: {leaf}")
-        frames = range(leaf.pa >> 12, (leaf.pa + leaf.size) >> 12)
         if leaf.write:
-            writable.update(frames)
+            writable.append((leaf.pa, leaf.pa + leaf.size))
         if leaf.execute:
-            executable.update(frames)
+            executable.append((leaf.pa, leaf.pa + leaf.size))
         for first, last in free:
-            if frames.start <= last and first < frames.stop:
+            if leaf.pa >> 12 <= last and first < (leaf.pa + leaf.size) >> 12:
                 bad.append(f"maps a frame of the free range {first:#x}-{last:#x}: {leaf}")
-    both = sorted(writable & executable)
+    both = [f"{first:#x}" for first in _overlaps(_merged(writable), _merged(executable))]
     if both:
-        bad.append("writable by one mapping and executable by another: frames "
-                   + ", ".join(f"{f:#x}" for f in both[:8]))
+        bad.append("writable by one mapping and executable by another: " + ", ".join(both[:8]))
     return bad
