@@ -16,6 +16,7 @@
 #define PTE_RW	   0x002
 #define PTE_A	   0x020
 #define PTE_D	   0x040
+#define PTE_G	   0x100
 #define PTE_NX_HI  0x80000000 /* bit 63, in the upper half */
 
 #define CR0_PG	   0x80000000
@@ -96,7 +97,7 @@ boot_entry:
 	leal (%ebx, %ecx, 8), %ecx
 	xorl %edx, %edx
 	movl %eax, %esi
-	orl $(PTE_P | PTE_A), %esi
+	orl $(PTE_P | PTE_A | PTE_G), %esi
 	cmpl $PHYS(image_text_end), %eax
 	jb 2f
 	movl $PTE_NX_HI, %edx
@@ -211,9 +212,9 @@ entry_high:
 	movq $0, boot_root(%rip)
 	movq %cr3, %rax
 	movq %rax, %cr3
-	movl $0x10, %eax
-	movl %eax, %ss
+	/* Null selectors: the descriptors lie in what was just dropped, and 64-bit mode needs none. */
 	xorl %eax, %eax
+	movl %eax, %ss
 	movl %eax, %ds
 	movl %eax, %es
 	movl %eax, %fs

@@ -57,9 +57,8 @@ void vcpu_destroy(struct vcpu_shared *v);
 void vcpu_set_pvh_entry(struct vcpu_shared *v, gpa_t entry, gpa_t start_info);
 /* Makes v current on this CPU (maps its secret, loads its VMCS and registers); NULL unloads. */
 void vcpu_load(struct vcpu_shared *v);
-/* Runs the current vCPU until its slice ends, it yields, blocks or ends. slice_us: in microseconds.
- */
-void vcpu_run(uint64_t slice_us);
+/* Runs the current vCPU until its slice (in TSC ticks) ends, it yields, blocks or ends. */
+void vcpu_run(uint64_t slice_ticks);
 /* Of the current vCPU, in root mode only: */
 struct vcpu_regs *vcpu_registers(void);
 void vcpu_guest_access(struct guest_access *out); /* its paging state, for copies to and from it */
@@ -67,6 +66,7 @@ unsigned vcpu_cpl(void);
 bool vcpu_in_long_mode64(void); /* CS.L with EFER.LMA: the 64-bit hypercall ABI */
 /* Prints its registers on the console (never kept elsewhere). */
 void vcpu_dump(struct vcpu_shared *v);
+extern bool vcpu_dump_enabled; /* registers=off on the command line clears it */
 
 /* Front (kernel/), called by vmx/. All for the current vCPU. */
 /* RAX = call number; runs the call and leaves the result in RAX. False: not finished, RIP stays for
@@ -75,6 +75,14 @@ bool hypercall(struct vcpu_regs *regs);
 /* Makes the current vCPU block (HLT with interrupts on, SCHEDOP_block); ends the domain if nothing
  * can wake it. */
 void vcpu_block(bool interrupts_on);
+/* CPUID as the guest sees it; some leaves mirror its CR4 and XCR0. */
+struct guest_cpuid_state {
+	uint64_t cr4, xcr0;
+};
+void guest_cpuid(const struct guest_cpuid_state *state, uint32_t leaf, uint32_t subleaf,
+		 uint32_t out[4]);
+/* An interrupt of the host that arrived while a guest ran. */
+void interrupt_dispatch(unsigned vector);
 /* Ends the current vCPU's slice. */
 void vcpu_yield(void);
 /* Fills the hypercall page of the current domain at gpa; -XEN_EINVAL if that is not its RAM. */

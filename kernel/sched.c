@@ -8,6 +8,7 @@
 #include "kernel/sched.h"
 #include "cpu.h"
 #include "domain.h"
+#include "drivers/tsc.h"
 #include "kernel/domain.h"
 #include "lock.h"
 #include "mm/epoch.h"
@@ -15,7 +16,7 @@
 #include "print.h"
 #include "vcpu.h"
 
-#define SLICE_US 2000
+#define SLICE_US 2000ull
 
 static struct lock sched_lock = LOCK_INIT;
 static struct vcpu_shared *queue_head, *queue_tail;
@@ -80,7 +81,7 @@ void sched_run(void)
 		if (!ended(v)) {
 			atomic_store(&v->state, VCPU_RUNNING);
 			vcpu_load(v);
-			vcpu_run(SLICE_US);
+			vcpu_run(SLICE_US * tsc_khz() / 1000);
 		}
 		if (!ended(v)) {
 			atomic_store(&v->state, VCPU_RUNNABLE);

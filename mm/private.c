@@ -135,3 +135,52 @@ void private_unmap_vcpu(void)
 		invlpg(private_base_of(cpu->index) + PRIVATE_VCPU + i * PAGE_SIZE);
 	}
 }
+
+/*
+ * Continues in fn on CPU cpu's own tables, private data and main stack; whatever the old stack held
+ * is lost. No window slot may be open.
+ */
+void private_enter(uint32_t cpu, mfn_t root, void (*fn)(void))
+{
+	uint64_t base = private_base_of(cpu);
+
+	assert_always(!this_cpu()->window_open_mask);
+	write_cr3(paddr_raw(mfn_to_paddr(root)));
+	wrmsr(MSR_IA32_GS_BASE, base + PRIVATE_CPU);
+	__asm__ volatile(
+	    "mov %[stack], %%rsp\n\t"
+	    "xor %%ebp, %%ebp\n\t"
+	    "call *%[fn]\n\t"
+	    "ud2"
+	    :
+	    : [stack] "r"(base + PRIVATE_STACK + PRIVATE_STACK_PAGES * PAGE_SIZE), [fn] "r"(fn)
+	    : "memory");
+	__builtin_unreachable();
+}
+
+extern char boot_stack[], boot_stack_top[];
+
+/* Boot CPU, from its private stack: nothing of the range and stack in the image can be used or read
+ * again. */
+void private_drop_boot_range(void)
+{
+	pte_store(&boot_root[pte_index(LAYOUT_PRIVATE, 4)], 0);
+	__builtin_memset(boot_private_pdpt, 0, PAGE_SIZE);
+	__builtin_memset(boot_private_pd, 0, PAGE_SIZE);
+	__builtin_memset(boot_window_pt, 0, PAGE_SIZE);
+	__builtin_memset(boot_stack, 0, (size_t)(boot_stack_top - boot_stack));
+	__builtin_memset(&boot_cpu, 0, sizeof(boot_cpu));
+}
+
+/*
+ * Clears this CPU's main stack below the caller's frame: on a switch to another domain, so that
+ * nothing that the old one passed through root mode stays. Interrupts are off.
+ */
+void private_clear_stack(void)
+{
+	char *bottom = (char *)private_base_of(cpu_index()) + PRIVATE_STACK;
+	char *end = __builtin_frame_address(0);
+
+	/* Leaves this function's own frame, which holds addresses only. */
+	clear_qwords(bottom, (size_t)(end - bottom) / 8 - 16);
+}

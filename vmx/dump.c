@@ -2,7 +2,7 @@
  * The register dump of a guest: to the console, stored nowhere; registers=off on the command line
  * leaves it out. State: none. The vCPU is current on this CPU.
  */
-#include "kernel_options.h"
+#include "cpu.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 
@@ -17,11 +17,13 @@ static void dump_segment(const char *name, vmcs16_t selector, vmcsn_t base, vmcs
 	dump_segment(text, VMCS_GUEST_##name##_SELECTOR, VMCS_GUEST_##name##_BASE, \
 		     VMCS_GUEST_##name##_LIMIT, VMCS_GUEST_##name##_AR)
 
+bool vcpu_dump_enabled = true;
+
 void vcpu_dump(struct vcpu_shared *v)
 {
 	const struct vcpu_regs *r = vcpu_registers();
 
-	if (!option_dump_registers)
+	if (!vcpu_dump_enabled)
 		return;
 	print(LOG_WARN, "d%uv%u registers:", v->domain->id, v->id);
 	print(LOG_WARN,

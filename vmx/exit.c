@@ -10,8 +10,8 @@
  */
 #include "cpu.h"
 #include "mm/window.h"
-#include "traps.h"
 #include "vmx/ept.h"
+#include "vmx/exit_reasons.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 

@@ -11,6 +11,7 @@
 #include "cpu.h"
 #include "mm/window.h"
 #include "vmx/ept.h"
+#include "vmx/exit_reasons.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 

@@ -35,7 +35,7 @@ static bool read_msr(uint32_t msr, uint64_t *value)
 static bool write_msr(uint32_t msr, uint64_t value)
 {
 	switch (msr) {
-	case XEN_MSR_HYPERCALL_PAGE:
+	case XEN_HYPERCALL_MSR:
 		return !(value & HYPERCALL_PAGE_INDEX) && !hypercall_page_write(make_gpa(value));
 	case MSR_IA32_BIOS_SIGN_ID: /* software writes 0 before it asks for the revision */
 	case MSR_IA32_DEBUGCTL:

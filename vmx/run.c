@@ -9,10 +9,10 @@
  * Source: SDM Vol. 3, "VMX-Preemption Timer".
  */
 #include "cpu.h"
-#include "drivers/tsc.h"
 #include "mm/epoch.h"
 #include "mm/hostpt.h"
 #include "vmx/entry_offsets.h"
+#include "vmx/exit_reasons.h"
 #include "vmx/explain.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
@@ -49,11 +49,11 @@ bool vmx_entry_work(void)
 	return true;
 }
 
-static void set_slice(uint64_t slice_us)
+static void set_slice(uint64_t slice_ticks)
 {
 	if (!(vmx_machine.controls.value[VMX_PIN] & PIN_PREEMPTION_TIMER))
 		return;
-	uint64_t ticks = slice_us * tsc_khz() / 1000 >> vmx_caps_timer_shift(&vmx_machine.caps);
+	uint64_t ticks = slice_ticks >> vmx_caps_timer_shift(&vmx_machine.caps);
 
 	vmcs_write32(VMCS_PREEMPTION_TIMER, ticks > UINT32_MAX ? UINT32_MAX : (uint32_t)ticks);
 }
@@ -75,12 +75,12 @@ void vmx_explain_entry_failure(const char *what)
 	vmx_explain_print(&vmx_machine.caps, &snapshot);
 }
 
-/* Runs the current vCPU until its slice is over or it yields, blocks or ends. */
-void vcpu_run(uint64_t slice_us)
+/* Runs the current vCPU until its slice, in TSC ticks, is over or it yields, blocks or ends. */
+void vcpu_run(uint64_t slice_ticks)
 {
 	struct vcpu_shared *v = this_cpu()->current;
 
-	set_slice(slice_us);
+	set_slice(slice_ticks);
 	if (!vmx_entry_work())
 		return;
 	unsigned status = vmx_guest_loop(vcpu_registers());

@@ -285,8 +285,10 @@ void vcpu_load(struct vcpu_shared *v)
 
 	if (cpu->current == v)
 		return;
-	if (cpu->current)
+	if (cpu->current) {
 		unload(cpu);
+		private_clear_stack();
+	}
 	if (v)
 		load(cpu, v);
 }
@@ -332,6 +334,9 @@ void vcpu_guest_access(struct guest_access *out)
 	p->rflags = vmcs_readn(VMCS_GUEST_RFLAGS);
 	p->cpl = vcpu_cpl();
 	p->maxphyaddr = caps->physical_bits;
+	p->compatibility = p->efer & EFER_LMA && !(vmcs_read32(VMCS_GUEST_CS_AR) & SEG_AR_L);
+	p->no_1g_pages = !vmx_machine.pages_1g;
+	p->no_pse36 = !vmx_machine.pse36;
 	if (p->cr4 & CR4_PKE && vmx_machine.pku)
 		p->pkru = read_pkru();
 	if (p->cr0 & CR0_PG && p->cr4 & CR4_PAE && !(p->efer & EFER_LMA))

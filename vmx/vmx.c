@@ -13,6 +13,7 @@
 #include "mm/window.h"
 #include "public/errno.h"
 #include "vmx/ept.h"
+#include "vmx/exit_reasons.h"
 #include "vmx/vmcs.h"
 
 struct vmx_machine vmx_machine;
@@ -89,6 +90,7 @@ static void find_offered_state(void)
 	bool has_leaf7 = a >= 7;
 	cpuid(1, 0, &a, &b, &c, &d);
 	m->xsave = c & CPUID_1_ECX_XSAVE;
+	m->pse36 = d & CPUID_1_EDX_PSE36;
 	m->cr4_offered = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE |
 			 CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_MCE;
 	if (c & CPUID_1_ECX_PCID)
@@ -120,6 +122,8 @@ static void find_offered_state(void)
 			write_xcr0(m->xcr0_offered);
 		}
 	}
+	cpuid(0x80000001, 0, &a, &b, &c, &d);
+	m->pages_1g = d & CPUID_80000001_EDX_PAGE1GB;
 	m->rdtscp = m->controls.value[VMX_PROC2] & PROC2_RDTSCP;
 }
 

@@ -21,13 +21,18 @@ struct epoch_deferred {
 void epoch_defer(struct epoch_deferred *d, void (*run)(struct epoch_deferred *d));
 /* Frees 2^order frames (frame_free) once it is safe; links through the frame table, never fails. */
 void epoch_free_frames(mfn_t first, unsigned order);
-/* Frees a table page of a pool once it is safe. */
+/* The same for a block that frame_retire() has marked. */
+void epoch_free_retired(mfn_t first);
+/* Frees a table page of a pool once it is safe. Its account is credited at once. */
 struct table_account;
 void epoch_free_table(struct table_account *account, mfn_t table);
 /* This CPU is at a quiescent point: runs what is due. Clears ENTRY_WORK_EPOCH when nothing is left.
  */
 void epoch_quiescent(void);
 void epoch_cpu_online(uint32_t cpu);
+/* By the CPU itself, when epoch_pending() says that nothing of its own is left. */
 void epoch_cpu_offline(uint32_t cpu);
+/* Whether this CPU has deferred something that has not run yet. */
+bool epoch_pending(void);
 
 #endif

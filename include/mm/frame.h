@@ -36,7 +36,8 @@ enum frame_type {
  *   |type |order |D | zero | owner    | reference count |
  *   +-----+------+--+------+----------+-----------------+
  *
- * order is meaningful in the first frame of a free block only; D: contents not known to be zero.
+ * order is meaningful in the first frame of a free or retired block only. D: of a free frame,
+ * contents not known to be zero; of an allocated one, retired, which means on its way to be free.
  * next and prev link free blocks, or a list that the owner of an allocated frame keeps; frame
  * numbers, FRAME_LINK_NONE at the end.
  */
@@ -83,6 +84,12 @@ enum frame_type frame_type(mfn_t frame);
 domid_t frame_owner(mfn_t frame);
 uint32_t frame_refs(mfn_t frame);
 void frame_get_stats(struct frame_stats *out);
-mfn_t frame_limit(void); /* one past the last frame of RAM */
+mfn_t frame_limit(void);	/* one past the last frame of RAM */
+bool frame_is_ram(mfn_t frame); /* RAM, used or not, with a frame-table entry or not */
+/* Calls fn for every block on the free lists, under the allocator's lock, until it returns false;
+ * returns whether it came to the end. Untouched sections are not on the lists. */
+bool frame_for_each_free_block(bool (*fn)(mfn_t first, unsigned order, void *ctx), void *ctx);
+/* Of frames whose owner gave them up, until mm/epoch.c frees them: no reference can be taken. */
+void frame_retire(mfn_t first, unsigned order);
 
 #endif

@@ -19,9 +19,15 @@ static inline uint64_t *pool_table(mfn_t frame)
 	return (uint64_t *)(LAYOUT_POOL + (frame.raw << PAGE_SHIFT));
 }
 
+/* The host's own tables. Its calls may use the pool's last tables while the pool grows. */
+extern struct table_account host_table_account;
+
 int pool_init(void) must_use;
 int pool_table_alloc(struct table_account *account, mfn_t *out) must_use;
 void pool_table_free(struct table_account *account, mfn_t table);
+/* The halves of pool_table_free(), for mm/epoch.c: the account may be gone when the table is. */
+void pool_account_release(struct table_account *account);
+void pool_table_release(mfn_t table);
 uint64_t pool_tables_total(void);
 uint64_t pool_tables_free(void);
 

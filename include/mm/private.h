@@ -12,6 +12,9 @@ int private_create(uint32_t cpu, mfn_t *root) must_use;
  */
 void private_map_vcpu(const mfn_t frames[PRIVATE_VCPU_PAGES]);
 void private_unmap_vcpu(void);
+noreturn_fn void private_enter(uint32_t cpu, mfn_t root, void (*fn)(void));
+void private_drop_boot_range(void);
+void private_clear_stack(void);
 
 static inline uint64_t private_base_of(uint32_t cpu)
 {

@@ -16,6 +16,11 @@ void vmap_free(void *start);
  */
 int vmap_free_part(void *start, size_t page_count) must_use;
 
+/* Whether an area begins in the page of address; its size, and the mark its user put on it (0 at
+ * first). Safe for any address. */
+bool vmap_find(const void *address, size_t *page_count, uint32_t *mark);
+void vmap_set_mark(void *start, uint32_t mark);
+
 struct vmap_stats {
 	uint64_t areas, pages;
 };

@@ -17,6 +17,8 @@ struct vmx_machine {
 	bool xsave;	       /* XSAVE, else FXSAVE */
 	bool rdtscp;
 	bool pku;
+	bool pages_1g; /* for guests' page tables */
+	bool pse36;
 };
 extern struct vmx_machine vmx_machine;
 

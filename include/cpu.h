@@ -1,0 +1,165 @@
+/*
+ * The instructions that C has no word for: control, debug and model-specific registers, ports, CPUID, TLB. One line
+ * each, no state. Source: SDM Vol. 2.
+ */
+#ifndef KEYHOLE_CPU_H
+#define KEYHOLE_CPU_H
+
+#include "cpu_bits.h"
+#include "types.h"
+
+#define DEFINE_REGISTER_ACCESS(name)                                                               \
+	static inline uint64_t read_##name(void)                                                   \
+	{                                                                                          \
+		uint64_t value;                                                                    \
+		__asm__ volatile("mov %%" #name ", %0" : "=r"(value) : : "memory");                \
+		return value;                                                                      \
+	}                                                                                          \
+	static inline void write_##name(uint64_t value)                                            \
+	{                                                                                          \
+		__asm__ volatile("mov %0, %%" #name : : "r"(value) : "memory");                    \
+	}
+DEFINE_REGISTER_ACCESS(cr0)
+DEFINE_REGISTER_ACCESS(cr2)
+DEFINE_REGISTER_ACCESS(cr3)
+DEFINE_REGISTER_ACCESS(cr4)
+DEFINE_REGISTER_ACCESS(dr0)
+DEFINE_REGISTER_ACCESS(dr1)
+DEFINE_REGISTER_ACCESS(dr2)
+DEFINE_REGISTER_ACCESS(dr3)
+DEFINE_REGISTER_ACCESS(dr6)
+DEFINE_REGISTER_ACCESS(dr7)
+#undef DEFINE_REGISTER_ACCESS
+
+static inline uint64_t rdmsr(uint32_t msr)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr) : "memory");
+	return (uint64_t)high << 32 | low;
+}
+
+static inline void wrmsr(uint32_t msr, uint64_t value)
+{
+	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+static inline uint64_t rdtsc(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+	return (uint64_t)high << 32 | low;
+}
+
+static inline void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d)
+{
+	__asm__ volatile("cpuid" : "=a"(*a), "=b"(*b), "=c"(*c), "=d"(*d) : "a"(leaf), "c"(subleaf));
+}
+
+/* XCR0 (CR4.OSXSAVE must be set) and PKRU (CR4.PKE). */
+static inline uint64_t read_xcr0(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return (uint64_t)high << 32 | low;
+}
+
+static inline void write_xcr0(uint64_t value)
+{
+	__asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+static inline uint32_t read_pkru(void)
+{
+	uint32_t value, high;
+
+	__asm__ volatile("rdpkru" : "=a"(value), "=d"(high) : "c"(0));
+	return value;
+}
+
+static inline void invlpg(uint64_t va)
+{
+	__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
+}
+
+static inline void clear_qwords(void *to, size_t count)
+{
+	__asm__ volatile("rep stosq" : "+D"(to), "+c"(count) : "a"(0) : "memory");
+}
+
+static inline uint8_t in8(uint16_t port)
+{
+	uint8_t value;
+
+	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
+static inline void out8(uint16_t port, uint8_t value)
+{
+	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline uint16_t in16(uint16_t port)
+{
+	uint16_t value;
+
+	__asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
+static inline void out16(uint16_t port, uint16_t value)
+{
+	__asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline void out32(uint16_t port, uint32_t value)
+{
+	__asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
+}
+
+/* Operand of LGDT, LIDT and their counterparts. */
+struct descriptor_table {
+	uint16_t limit;
+	uint64_t base;
+} packed_struct;
+
+static inline void read_gdtr(struct descriptor_table *table)
+{
+	__asm__ volatile("sgdt %0" : "=m"(*table));
+}
+
+static inline void read_idtr(struct descriptor_table *table)
+{
+	__asm__ volatile("sidt %0" : "=m"(*table));
+}
+
+#define DEFINE_SELECTOR_READ(name)                                                                 \
+	static inline uint16_t read_##name(void)                                                   \
+	{                                                                                          \
+		uint16_t value;                                                                    \
+		__asm__ volatile("mov %%" #name ", %0" : "=r"(value));                             \
+		return value;                                                                      \
+	}
+DEFINE_SELECTOR_READ(cs)
+DEFINE_SELECTOR_READ(ss)
+#undef DEFINE_SELECTOR_READ
+
+static inline uint16_t read_tr(void)
+{
+	uint16_t value;
+
+	__asm__ volatile("str %0" : "=r"(value));
+	return value;
+}
+
+/* Stops this CPU for good. */
+noreturn_fn static inline void cpu_halt(void)
+{
+	for (;;)
+		__asm__ volatile("cli; hlt" : : : "memory");
+}
+
+#endif

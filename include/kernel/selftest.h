@@ -1,0 +1,10 @@
+/* Built-in tests of the hypervisor, host side: selftest on the command line. kernel/selftest.c. */
+#ifndef KEYHOLE_KERNEL_SELFTEST_H
+#define KEYHOLE_KERNEL_SELFTEST_H
+
+#include "types.h"
+
+/* Prints TAP; returns how many failed. */
+uint32_t selftest_run(void);
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * For each rule of the VM-entry explainer, VMCSes that break it: data for the unit test on the host
+ * and for the hypervisor's own test, which lets the processor judge them too. Test builds only.
+ *
+ * A case starts from a baseline (a valid guest state laid over the control and host fields of a
+ * valid VMCS) and changes a few fields.
+ */
+#ifndef KEYHOLE_VMX_EXPLAIN_CASES_H
+#define KEYHOLE_VMX_EXPLAIN_CASES_H
+
+#include "vmx/explain.h"
+
+enum explain_base { EXPLAIN_LONG, EXPLAIN_PROTECTED, EXPLAIN_REAL, EXPLAIN_V86, EXPLAIN_BASES };
+
+enum explain_op { EXPLAIN_END, EXPLAIN_SET, EXPLAIN_OR, EXPLAIN_CLEAR };
+
+struct explain_change {
+	enum explain_op op;
+	uint32_t encoding;
+	uint64_t operand;
+};
+
+#define EXPLAIN_CHANGES_MAX 8
+/* Not a field: the virtual TPR that a snapshot may know. */
+#define EXPLAIN_VIRTUAL_TPR UINT32_MAX
+
+struct explain_case {
+	enum vmx_rule rule;
+	enum explain_base base;
+	/* What Bochs 2.7 logs for it; NULL: it does not check the rule. */
+	const char *bochs;
+	/* On the host only: the processor's answer would not be safe, or needs other state. */
+	bool host_only;
+	struct explain_change changes[EXPLAIN_CHANGES_MAX];
+};
+
+extern const struct explain_case explain_cases[];
+extern const unsigned explain_case_count;
+
+/* Lays a baseline over the guest fields and what depends on them; controls and host stay. */
+void explain_apply_base(struct vmcs_snapshot *s, const struct vmx_caps *caps,
+			enum explain_base base);
+void explain_apply_changes(struct vmcs_snapshot *s, const struct explain_case *c);
+const char *explain_base_name(enum explain_base base);
+
+/* Prints "ok N - what" or "not ok N - what"; what may end in " # SKIP why". */
+typedef void explain_ok_fn(bool passed, const char *what);
+/*
+ * Runs the cases on this processor (vmx/explain_selftest.c). A VMCS must be current whose controls
+ * and host fields are valid, and whose EPT gives the guest no page to run from; *launched says
+ * whether it is launched, and is kept up to date. Interrupts off. Fields that it changes are put
+ * back. Returns the number of cases that failed.
+ */
+unsigned vmx_explain_selftest(const struct vmx_caps *caps, bool *launched, explain_ok_fn *ok);
+
+#endif

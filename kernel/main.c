@@ -1,0 +1,236 @@
+/*
+ * From the first C code to the last line: the order in which the hypervisor comes up, runs its
+ * guests and ends.
+ *
+ * State: none of its own. Runs on the boot CPU: first on the stack in the image, from
+ * private_create() on in the CPU's private range.
+ */
+#include "boot_info.h"
+#include "cpu.h"
+#include "drivers/acpi.h"
+#include "drivers/apic.h"
+#include "drivers/power.h"
+#include "drivers/tsc.h"
+#include "image.h"
+#include "kernel/cmdline.h"
+#include "kernel/console.h"
+#include "kernel/domain.h"
+#include "kernel/sched.h"
+#include "kernel/selftest.h"
+#include "kernel/traps.h"
+#include "lock.h"
+#include "mm/audit.h"
+#include "mm/epoch.h"
+#include "mm/frame.h"
+#include "mm/heap.h"
+#include "mm/hostpt.h"
+#include "mm/pahash.h"
+#include "mm/pool.h"
+#include "mm/private.h"
+#include "mm/vmap.h"
+#include "mm/window.h"
+#include "print.h"
+#include "public/errno.h"
+#include "vmx/vmx.h"
+
+#define VERSION "0.1"
+
+void boot_main(uint64_t info);
+noreturn_fn static void main_private(void);
+
+/* RAM up to here is left alone: real-mode vectors, firmware data, the start page of other CPUs. */
+#define LOW_MEMORY_END 0x100000ull
+
+static void enable_protections(void)
+{
+	uint32_t a, b, c, d, leaf7_b = 0, leaf7_c = 0;
+
+	cpuid(0, 0, &a, &b, &c, &d);
+	if (a >= 7)
+		cpuid(7, 0, &a, &leaf7_b, &leaf7_c, &d);
+	cpuid(1, 0, &a, &b, &c, &d);
+	uint64_t cr4 = CR4_PAE | CR4_PGE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+	if (c & CPUID_1_ECX_XSAVE)
+		cr4 |= CR4_OSXSAVE;
+	if (leaf7_b & CPUID_7_EBX_SMEP)
+		cr4 |= CR4_SMEP;
+	if (leaf7_b & CPUID_7_EBX_SMAP)
+		cr4 |= CR4_SMAP;
+	if (leaf7_c & CPUID_7_ECX_UMIP)
+		cr4 |= CR4_UMIP;
+	/* No page of the hypervisor is a user page; with this a guest's PKRU can be read. */
+	if (leaf7_c & CPUID_7_ECX_PKU)
+		cr4 |= CR4_PKE;
+	write_cr4(cr4);
+	/* Caches on, monitoring off, native FPU errors, read-only pages hold in ring 0. */
+	write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
+	print(LOG_INFO, "cpu0: NX WP%s%s%s", cr4 & CR4_SMEP ? " SMEP" : "",
+	      cr4 & CR4_SMAP ? " SMAP" : "", cr4 & CR4_UMIP ? " UMIP" : "");
+}
+
+/* Hands the RAM that the loader reports to the frame allocator, but for what is in use. */
+static void add_memory(void)
+{
+	uint64_t top = 0;
+
+	for (uint32_t i = 0; i < boot_info.range_count; i++) {
+		const struct boot_range *r = &boot_info.ranges[i];
+		uint64_t start = paddr_raw(r->start), end = paddr_raw(r->end);
+
+		if (!r->usable)
+			continue;
+		if (start < LOW_MEMORY_END)
+			start = LOW_MEMORY_END;
+		if (end > LAYOUT_PHYS_LIMIT) {
+			print(LOG_WARN, "RAM above %llu TiB is not used", LAYOUT_PHYS_LIMIT >> 40);
+			end = LAYOUT_PHYS_LIMIT;
+		}
+		if (start >= end)
+			continue;
+		frame_add_ram(make_paddr(start), make_paddr(end));
+		if (end > top)
+			top = end;
+	}
+	frame_reserve(make_paddr(IMAGE_PHYSICAL), image_paddr(image_end), FRAME_IMAGE);
+	frame_reserve(boot_info.info_start, boot_info.info_end, FRAME_BOOT);
+	for (uint32_t i = 0; i < boot_info.module_count; i++)
+		frame_reserve(boot_info.modules[i].start, boot_info.modules[i].end, FRAME_BOOT);
+}
+
+static void need(int rc, const char *what)
+{
+	struct frame_stats stats;
+
+	if (!rc)
+		return;
+	frame_get_stats(&stats);
+	panic("%s: %s; %lu of %lu frames are free", what,
+	      rc == -XEN_ENOMEM ? "not enough memory: give the machine more RAM" : "failed",
+	      stats.free, stats.ram);
+}
+
+static uint64_t hash_key(void)
+{
+	uint64_t key;
+
+	/* Guests influence frame numbers: the key keeps them from aiming at one bucket. */
+	if (!random_u64(&key))
+		key = rdtsc() * 0x9e3779b97f4a7c15ull;
+	return key;
+}
+
+static void init_memory(void)
+{
+	add_memory();
+	need(frame_init(), "frame table");
+	need(hostpt_fill_top_level(LAYOUT_FRAME_TABLE, LAYOUT_FRAME_TABLE + LAYOUT_SLOT_SIZE),
+	     "frame table");
+	need(pool_init(), "table pool");
+	need(hostpt_fill_top_level(LAYOUT_VMAP, LAYOUT_VMAP + LAYOUT_VMAP_SIZE), "vmap area");
+	need(hostpt_fill_top_level(LAYOUT_POOL,
+				   LAYOUT_POOL + (mfn_raw(frame_limit()) << PAGE_SHIFT)),
+	     "table pool");
+	need(pahash_init(hash_key()), "PA->VA hash");
+	need(vmap_init(), "vmap area");
+	need(heap_init(), "heap");
+	need(hostpt_register_image(), "PA->VA hash");
+}
+
+/* The loader's information and the modules have been used: wipe and free them. */
+static void release_boot_memory(void)
+{
+	for (uint32_t i = 0; i < boot_info.module_count; i++) {
+		frame_release_reserved(boot_info.modules[i].start, boot_info.modules[i].end);
+		__builtin_memset(boot_info.modules[i].cmdline, 0, BOOT_CMDLINE_MAX);
+	}
+	frame_release_reserved(boot_info.info_start, boot_info.info_end);
+}
+
+/* Leaves the image's stack, tables and per-CPU data for the private range, and never returns there.
+ */
+static void move_to_private_range(void)
+{
+	mfn_t root;
+
+	need(private_create(0, &root), "private range");
+	private_enter(0, root, main_private);
+}
+
+/* Entered from boot/entry.S with the physical address of the loader's information. */
+void boot_main(uint64_t info)
+{
+	private_boot_init();
+	print_init_early();
+	traps_init_early();
+	boot_info_read(make_paddr(info));
+	cmdline_parse(boot_info.cmdline, &cmdline_options);
+	print_init(&cmdline_options);
+	print(LOG_INFO, "version " VERSION ", started by %s%s",
+	      boot_info.loader[0] ? boot_info.loader : "an unnamed loader",
+	      boot_info.efi ? " (UEFI)" : "");
+	enable_protections();
+	init_memory();
+	move_to_private_range();
+}
+
+static void print_memory(void)
+{
+	struct frame_stats s;
+
+	frame_get_stats(&s);
+	print(LOG_INFO, "memory: %lu MiB of RAM, %lu MiB free; no direct map", s.ram >> 8,
+	      s.free >> 8);
+}
+
+noreturn_fn static void finish(uint32_t guests, uint32_t failed)
+{
+	struct audit_result audit;
+
+	audit_run(&audit, false);
+	print(LOG_INFO, "audit: cpu%u %s, %lu pages mapped of %lu, %lu of any guest", cpu_index(),
+	      audit.errors ? "FAILED" : "ok", audit.pages_mapped, audit.ram_pages,
+	      audit.guest_pages);
+	if (audit.errors)
+		print(LOG_ERROR, "audit: %lu mappings against the rules", audit.errors);
+	unsigned status = failed || audit.errors ? 1 : 0;
+	print(LOG_INFO, "end: %u guests, %u ok, %u failed, status %u", guests, guests - failed,
+	      failed, status);
+	if (!cmdline_options.poweroff) {
+		print(LOG_INFO, "poweroff=no: halted");
+		cpu_halt();
+	}
+	power_off(status);
+}
+
+/* The rest of boot, on the private stack, with the boot mappings gone. */
+noreturn_fn static void main_private(void)
+{
+	private_drop_boot_range();
+	traps_init_cpu();
+	atomic_store(&this_cpu_shared()->online, true);
+	epoch_cpu_online(0);
+	print_init_devices();
+	acpi_init();
+	apic_init();
+	tsc_init();
+	print_memory();
+
+	uint32_t failed_tests = 0;
+	if (cmdline_options.selftest != SELFTEST_NONE)
+		failed_tests = selftest_run();
+	if (cmdline_options.selftest == SELFTEST_ONLY)
+		finish(0, failed_tests);
+
+	int rc = vmx_init();
+	if (!rc)
+		rc = vmx_cpu_enable();
+	if (rc) {
+		print(LOG_ERROR, "VT-x cannot be used: no guest can run here");
+		finish(boot_info.module_count, boot_info.module_count + failed_tests);
+	}
+	uint32_t guests = domains_create_all();
+	release_boot_memory();
+	sched_run();
+	uint32_t failed = domains_report();
+	finish(guests, failed + failed_tests);
+}

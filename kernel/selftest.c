@@ -1,0 +1,204 @@
+/*
+ * Built-in tests: what can be proved only on the real page tables, without a guest. `selftest` on
+ * the command line runs them, `selftest=only` needs no VT-x. Prints TAP.
+ *
+ * State: the running test number. Boot CPU, before any guest exists; each test gives back all that
+ * it took, and the last one counts.
+ */
+#include "kernel/selftest.h"
+#include "cpu.h"
+#include "image.h"
+#include "mm/audit.h"
+#include "mm/epoch.h"
+#include "mm/frame.h"
+#include "mm/heap.h"
+#include "mm/hostpt.h"
+#include "mm/pahash.h"
+#include "mm/pool.h"
+#include "mm/private.h"
+#include "mm/vmap.h"
+#include "mm/window.h"
+#include "percpu.h"
+#include "print.h"
+#include "public/errno.h"
+
+static uint32_t number, failures;
+
+static void ok(bool passed, const char *what)
+{
+	number++;
+	failures += !passed;
+	print(LOG_INFO, "%s %u - %s", passed ? "ok" : "not ok", number, what);
+}
+
+static uint64_t free_frames(void)
+{
+	struct frame_stats s;
+
+	epoch_quiescent();
+	frame_get_stats(&s);
+	return s.free;
+}
+
+static bool readable(uint64_t va)
+{
+	uint64_t value;
+
+	return read_safe((const uint64_t *)va, &value);
+}
+
+static void test_window(void)
+{
+	mfn_t frame;
+
+	if (frame_alloc(0, DOMID_HYPERVISOR, FRAME_BOOT, &frame)) {
+		ok(false, "window: a frame to look at");
+		return;
+	}
+	uint64_t *p = window_open(WINDOW_TEST, frame);
+	bool zero = true;
+	for (unsigned i = 0; i < PAGE_SIZE / 8; i++)
+		zero &= p[i] == 0;
+	ok(zero, "window: a new frame reads as zeros");
+	p[5] = 0x4b6579686f6c65;
+	window_close(WINDOW_TEST);
+	ok(!readable((uint64_t)p), "window: a closed slot faults at once");
+	uint64_t value = 0;
+	window_read(&value, frame, 40, 8);
+	ok(value == 0x4b6579686f6c65, "window: what was written is in the frame");
+	const uint64_t *r = window_open_readonly(WINDOW_TEST, frame);
+	ok(readable((uint64_t)r) && !write_safe((uint64_t *)(uint64_t)r, 1),
+	   "window: a read-only slot refuses a write");
+	window_close(WINDOW_TEST);
+	window_scrub(frame, 0);
+	window_read(&value, frame, 40, 8);
+	ok(value == 0, "window: a scrubbed frame reads as zeros");
+	frame_free(frame, 0);
+
+	if (!frame_alloc(FRAME_ORDER_2M, DOMID_HYPERVISOR, FRAME_BOOT, &frame)) {
+		value = 1;
+		window_write(mfn_add(frame, 511), PAGE_SIZE - 8, &value, 8);
+		window_scrub(frame, FRAME_ORDER_2M);
+		window_read(&value, mfn_add(frame, 511), PAGE_SIZE - 8, 8);
+		ok(value == 0 && !readable(private_base_of(cpu_index()) + PRIVATE_WINDOW_2M),
+		   "window: the 2 MiB slot scrubs and closes");
+		frame_free(frame, FRAME_ORDER_2M);
+	}
+}
+
+static void test_layout(void)
+{
+	uint64_t base = private_base_of(cpu_index());
+
+	ok(!readable(0) && !readable(IMAGE_PHYSICAL), "layout: nothing is mapped one to one");
+	ok(!readable(base + PRIVATE_STACK - 8) &&
+	       !readable(base + PRIVATE_STACK + PRIVATE_STACK_PAGES * PAGE_SIZE),
+	   "layout: guard pages around the stack");
+	ok(!readable(private_base_of(cpu_index() + 1) + PRIVATE_CPU),
+	   "layout: another CPU's private range faults");
+	ok(!write_safe((uint64_t *)(uint64_t)image_start, 0), "layout: text cannot be written");
+	ok(!write_safe((uint64_t *)(uint64_t)image_text_end, 0),
+	   "layout: read-only data cannot be written");
+}
+
+static void test_vmap(void)
+{
+	char *area;
+
+	if (vmap_alloc(8, (void **)&area)) {
+		ok(false, "vmap: eight pages");
+		return;
+	}
+	for (unsigned i = 0; i < 8; i++)
+		area[i * PAGE_SIZE] = (char)i;
+	uint64_t va = (uint64_t)area;
+	ok(!readable(va - 8) && !readable(va + 8 * PAGE_SIZE), "vmap: guard pages on both sides");
+
+	mfn_t frame;
+	enum host_prot prot;
+	ok(hostpt_lookup(va + 3 * PAGE_SIZE, &frame, &prot) && prot == HOST_RW &&
+	       pahash_lookup(frame) == va + 3 * PAGE_SIZE,
+	   "vmap: the PA->VA hash agrees with the page tables");
+	ok(!vmap_free_part(area + 3 * PAGE_SIZE, 2) && !readable(va + 3 * PAGE_SIZE) &&
+	       !readable(va + 4 * PAGE_SIZE) && area[2 * PAGE_SIZE] == 2 &&
+	       area[5 * PAGE_SIZE] == 5,
+	   "vmap: the middle goes, head and tail stay");
+	ok(pahash_lookup(frame) == 0, "vmap: the hash forgets what was unmapped");
+	ok(!vmap_free_part(area, 1) && !vmap_free_part(area + 7 * PAGE_SIZE, 1) &&
+	       area[PAGE_SIZE] == 1 && area[6 * PAGE_SIZE] == 6 && !readable(va) &&
+	       !readable(va + 7 * PAGE_SIZE),
+	   "vmap: first and last page go");
+	vmap_free(area + PAGE_SIZE);
+	vmap_free(area + 5 * PAGE_SIZE);
+	ok(!readable(va + PAGE_SIZE) && !readable(va + 6 * PAGE_SIZE), "vmap: nothing is left");
+}
+
+static void test_heap(void)
+{
+	void *a, *b, *c;
+	bool got =
+	    !heap_alloc(48, 1, &a) && !heap_alloc(48, 2, &b) && !heap_alloc(3 * PAGE_SIZE, 1, &c);
+
+	ok(got, "heap: objects of two owners and a large one");
+	if (!got)
+		return;
+	ok((uint64_t)a / PAGE_SIZE != (uint64_t)b / PAGE_SIZE, "heap: two owners share no page");
+	heap_free(a);
+	heap_free(b);
+	heap_free(c);
+}
+
+static void test_audit(void)
+{
+	struct audit_result result;
+	mfn_t frame;
+	/* Nobody maps the last page of the vmap area: its own guard. */
+	uint64_t va = LAYOUT_VMAP + LAYOUT_VMAP_SIZE - PAGE_SIZE;
+
+	audit_run(&result, false);
+	ok(result.errors == 0 && result.guest_pages == 0, "audit: finds nothing wrong");
+	ok(pahash_count() > 0, "audit: the PA->VA hash is in use");
+	if (frame_alloc(0, DOMID_HYPERVISOR, FRAME_GUEST_RAM, &frame))
+		return;
+	uint64_t before = result.errors;
+	bool mapped = !hostpt_map(va, frame, HOST_R);
+	audit_run(&result, true);
+	ok(mapped && result.errors == before + 1 && result.guest_pages == 1,
+	   "audit: finds a guest's frame that is mapped against the rules");
+	hostpt_unmap(va);
+	hostpt_flush(va, 1);
+	audit_run(&result, true);
+	ok(result.errors == 0, "audit: and nothing when it is gone");
+	frame_free(frame, 0);
+}
+
+static bool print_free(mfn_t first, unsigned order, void *ctx)
+{
+	(void)ctx;
+	print(LOG_INFO, "free: mfn 0x%lx-0x%lx", mfn_raw(first),
+	      mfn_raw(first) + (1ull << order) - 1);
+	return true;
+}
+
+/* Boot CPU, before guests. The ranges of free frames at the end are for a look from outside (QEMU's
+ * monitor). */
+uint32_t selftest_run(void)
+{
+	/* What pools, slabs and page tables keep for later is taken in a first round. */
+	void *warm;
+	if (!vmap_alloc(64, &warm))
+		vmap_free(warm);
+	test_heap();
+	number = failures = 0;
+	uint64_t before = free_frames();
+
+	test_layout();
+	test_window();
+	test_vmap();
+	test_heap();
+	test_audit();
+	ok(free_frames() == before, "all frames came back");
+	print(LOG_INFO, "1..%u", number);
+	frame_for_each_free_block(print_free, NULL);
+	return failures;
+}

@@ -1,0 +1,243 @@
+/*
+ * The p2m of VT-x: extended page tables (EPT), and the interface p2m.h on top of them.
+ *
+ * State: the tables below p2m->root, pages of the table pools, charged to the domain. They are
+ * always mapped, so that going from an entry to the table it points to is arithmetic. Lock:
+ * p2m->lock for all changes. Look-ups take no lock: entries are read and written whole, a table is
+ * complete before it is linked, and one that was taken out lives until every CPU has passed a
+ * quiescent point. Ready for many CPUs, but for the kick named at p2m_mark_flush().
+ *
+ * Invariants:
+ *  - an empty table does not stay in the tree (the root excepted). What an aligned mapping covers
+ *    whole therefore either has no entry or has something mapped;
+ *  - not-present entries are zero; within p2m_unmap() alone they may be tombstones, whose address
+ *    is inverted, so that a speculative walk leads to no memory.
+ *
+ * Source: SDM Vol. 3, "The Extended Page Table Mechanism (EPT)", "Caching Translation Information".
+ */
+#include "vmx/ept.h"
+#include "ept_tables.h"
+#include "mm/epoch.h"
+#include "percpu.h"
+#include "public/errno.h"
+
+struct ept_config ept_config;
+
+/* Chooses what tables are built of. Before the first p2m_init(), and never again. */
+void ept_configure(bool has_1g, bool has_2m, bool has_accessed_dirty)
+{
+	ept_config.has_1g = has_1g;
+	ept_config.has_2m = has_2m;
+	ept_config.has_accessed_dirty = has_accessed_dirty;
+}
+
+/* Source: SDM Vol. 3, "Extended-Page-Table Pointer (EPTP)". */
+uint64_t ept_pointer(const struct p2m *p2m)
+{
+	return mfn_raw(p2m->root) << PAGE_SHIFT | MEMORY_TYPE_WB | EPTP_WALK_4 |
+	       (ept_config.has_accessed_dirty ? EPTP_ACCESSED_DIRTY : 0);
+}
+
+/* --- tables taken ahead of a change ----------------------------------------------------------- */
+
+mfn_t ept_spare_pop(struct ept_spare *spare)
+{
+	mfn_t table = spare->first;
+	uint64_t *words = pool_table(table);
+
+	assert_always(!mfn_equal(table, MFN_INVALID));
+	spare->first = make_mfn(~words[0]);
+	words[0] = 0;
+	return table;
+}
+
+/* Takes count tables, or none. */
+int ept_spare_fill(struct p2m *p2m, struct ept_spare *spare, uint64_t count)
+{
+	uint32_t used = atomic_load_explicit(&p2m->tables.used, memory_order_relaxed);
+
+	spare->first = MFN_INVALID;
+	if (used > p2m->tables.quota || count > p2m->tables.quota - used)
+		return -XEN_ENOMEM;
+	for (; count; count--) {
+		mfn_t table;
+		int rc = pool_table_alloc(&p2m->tables, &table);
+
+		if (rc) {
+			while (!mfn_equal(spare->first, MFN_INVALID))
+				pool_table_free(&p2m->tables, ept_spare_pop(spare));
+			return rc;
+		}
+		pool_table(table)[0] = ~mfn_raw(spare->first);
+		spare->first = table;
+	}
+	return 0;
+}
+
+/*
+ * The way goes on at next (or ends, at end): gives back the tables on the cursor's path that it
+ * leaves for good, all of them or those that are dead.
+ */
+void ept_release_tables(struct ept_cursor *c, uint64_t next, uint64_t end, bool all)
+{
+	for (unsigned level = c->level; level && level < LEVEL_TOP; level++) {
+		uint64_t *link = c->path[level + 1];
+		uint64_t value = ept_load(link);
+
+		if (next < end && next & (level_span(level + 1) - 1))
+			return;
+		if (!all && !(value & TOMBSTONE))
+			return;
+		ept_store(link, 0);
+		c->level = 0;
+		epoch_free_table(&c->p2m->tables,
+				 entry_frame(value & TOMBSTONE ? tombstone_entry(value) : value));
+	}
+}
+
+/* --- creation, destruction -------------------------------------------------------------------- */
+
+/*
+ * An empty p2m of max_gfn frames, in zeroed memory, whose tables are limited to table_quota pages.
+ * -XEN_EINVAL: max_gfn is beyond what four levels translate; -XEN_ENOMEM: no table for the root.
+ */
+int p2m_init(struct p2m *p2m, uint32_t table_quota, uint64_t max_gfn)
+{
+	if (max_gfn > P2M_GFN_LIMIT)
+		return -XEN_EINVAL;
+	*p2m = (struct p2m){.root = MFN_INVALID, .tables = {.quota = table_quota}};
+	int rc = pool_table_alloc(&p2m->tables, &p2m->root);
+	if (rc)
+		return rc;
+	/* A CPU that runs the domain for the first time has seen no generation, and flushes: its
+	 * root may have been another domain's. */
+	atomic_store(&p2m->generation, 1);
+	p2m->max_gfn = max_gfn;
+	return 0;
+}
+
+/*
+ * Gives all tables back through the epoch. No vCPU of the domain is loaded anywhere; what CPUs
+ * still cache under the root's address is flushed before the next p2m with that root runs there
+ * (see p2m_init). Cost: linear in the tables; nothing is done for the mapped frames.
+ */
+void p2m_destroy(struct p2m *p2m)
+{
+	struct ept_cursor c = {.p2m = p2m};
+	mfn_t root = p2m->root;
+
+	for (unsigned i = 0; i < P2M_CPU_WORDS; i++)
+		assert_always(!atomic_load(&p2m->active_cpus[i]));
+	if (mfn_equal(root, MFN_INVALID))
+		return;
+	lock_acquire(&p2m->lock);
+	p2m->max_gfn = 0;
+	for (uint64_t gfn = 0; gfn < P2M_GFN_LIMIT;) {
+		ept_seek(&c, gfn, 1, false);
+		gfn = c.level == 1 ? gfn + ENTRIES_PER_TABLE : ept_next(&c);
+		ept_release_tables(&c, gfn, P2M_GFN_LIMIT, true);
+	}
+	epoch_free_table(&p2m->tables, root);
+	lock_release(&p2m->lock);
+}
+
+/* --- flushing --------------------------------------------------------------------------------- */
+
+/*
+ * Who removes rights and who enters a guest must not miss each other:
+ *
+ *	removes					enters
+ *	entries := not present			active_cpus |= this CPU		(locked)
+ *	generation += 1		(locked)	reads generation; flushes if it has moved
+ *	reads active_cpus; marks entry_work	reads entry_work; VM entry
+ *
+ * Each side writes, then reads what the other one writes. The locked operation between the two
+ * drains the store buffer, so that at least one side sees the other: either the new generation is
+ * read, or the CPU is found active and marked. With a plain store on either side both could read
+ * old values, and a guest would run on translations of frames that are gone.
+ *
+ * TODO: a CPU that is in guest mode keeps its translations until its next exit. Before a second CPU
+ * runs guests, those found active and in guest mode must be kicked; what waits for their flush is
+ * safe already, since the epoch waits for their next quiescent point.
+ */
+void p2m_mark_flush(struct p2m *p2m)
+{
+	for (unsigned i = 0; i < P2M_CPU_WORDS; i++)
+		for (uint64_t word = atomic_load(&p2m->active_cpus[i]); word; word &= word - 1) {
+			unsigned cpu = i * 64 + (unsigned)__builtin_ctzll(word);
+
+			atomic_fetch_or(&cpu_shared[cpu].entry_work, ENTRY_WORK_EPT_FLUSH);
+		}
+}
+
+uint64_t p2m_cpu_enter(struct p2m *p2m)
+{
+	uint32_t cpu = cpu_index();
+
+	atomic_fetch_or(&p2m->active_cpus[cpu / 64], 1ull << (cpu % 64));
+	return atomic_load(&p2m->generation);
+}
+
+/* Translations stay cached under the root's address, unused; p2m_cpu_enter() finds out whether they
+ * are still good. */
+void p2m_cpu_leave(struct p2m *p2m)
+{
+	uint32_t cpu = cpu_index();
+
+	atomic_fetch_and(&p2m->active_cpus[cpu / 64], ~(1ull << (cpu % 64)));
+}
+
+/* --- look-up ---------------------------------------------------------------------------------- */
+
+bool p2m_lookup(struct p2m *p2m, gfn_t gfn, struct p2m_entry *out)
+{
+	uint64_t g = gfn_raw(gfn), value;
+	const uint64_t *table = pool_table(p2m->root);
+
+	/* max_gfn <= P2M_GFN_LIMIT: the top index needs no mask. */
+	if (unlikely(g >= p2m->max_gfn))
+		return false;
+	value = ept_load(&table[g >> 27]);
+	if (unlikely(!present(value)))
+		return false;
+	value = ept_load(&entry_table(value)[level_index(g, 3)]);
+	if (unlikely(!present(value)))
+		return false;
+	if (unlikely(value & EPT_LEAF)) {
+		decode_leaf(value, g, 3, out);
+		return true;
+	}
+	value = ept_load(&entry_table(value)[level_index(g, 2)]);
+	if (unlikely(!present(value)))
+		return false;
+	if (value & EPT_LEAF) {
+		decode_leaf(value, g, 2, out);
+		return true;
+	}
+	value = ept_load(&entry_table(value)[level_index(g, 1)]);
+	if (unlikely(!present(value)))
+		return false;
+	decode_leaf(value, g, 1, out);
+	return true;
+}
+
+/*
+ * Each entry is as it was when it was read: who needs one state of the whole keeps others from
+ * changing it.
+ */
+void p2m_for_each(struct p2m *p2m, bool (*fn)(gfn_t gfn, const struct p2m_entry *entry, void *ctx),
+		  void *ctx)
+{
+	struct ept_cursor c = {.p2m = p2m};
+
+	for (uint64_t gfn = 0; gfn < p2m->max_gfn; gfn = ept_next(&c)) {
+		uint64_t value = ept_seek(&c, gfn, 1, false);
+		struct p2m_entry entry;
+
+		if (!present(value))
+			continue;
+		decode_leaf(value, gfn, c.level, &entry);
+		if (!fn(make_gfn(gfn), &entry, ctx))
+			return;
+	}
+}

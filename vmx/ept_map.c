@@ -1,0 +1,118 @@
+/*
+ * EPT: mapping a range. State, lock and invariants: vmx/ept.c. Ready for many CPUs.
+ *
+ * First everything that can fail (p2m_map checks the whole range and takes the tables it needs),
+ * then the change. A processor or a look-up may see a part of the range mapped meanwhile.
+ */
+#include "ept_tables.h"
+#include "public/errno.h"
+
+/* An entry of its level for frames from frame on. */
+static uint64_t make_leaf(mfn_t frame, enum p2m_type type, unsigned access, unsigned level)
+{
+	return mfn_raw(frame) << PAGE_SHIFT | (uint64_t)type << TYPE_SHIFT | access |
+	       LEAF_WRITE_BACK | (level > 1 ? EPT_LEAF : 0);
+}
+
+struct map_range {
+	uint64_t gfn, end;
+	mfn_t frame; /* of gfn */
+};
+
+/* The level of the next leaf, and how many frames are then done at once. */
+static inline unsigned map_step(const struct map_range *r, uint64_t *frame_count)
+{
+	uint64_t place = r->gfn | mfn_raw(r->frame), left = r->end - r->gfn;
+
+	*frame_count = FRAMES_PER_1G;
+	if (ept_config.has_1g && left >= FRAMES_PER_1G && !(place & (FRAMES_PER_1G - 1)))
+		return 3;
+	*frame_count = FRAMES_PER_2M;
+	if (ept_config.has_2m && left >= FRAMES_PER_2M && !(place & (FRAMES_PER_2M - 1)))
+		return 2;
+	*frame_count = FRAMES_PER_2M - (r->gfn & (FRAMES_PER_2M - 1));
+	if (*frame_count > left)
+		*frame_count = left;
+	return 1;
+}
+
+/* Checks that nothing is mapped in the range, and takes the tables that mapping it needs. */
+static int map_prepare(struct ept_cursor *c, struct map_range r, struct ept_spare *spare)
+{
+	uint64_t start = r.gfn, tables = 0, frame_count;
+
+	for (; r.gfn < r.end; r.gfn += frame_count, r.frame = mfn_add(r.frame, frame_count)) {
+		unsigned leaf_level = map_step(&r, &frame_count);
+		uint64_t value = ept_seek(c, r.gfn, leaf_level, false);
+
+		if (present(value))
+			return -XEN_EEXIST;
+		if (c->level == 1)
+			for (uint64_t i = 1; i < frame_count; i++)
+				if (present(ept_load(c->path[1] + i)))
+					return -XEN_EEXIST;
+		/* A missing table is counted where the range first comes into its reach. */
+		for (unsigned level = leaf_level; level < c->level; level++)
+			tables += r.gfn == start || !(r.gfn & (level_span(level + 1) - 1));
+	}
+	return ept_spare_fill(c->p2m, spare, tables);
+}
+
+static void map_commit(struct ept_cursor *c, struct map_range r, enum p2m_type type,
+		       unsigned access, struct ept_spare *spare)
+{
+	uint64_t frame_count;
+
+	for (; r.gfn < r.end; r.gfn += frame_count, r.frame = mfn_add(r.frame, frame_count)) {
+		unsigned leaf_level = map_step(&r, &frame_count);
+		uint64_t value = make_leaf(r.frame, type, access, leaf_level);
+
+		ept_seek(c, r.gfn, leaf_level, false);
+		while (c->level > leaf_level) {
+			mfn_t table = ept_spare_pop(spare);
+
+			ept_store(c->path[c->level], make_link(table));
+			ept_count_entries(c, c->level, 1);
+			c->level--;
+			c->path[c->level] = &pool_table(table)[level_index(r.gfn, c->level)];
+		}
+		uint64_t entries = leaf_level > 1 ? 1 : frame_count;
+		for (uint64_t i = 0; i < entries; i++)
+			ept_store(c->path[leaf_level] + i, value + (i << PAGE_SHIFT));
+		ept_count_entries(c, leaf_level, (int64_t)entries);
+	}
+}
+
+static bool access_valid(enum p2m_type type, unsigned access)
+{
+	/* Writable or executable and not readable: not offered by every processor, and a
+	 * misconfiguration where it is not. */
+	if (!(access & P2M_R) || access & ~P2M_RWX)
+		return false;
+	if ((unsigned)type <= P2M_NONE || (unsigned)type >= P2M_TYPE_COUNT)
+		return false;
+	return type != P2M_GRANT_RO || !(access & P2M_W);
+}
+
+/*
+ * Maps; see p2m.h. Takes p2m->lock, and under it what taking a table takes. Time is linear in
+ * frame_count: callers bound it.
+ */
+int p2m_map(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t frame_count, enum p2m_type type,
+	    unsigned access)
+{
+	struct ept_cursor c = {.p2m = p2m};
+	struct ept_spare spare;
+
+	if (!ept_range_valid(p2m, gfn_raw(gfn), frame_count) || !access_valid(type, access) ||
+	    mfn_raw(frame) > MFN_LIMIT || frame_count > MFN_LIMIT - mfn_raw(frame))
+		return -XEN_EINVAL;
+	struct map_range range = {gfn_raw(gfn), gfn_raw(gfn) + frame_count, frame};
+
+	lock_acquire(&p2m->lock);
+	int rc = map_prepare(&c, range, &spare);
+	if (!rc)
+		map_commit(&c, range, type, access, &spare);
+	lock_release(&p2m->lock);
+	return rc;
+}

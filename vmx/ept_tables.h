@@ -1,0 +1,192 @@
+/*
+ * EPT tables from within: entries, and a cursor that moves through them. For vmx/ept*.c alone.
+ */
+#ifndef KEYHOLE_VMX_EPT_TABLES_H
+#define KEYHOLE_VMX_EPT_TABLES_H
+
+#include "cpu_bits.h"
+#include "p2m.h"
+#include "vmx/controls.h"
+
+/*
+ * An entry. In the bits that the processor ignores a leaf has its type, a link to a table the
+ * number of entries in use there; a tombstone has the rights it had.
+ *
+ *   63  62    61   59    54  52 51         12    9   8   7   6   5  3   2   1   0
+ *  +--+-----+--------+--+------+-------------+--+---+---+----+---+-----+---+---+---+
+ *  |0 |tomb.| rights |0 | type | frame       |0 | D | A |leaf| 0 |type | X | W | R | leaf
+ *  +--+-----+--------+--+------+-------------+--+---+---+----+---+-----+---+---+---+
+ *  |0 |tomb.| entries in use   | frame       |0 |   | A | 0  |     0   | 1 | 1 | 1 | table
+ *  +--+-----+------------------+-------------+--+---+---+----+---------+---+---+---+
+ *
+ * Bits 57, 58, 60 and 61 of a present leaf have meanings under controls that are off here; they
+ * are never set. All of 62:52 are ignored in an entry that points to a table.
+ */
+#define TYPE_SHIFT	 52
+#define TYPE_MASK	 (UINT64_C(7) << TYPE_SHIFT)
+#define IN_USE_SHIFT	 52
+#define IN_USE_MASK	 (UINT64_C(0x3ff) << IN_USE_SHIFT)
+#define OLD_RIGHTS_SHIFT 59
+#define TOMBSTONE	 BIT64(62)
+#define LEAF_WRITE_BACK	 ((uint64_t)MEMORY_TYPE_WB << EPT_MEMORY_TYPE_SHIFT)
+
+_Static_assert(P2M_R == EPT_READ && P2M_W == EPT_WRITE && P2M_X == EPT_EXECUTE,
+	       "rights are stored as they come");
+_Static_assert(P2M_TYPE_COUNT <= (TYPE_MASK >> TYPE_SHIFT) + 1, "types fit the entry");
+_Static_assert(P2M_GFN_LIMIT == 1ull << 36, "four levels of nine bits");
+
+#define LEVEL_TOP	  4u
+#define ENTRIES_PER_TABLE 512u
+#define MFN_LIMIT	  ((EPT_ADDRESS_MASK >> PAGE_SHIFT) + 1)
+
+/* What the processor offers; written once at boot. */
+struct ept_config {
+	bool has_1g, has_2m, has_accessed_dirty;
+};
+extern struct ept_config ept_config;
+
+/* --- entries ---------------------------------------------------------------------------------- */
+
+static inline uint64_t ept_load(const uint64_t *entry)
+{
+	return __atomic_load_n(entry, __ATOMIC_ACQUIRE);
+}
+
+/* Release: who sees the entry sees what it points to. */
+static inline void ept_store(uint64_t *entry, uint64_t value)
+{
+	__atomic_store_n(entry, value, __ATOMIC_RELEASE);
+}
+
+static inline bool present(uint64_t value)
+{
+	return value & EPT_RWX;
+}
+
+static inline mfn_t entry_frame(uint64_t value)
+{
+	return make_mfn((value & EPT_ADDRESS_MASK) >> PAGE_SHIFT);
+}
+
+static inline uint64_t *entry_table(uint64_t value)
+{
+	return pool_table(entry_frame(value));
+}
+
+/* Frames that one entry of a level covers; a table of level l covers level_span(l + 1). */
+static inline uint64_t level_span(unsigned level)
+{
+	return 1ull << (9 * (level - 1));
+}
+
+static inline unsigned level_index(uint64_t gfn, unsigned level)
+{
+	return (unsigned)(gfn >> (9 * (level - 1))) & (ENTRIES_PER_TABLE - 1);
+}
+
+static inline uint64_t make_link(mfn_t table)
+{
+	return mfn_raw(table) << PAGE_SHIFT | EPT_RWX;
+}
+
+static inline uint64_t make_tombstone(uint64_t value)
+{
+	return ((value ^ EPT_ADDRESS_MASK) & ~EPT_RWX) | (value & EPT_RWX) << OLD_RIGHTS_SHIFT |
+	       TOMBSTONE;
+}
+
+/* The entry that a tombstone stands for, with other bits from 55 on left as they are. */
+static inline uint64_t tombstone_entry(uint64_t value)
+{
+	return (value ^ EPT_ADDRESS_MASK) | ((value >> OLD_RIGHTS_SHIFT) & EPT_RWX);
+}
+
+/* What a leaf that covers gfn says of it. */
+static inline void decode_leaf(uint64_t value, uint64_t gfn, unsigned level, struct p2m_entry *out)
+{
+	out->frame = mfn_add(entry_frame(value), gfn & (level_span(level) - 1));
+	out->type = (enum p2m_type)((value & TYPE_MASK) >> TYPE_SHIFT);
+	out->access = (uint8_t)(value & EPT_RWX);
+	out->order = (uint8_t)(9 * (level - 1));
+}
+
+/* --- a place in the tables -------------------------------------------------------------------- */
+
+struct ept_cursor {
+	struct p2m *p2m;
+	uint64_t gfn;
+	unsigned level;		       /* of the entry found; 0: none yet, or a table has gone */
+	uint64_t *path[LEVEL_TOP + 1]; /* path[l]: the entry of level l on the way, l >= level */
+};
+
+/*
+ * Goes to the entry for gfn: of level floor, or above where the way ends earlier, at a large leaf
+ * or at nothing. Within one leaf table this is an index. Tombstones of tables are followed if
+ * dead is set. gfn < P2M_GFN_LIMIT.
+ */
+static inline uint64_t ept_seek(struct ept_cursor *c, uint64_t gfn, unsigned floor, bool dead)
+{
+	if (c->level == 1 && floor == 1 && !((c->gfn ^ gfn) >> 9)) {
+		c->path[1] += (int64_t)(gfn - c->gfn);
+		c->gfn = gfn;
+		return ept_load(c->path[1]);
+	}
+	uint64_t *table = pool_table(c->p2m->root);
+	c->gfn = gfn;
+	for (unsigned level = LEVEL_TOP;; level--) {
+		uint64_t *entry = &table[level_index(gfn, level)];
+		uint64_t value = ept_load(entry);
+
+		c->path[level] = entry;
+		c->level = level;
+		if (level == floor || value & EPT_LEAF ||
+		    !(present(value) || (dead && value & TOMBSTONE)))
+			return value;
+		table = entry_table(value & TOMBSTONE ? tombstone_entry(value) : value);
+	}
+}
+
+/* The first frame behind the current entry. */
+static inline uint64_t ept_next(const struct ept_cursor *c)
+{
+	return (c->gfn | (level_span(c->level) - 1)) + 1;
+}
+
+/* Entries of the current leaf table from the cursor on that lie before end. */
+static inline uint64_t ept_run(const struct ept_cursor *c, uint64_t end)
+{
+	uint64_t stop = (c->gfn | (ENTRIES_PER_TABLE - 1)) + 1;
+
+	return (stop < end ? stop : end) - c->gfn;
+}
+
+/*
+ * Entries of the table in which path[level] lies were filled (or, negative, emptied). An atomic
+ * addition, because the processor may set the accessed flag in the same entry.
+ */
+static inline void ept_count_entries(struct ept_cursor *c, unsigned level, int64_t entries)
+{
+	if (level < LEVEL_TOP)
+		__atomic_fetch_add(c->path[level + 1], (uint64_t)entries << IN_USE_SHIFT,
+				   __ATOMIC_RELAXED);
+}
+
+void ept_release_tables(struct ept_cursor *c, uint64_t next, uint64_t end, bool all);
+
+/* Whether [gfn, gfn + frame_count) lies below max_gfn, wrap-around included. */
+static inline bool ept_range_valid(const struct p2m *p2m, uint64_t gfn, uint64_t frame_count)
+{
+	return gfn <= p2m->max_gfn && frame_count <= p2m->max_gfn - gfn;
+}
+
+/* --- tables taken ahead of a change ----------------------------------------------------------- */
+
+/* A chain through the first words of tables that are linked nowhere yet; zero ends it. */
+struct ept_spare {
+	mfn_t first;
+};
+
+int ept_spare_fill(struct p2m *p2m, struct ept_spare *spare, uint64_t count) must_use;
+mfn_t ept_spare_pop(struct ept_spare *spare);
+
+#endif
