@@ -1,0 +1,705 @@
+/*
+ * vmx/ept*.c: the p2m against a plain array, at random and at its edges.
+ *
+ * Three windows of guest-physical space have a model: the beginning, around 512 GiB (two tables of
+ * level 3), and the very end. The tables are also read directly, by code that shares nothing with
+ * the module, for the format of their entries and the invariants between them.
+ */
+/* sources: vmx/ept.c vmx/ept_map.c vmx/ept_unmap.c tests/unit/fake_pool.c tests/unit/fake_cpu.c */
+#include "fake_pool.h"
+#include "public/errno.h"
+#include "tap.h"
+#include "vmx/ept.h"
+
+#define WINDOW_FRAMES (1u << 19)
+#define WINDOWS	      3u
+
+static const uint64_t window_start[WINDOWS] = {0, (1ull << 27) - (1u << 18),
+					       (1ull << 36) - WINDOW_FRAMES};
+
+struct model_frame {
+	uint64_t mfn;
+	uint8_t type; /* P2M_NONE: not mapped */
+	uint8_t access;
+};
+
+static struct model_frame *model[WINDOWS];
+static uint64_t model_mapped;
+static struct p2m p2m;
+
+static uint64_t random_state = 0x9e3779b97f4a7c15;
+static uint64_t random64(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return random_state * 0x2545f4914f6cdd1dull;
+}
+static uint64_t random_below(uint64_t n)
+{
+	return random64() % n;
+}
+
+static struct model_frame *model_at(uint64_t gfn)
+{
+	for (unsigned w = 0; w < WINDOWS; w++)
+		if (gfn >= window_start[w] && gfn - window_start[w] < WINDOW_FRAMES)
+			return &model[w][gfn - window_start[w]];
+	return NULL;
+}
+
+/* --- the tables, read directly -----------------------------------------------------------------
+ */
+
+static struct {
+	uint64_t tables, leaves, errors;
+	mfn_t looked_for; /* counted in found if a present entry leads to it */
+	unsigned found;
+} tree;
+
+#define EXPECT(cond)                                                                          \
+	do {                                                                                  \
+		if (!(cond)) {                                                                \
+			if (!tree.errors++)                                                   \
+				diag("level %u entry %#" PRIx64 ": %s", level, entry, #cond); \
+		}                                                                             \
+	} while (0)
+
+static unsigned tree_walk(mfn_t table, unsigned level)
+{
+	unsigned used = 0;
+
+	tree.tables++;
+	tree.found += mfn_equal(table, tree.looked_for);
+	for (unsigned i = 0; i < 512; i++) {
+		uint64_t entry = pool_table(table)[i];
+		uint64_t frame = (entry & 0xffffffffff000) >> 12;
+
+		if (!entry)
+			continue;
+		used++;
+		EXPECT(entry & 1);
+		EXPECT(!(entry >> 62));
+		if (level == 1 || entry & 0x80) {
+			tree.leaves++;
+			EXPECT(level < 4);
+			EXPECT(((entry >> 3) & 7) == 6);
+			EXPECT(!(entry & 0x40) && !((entry >> 55) & 0x7f) && !(entry & 0xc00));
+			EXPECT(!(frame & ((1u << 9 * (level - 1)) - 1)));
+			EXPECT(level > 1 || !(entry & 0x80));
+			continue;
+		}
+		EXPECT((entry & 0xeff) == 7);
+		unsigned below = tree_walk(make_mfn(frame), level - 1);
+		EXPECT(below > 0);
+		EXPECT(below == ((entry >> 52) & 0x3ff));
+	}
+	return used;
+}
+
+static bool tree_good(void)
+{
+	memset(&tree, 0, sizeof(tree));
+	tree_walk(p2m.root, 4);
+	if (tree.tables != p2m.tables.used) {
+		diag("%" PRIu64 " tables linked, %u charged", tree.tables, p2m.tables.used);
+		return false;
+	}
+	return !tree.errors;
+}
+
+/* --- comparison with the model -----------------------------------------------------------------
+ */
+
+struct sweep {
+	uint64_t frames, last_end;
+	bool good, every_frame;
+};
+
+static bool frame_matches(uint64_t gfn, uint64_t mfn, const struct p2m_entry *e)
+{
+	const struct model_frame *m = model_at(gfn);
+
+	return m && m->type == e->type && m->access == e->access && m->mfn == mfn;
+}
+
+static bool sweep_leaf(gfn_t gfn, const struct p2m_entry *e, void *ctx)
+{
+	struct sweep *s = ctx;
+	uint64_t count = 1ull << e->order, g = gfn_raw(gfn);
+
+	s->good &= g >= s->last_end;
+	s->last_end = g + count;
+	s->frames += count;
+	for (uint64_t i = 0; i < count; i += s->every_frame || count == 1 ? 1 : count - 1)
+		s->good &= frame_matches(g + i, mfn_raw(e->frame) + i, e);
+	return s->good;
+}
+
+static bool same_as_model(bool every_frame)
+{
+	struct sweep s = {.good = true, .every_frame = every_frame};
+
+	p2m_for_each(&p2m, sweep_leaf, &s);
+	if (!s.good || s.frames != model_mapped)
+		return false;
+	for (unsigned i = 0; i < 200; i++) {
+		unsigned w = (unsigned)random_below(WINDOWS);
+		uint64_t gfn = window_start[w] + random_below(WINDOW_FRAMES);
+		const struct model_frame *m = model_at(gfn);
+		struct p2m_entry e;
+		bool found = p2m_lookup(&p2m, make_gfn(gfn), &e);
+
+		if (found != (m->type != P2M_NONE) ||
+		    (found && !frame_matches(gfn, mfn_raw(e.frame), &e)))
+			return false;
+	}
+	return true;
+}
+
+static bool fingerprint_leaf(gfn_t gfn, const struct p2m_entry *e, void *ctx)
+{
+	uint64_t *h = ctx,
+		 words[] = {gfn_raw(gfn), mfn_raw(e->frame), e->type, e->access, e->order};
+
+	for (unsigned i = 0; i < array_size(words); i++)
+		*h = (*h ^ words[i]) * 0x100000001b3ull;
+	return true;
+}
+
+/* Everything that a failing operation must leave alone. */
+static uint64_t fingerprint(void)
+{
+	uint64_t h = p2m.generation * 31 + p2m.tables.used;
+
+	p2m_for_each(&p2m, fingerprint_leaf, &h);
+	return h;
+}
+
+/* --- operations on both ------------------------------------------------------------------------
+ */
+
+static int model_map_result(uint64_t gfn, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++)
+		if (model_at(gfn + i)->type != P2M_NONE)
+			return -XEN_EEXIST;
+	return 0;
+}
+
+static void model_map(uint64_t gfn, uint64_t mfn, uint64_t count, unsigned type, unsigned access)
+{
+	for (uint64_t i = 0; i < count; i++)
+		*model_at(gfn + i) = (struct model_frame){mfn + i, (uint8_t)type, (uint8_t)access};
+	model_mapped += count;
+}
+
+static uint64_t model_count(uint64_t gfn, uint64_t count)
+{
+	uint64_t n = 0;
+
+	for (uint64_t i = 0; i < count; i++)
+		n += model_at(gfn + i)->type != P2M_NONE;
+	return n;
+}
+
+struct removal {
+	uint64_t gfn, end, frames, runs, generation;
+	bool good;
+	struct {
+		uint64_t gfn_end, mfn_end;
+		struct p2m_entry entry;
+	} last;
+};
+
+static struct removal *removal_now;
+
+static void removed(gfn_t gfn, const struct p2m_entry *e, uint64_t count, void *ctx)
+{
+	struct removal *r = ctx;
+	uint64_t g = gfn_raw(gfn);
+
+	r->good &= count > 0 && g >= r->gfn && g + count <= r->end && g >= r->last.gfn_end;
+	r->good &= p2m.generation == r->generation + 1;
+	r->good &= lock_held(&p2m.lock);
+	for (uint64_t i = 0; i < count; i++)
+		r->good &= frame_matches(g + i, mfn_raw(e->frame) + i, e);
+	/* Two runs that could be one would be one. */
+	if (r->runs)
+		r->good &= g != r->last.gfn_end || mfn_raw(e->frame) != r->last.mfn_end ||
+			   e->type != r->last.entry.type || e->access != r->last.entry.access ||
+			   e->order != r->last.entry.order;
+	r->last.gfn_end = g + count;
+	r->last.mfn_end = mfn_raw(e->frame) + count;
+	r->last.entry = *e;
+	r->frames += count;
+	r->runs++;
+}
+
+/* A table goes to the epoch: nothing leads to it any more, and the generation has moved. */
+static void table_freed(mfn_t table)
+{
+	if (!removal_now)
+		return;
+	removal_now->good &= p2m.generation == removal_now->generation + 1;
+	memset(&tree, 0, sizeof(tree));
+	tree.errors = 1; /* tombstones are there: no complaints */
+	tree.looked_for = table;
+	/* Only present entries are followed by hardware. */
+	for (uint64_t i4 = 0; i4 < 512; i4++) {
+		uint64_t e4 = pool_table(p2m.root)[i4];
+		if (!(e4 & 7))
+			continue;
+		mfn_t t3 = make_mfn((e4 & 0xffffffffff000) >> 12);
+		tree.found += mfn_equal(t3, table);
+		for (uint64_t i3 = 0; i3 < 512; i3++) {
+			uint64_t e3 = pool_table(t3)[i3];
+			if (!(e3 & 7) || e3 & 0x80)
+				continue;
+			mfn_t t2 = make_mfn((e3 & 0xffffffffff000) >> 12);
+			tree.found += mfn_equal(t2, table);
+			for (uint64_t i2 = 0; i2 < 512; i2++) {
+				uint64_t e2 = pool_table(t2)[i2];
+				if (e2 & 7 && !(e2 & 0x80))
+					tree.found +=
+					    (e2 & 0xffffffffff000) >> 12 == mfn_raw(table);
+			}
+		}
+	}
+	removal_now->good &= tree.found == 0;
+}
+
+static bool try_unmap(uint64_t gfn, uint64_t count, int *rc)
+{
+	struct removal r = {
+	    .gfn = gfn, .end = gfn + count, .generation = p2m.generation, .good = true};
+
+	removal_now = &r;
+	*rc = p2m_unmap(&p2m, make_gfn(gfn), count, removed, &r);
+	removal_now = NULL;
+	if (*rc)
+		return r.runs == 0;
+	uint64_t expected = model_count(gfn, count);
+	bool good =
+	    r.good && r.frames == expected && p2m.generation == r.generation + (expected ? 1 : 0);
+	for (uint64_t i = 0; i < count; i++)
+		model_at(gfn + i)->type = P2M_NONE;
+	model_mapped -= expected;
+	return good;
+}
+
+static void start(bool has_1g, bool has_2m, uint32_t quota)
+{
+	ept_configure(has_1g, has_2m, true);
+	for (unsigned w = 0; w < WINDOWS; w++)
+		memset(model[w], 0, WINDOW_FRAMES * sizeof(struct model_frame));
+	model_mapped = 0;
+	if (p2m_init(&p2m, quota, P2M_GFN_LIMIT))
+		bail_out("p2m_init");
+}
+
+static void finish(const char *what)
+{
+	p2m_destroy(&p2m);
+	struct p2m_entry e;
+	ok(p2m.tables.used == 0 && !p2m_lookup(&p2m, make_gfn(0), &e),
+	   "%s: destruction takes everything out", what);
+	fake_epoch_pass();
+	is(fake_pool_in_use(), 0, "%s: every table is given back", what);
+}
+
+/* --- tests -------------------------------------------------------------------------------------
+ */
+
+static void random_range(uint64_t *gfn, uint64_t *mfn, uint64_t *count)
+{
+	static const uint64_t sizes[] = {1,    2,    8,	       64,	 512,	513,
+					 1024, 5000, 1u << 17, 1u << 18, 300000};
+	unsigned w = (unsigned)random_below(WINDOWS);
+	uint64_t size = sizes[random_below(array_size(sizes))], start_frame;
+
+	*count = random_below(2) ? size : 1 + random_below(size);
+	start_frame = random_below(WINDOW_FRAMES - *count + 1);
+	switch (random_below(4)) {
+	case 0:
+		start_frame &= ~511ull;
+		break;
+	case 1:
+		start_frame &= ~((1ull << 18) - 1);
+		break;
+	case 2:
+		start_frame &= ~1023ull;
+		break;
+	}
+	*gfn = window_start[w] + start_frame;
+	*mfn = random_below(1u << 20) << 18 | (*gfn & (random_below(3) ? 0x3ffff : 0x1ff));
+	if (!random_below(4))
+		*mfn = random_below(1u << 30);
+}
+
+/* Lets the operation fail at each allocation in turn; true: each time nothing had changed. */
+static bool fails_cleanly(int (*op)(void *), void *ctx, int *rc)
+{
+	uint64_t before = fingerprint();
+	unsigned tables = fake_pool_in_use();
+
+	for (int64_t n = 0;; n++) {
+		fake_pool_succeed = n;
+		*rc = op(ctx);
+		bool ran_out = fake_pool_succeed == 0;
+		fake_pool_succeed = -1;
+		if (*rc != -XEN_ENOMEM || !ran_out)
+			return true;
+		if (fingerprint() != before || fake_pool_in_use() != tables || !tree_good())
+			return false;
+	}
+}
+
+struct map_args {
+	uint64_t gfn, mfn, count;
+	enum p2m_type type;
+	unsigned access;
+};
+
+static int op_map(void *ctx)
+{
+	struct map_args *a = ctx;
+
+	return p2m_map(&p2m, make_gfn(a->gfn), make_mfn(a->mfn), a->count, a->type, a->access);
+}
+
+static bool unmap_was_good;
+static int op_unmap(void *ctx)
+{
+	struct map_args *a = ctx;
+	int rc;
+
+	unmap_was_good = try_unmap(a->gfn, a->count, &rc);
+	return rc;
+}
+
+static void test_random(bool has_1g, bool has_2m, uint32_t quota, unsigned rounds)
+{
+	unsigned bad_results = 0, bad_states = 0, bad_trees = 0, bad_failures = 0, bad_removals = 0;
+	unsigned maps = 0, unmaps = 0, no_memory = 0, existing = 0;
+
+	start(has_1g, has_2m, quota);
+	for (unsigned round = 0; round < rounds; round++) {
+		struct map_args a;
+		int rc;
+
+		random_range(&a.gfn, &a.mfn, &a.count);
+		a.type = (enum p2m_type)(1 + random_below(P2M_TYPE_COUNT - 1));
+		a.access = a.type == P2M_GRANT_RO ? P2M_R : P2M_R | (unsigned)random_below(8);
+		bool inject = !random_below(8);
+		uint64_t before = fingerprint();
+		if (random_below(5) < 3) {
+			int expected = model_map_result(a.gfn, a.count);
+
+			if (inject)
+				bad_failures += !fails_cleanly(op_map, &a, &rc);
+			else
+				rc = op_map(&a);
+			if (rc == -XEN_ENOMEM && !expected) {
+				no_memory++;
+				bad_failures += fingerprint() != before;
+				/* Only the quota can have been the reason: without it, it goes. */
+				p2m.tables.quota = UINT32_MAX;
+				rc = op_map(&a);
+				p2m.tables.quota = quota;
+				bad_failures += p2m.tables.used <= quota;
+			}
+			bad_results += rc != expected;
+			existing += rc == -XEN_EEXIST;
+			if (!rc) {
+				model_map(a.gfn, a.mfn, a.count, a.type, a.access);
+				maps++;
+			} else {
+				bad_failures += fingerprint() != before;
+			}
+		} else {
+			unmap_was_good = true;
+			if (inject)
+				bad_failures += !fails_cleanly(op_unmap, &a, &rc);
+			else
+				rc = op_unmap(&a);
+			if (rc == -XEN_ENOMEM) {
+				no_memory++;
+				bad_failures += fingerprint() != before;
+			} else {
+				bad_results += rc != 0;
+				unmaps++;
+			}
+			bad_removals += !unmap_was_good;
+		}
+		if (!random_below(4))
+			fake_epoch_pass();
+		bad_trees += !tree_good();
+		bad_states += !same_as_model(round % 64 == 0);
+		if (model_mapped > 1000000) { /* room again */
+			for (unsigned w = 0; w < WINDOWS; w++)
+				bad_removals +=
+				    !try_unmap(window_start[w], WINDOW_FRAMES, &rc) || rc;
+			bad_results += p2m.tables.used != 1;
+		}
+	}
+	const char *what = has_1g ? "1G" : has_2m ? "2M" : "4K";
+	diag("%s: %u maps, %u unmaps, %u existing, %u out of tables", what, maps, unmaps, existing,
+	     no_memory);
+	is(bad_results, 0, "%s: random operations return what the model says", what);
+	is(bad_states, 0, "%s: random operations leave what the model says", what);
+	is(bad_trees, 0, "%s: entries are well formed, no empty table, none leaked", what);
+	is(bad_failures, 0, "%s: a failing operation changes nothing", what);
+	is(bad_removals, 0, "%s: what is removed is reported once, in whole runs, after the mark",
+	   what);
+	ok(maps > rounds / 20 && unmaps > rounds / 20 && existing > 0, "%s: all kinds happened",
+	   what);
+	if (quota < 1000)
+		ok(no_memory > 0, "%s: the quota was met", what);
+	finish(what);
+}
+
+static unsigned order_at(uint64_t gfn)
+{
+	struct p2m_entry e;
+
+	return p2m_lookup(&p2m, make_gfn(gfn), &e) ? e.order : 99;
+}
+
+static int map(uint64_t gfn, uint64_t mfn, uint64_t count)
+{
+	return p2m_map(&p2m, make_gfn(gfn), make_mfn(mfn), count, P2M_RAM, P2M_RWX);
+}
+
+static void test_edges(void)
+{
+	struct p2m_entry e;
+	uint64_t top = P2M_GFN_LIMIT;
+
+	start(true, true, 100);
+	uint64_t before = fingerprint();
+	is(map(0, 5, 0), 0, "mapping no frame is no error");
+	is(p2m_unmap(&p2m, make_gfn(7), 0, NULL, NULL), 0, "nor is removing none");
+	is(map(top, 5, 0), 0, "nor at the very end");
+	is(map(top, 5, 1), -XEN_EINVAL, "beyond the end");
+	is(map(top - 1, 5, 2), -XEN_EINVAL, "across the end");
+	is(map(~0ull, 5, 1), -XEN_EINVAL, "the last gfn there is");
+	is(map(2, 5, ~0ull), -XEN_EINVAL, "gfn + count wraps around");
+	is(map(~0ull, 5, 2), -XEN_EINVAL, "and again");
+	is(map(0, 1ull << 40, 1), -XEN_EINVAL, "a frame beyond 52 bits");
+	is(map(0, (1ull << 40) - 1, 2), -XEN_EINVAL, "across 52 bits");
+	is(map(0, ~0ull, 1), -XEN_EINVAL, "MFN_INVALID");
+	is(p2m_map(&p2m, make_gfn(0), make_mfn(1), 1, P2M_NONE, P2M_RW), -XEN_EINVAL, "no type");
+	is(p2m_map(&p2m, make_gfn(0), make_mfn(1), 1, P2M_TYPE_COUNT, P2M_RW), -XEN_EINVAL,
+	   "an unknown type");
+	is(p2m_map(&p2m, make_gfn(0), make_mfn(1), 1, P2M_RAM, 0), -XEN_EINVAL, "no rights");
+	is(p2m_map(&p2m, make_gfn(0), make_mfn(1), 1, P2M_RAM, P2M_W), -XEN_EINVAL,
+	   "writable, not readable: a misconfiguration");
+	is(p2m_map(&p2m, make_gfn(0), make_mfn(1), 1, P2M_RAM, P2M_X), -XEN_EINVAL, "execute-only");
+	is(p2m_map(&p2m, make_gfn(0), make_mfn(1), 1, P2M_RAM, 9), -XEN_EINVAL, "unknown rights");
+	is(p2m_map(&p2m, make_gfn(0), make_mfn(1), 1, P2M_GRANT_RO, P2M_RW), -XEN_EINVAL,
+	   "a read-only grant made writable");
+	is(p2m_unmap(&p2m, make_gfn(top), 1, NULL, NULL), -XEN_EINVAL, "removal beyond the end");
+	is(p2m_unmap(&p2m, make_gfn(5), ~0ull, NULL, NULL), -XEN_EINVAL, "removal that wraps");
+	is(p2m_unmap(&p2m, make_gfn(0), top, removed, NULL), 0,
+	   "removal of everything where nothing is");
+	ok(fingerprint() == before, "none of these changed anything");
+
+	is(map(top - 1, 0x77, 1), 0, "the last frame");
+	ok(p2m_lookup(&p2m, make_gfn(top - 1), &e) && mfn_raw(e.frame) == 0x77, "is found");
+	ok(!p2m_lookup(&p2m, make_gfn(top), &e), "the one behind it is not");
+	ok(!p2m_lookup(&p2m, make_gfn(top << 1 | (top - 1)), &e), "nor one with the same low bits");
+	ok(!p2m_lookup(&p2m, GFN_INVALID, &e), "nor GFN_INVALID");
+	is(map(top - 2, 0x100, 2), -XEN_EEXIST, "a range whose last frame is mapped");
+	is(p2m_unmap(&p2m, make_gfn(0), top, NULL, NULL), 0, "removed, without a callback");
+	is(p2m.tables.used, 1, "only the root is left");
+	is(map(0x1ff, (1ull << 40) - 1, 1), 0, "the highest frame");
+	ok(p2m_lookup(&p2m, make_gfn(0x1ff), &e) && mfn_raw(e.frame) == (1ull << 40) - 1 &&
+	       e.access == P2M_RWX && e.type == P2M_RAM && e.order == 0,
+	   "is stored whole");
+	finish("edges");
+
+	is(p2m_init(&p2m, 10, P2M_GFN_LIMIT + 1), -XEN_EINVAL, "max_gfn beyond four levels");
+	is(p2m_init(&p2m, 0, 100), -XEN_ENOMEM, "no quota for a root");
+	if (p2m_init(&p2m, 10, 100))
+		bail_out("p2m_init");
+	is(map(99, 1, 1), 0, "max_gfn 100: frame 99");
+	is(map(100, 1, 1), -XEN_EINVAL, "frame 100 is refused");
+	is(map(50, 1, 51), -XEN_EINVAL, "and a range that holds it");
+	ok(!p2m_lookup(&p2m, make_gfn(100), &e), "and not looked up");
+	is(p2m_unmap(&p2m, make_gfn(0), 100, NULL, NULL), 0, "removal up to max_gfn");
+	finish("max_gfn");
+}
+
+static void test_large(void)
+{
+	const uint64_t g1 = FRAMES_PER_1G, g2 = FRAMES_PER_2M;
+	int rc;
+
+	start(true, true, 100);
+	is(map(0, 4 * g1, 2 * g1), 0, "2 GiB, aligned");
+	model_map(0, 4 * g1, 2 * g1, P2M_RAM, P2M_RWX);
+	is(p2m.tables.used, 2, "two tables");
+	is(order_at(12345), 18, "1G leaves");
+	is(p2m.generation, 1, "mapping flushes nothing");
+	is(map(12345, 1, 1), -XEN_EEXIST, "a frame inside a 1G leaf is there");
+	is(map(g1 - 1, 1, 2), -XEN_EEXIST, "and across its end");
+
+	ok(try_unmap(g1 + 5 * g2 + 17, 1, &rc) && rc == 0, "one frame out of a 1G leaf");
+	is(p2m.tables.used, 4, "split into 2M leaves, and one of them into 4K");
+	is(p2m.generation, 2, "the generation has moved once");
+	ok(tree_good() && same_as_model(true), "everything else is as it was");
+	is(order_at(g1 + 4 * g2), 9, "the neighbours are 2M leaves");
+	is(order_at(g1 + 5 * g2 + 18), 0, "or 4K leaves");
+	is(order_at(g1 + 5 * g2 + 17), 99, "there is a hole");
+
+	ok(try_unmap(3, g1 - 6, &rc) && rc == 0, "all but both edges of a 1G leaf");
+	is(p2m.tables.used, 4 + 3, "one table of level 2, two of level 1");
+	ok(tree_good() && same_as_model(true), "the edges remain");
+	ok(try_unmap(0, 2 * g1, &rc) && rc == 0, "everything");
+	is(p2m.tables.used, 1, "no table remains but the root");
+	is(p2m.generation, 4, "three removals");
+	fake_epoch_pass();
+
+	is(map(0, g1, g1), 0, "a 1G leaf again");
+	model_map(0, g1, g1, P2M_RAM, P2M_RWX);
+	ok(try_unmap(g2, g2, &rc) && rc == 0, "2M out of it");
+	is(p2m.tables.used, 3, "takes one table");
+	ok(try_unmap(10 * g2 + 1, 3, &rc) && rc == 0, "both edges within one 2M leaf");
+	is(p2m.tables.used, 4, "takes one");
+	ok(try_unmap(20 * g2 + 1, g2, &rc) && rc == 0, "edges in two 2M leaves");
+	is(p2m.tables.used, 6, "takes two");
+	ok(tree_good() && same_as_model(true), "and all is right");
+	is(p2m_unmap(&p2m, make_gfn(g2), g2, NULL, NULL), 0, "removing a hole");
+	uint64_t generation = p2m.generation;
+	is(p2m_unmap(&p2m, make_gfn(g2), g2, NULL, NULL), 0, "and again");
+	is(p2m.generation, generation, "moves nothing");
+	finish("large leaves");
+
+	start(true, true, 6);
+	is(map(0, g1, g1), 0, "a 1G leaf, and quota for four more tables");
+	model_map(0, g1, g1, P2M_RAM, P2M_RWX);
+	struct map_args inside = {.gfn = 5, .count = 3 * g2};
+	ok(fails_cleanly(op_unmap, &inside, &rc) && rc == 0 && unmap_was_good,
+	   "splitting fails cleanly at each allocation");
+	is(p2m.tables.used, 5, "three tables were needed");
+	uint64_t before = fingerprint();
+	is(p2m_unmap(&p2m, make_gfn(50 * g2 + 1), 5 * g2, NULL, NULL), -XEN_ENOMEM,
+	   "two more are beyond the quota");
+	ok(fingerprint() == before && tree_good(), "nothing has changed");
+	is(p2m_unmap(&p2m, make_gfn(50 * g2 + 1), 7, NULL, NULL), 0, "one is not");
+	finish("quota");
+
+	start(false, true, 100);
+	is(map(g1, g1, g1), 0, "without 1G leaves");
+	is(order_at(g1), 9, "2M leaves");
+	is(p2m.tables.used, 3, "three tables");
+	is(map(2 * g1, 3, g2), 0, "a frame that is not aligned like its gfn");
+	is(order_at(2 * g1), 0, "4K leaves");
+	finish("no 1G leaves");
+}
+
+static void test_entries(void)
+{
+	struct p2m_entry e;
+
+	start(true, true, 100);
+	is(ept_pointer(&p2m), mfn_raw(p2m.root) << 12 | 0x5e,
+	   "EPTP: write-back, four levels, accessed and dirty flags");
+	ept_configure(true, true, false);
+	is(ept_pointer(&p2m), mfn_raw(p2m.root) << 12 | 0x1e, "and without the flags");
+	is(p2m_map(&p2m, make_gfn(0x1234), make_mfn(0xabcde), 1, P2M_GRANT_RO, P2M_R), 0, "a page");
+	mfn_t table = p2m.root;
+	for (unsigned level = 4; level > 1; level--)
+		table = make_mfn(
+		    (pool_table(table)[(0x1234 >> 9 * (level - 1)) & 511] & 0xffffffffff000) >> 12);
+	uint64_t *leaf = &pool_table(table)[0x1234 & 511];
+	is(*leaf, 0x00300000abcde031, "the entry: frame, write-back, readable, type in bit 52 on");
+	*leaf |= 1ull << 8 | 1ull << 9;
+	ok(p2m_lookup(&p2m, make_gfn(0x1234), &e) && e.type == P2M_GRANT_RO && e.access == P2M_R &&
+	       mfn_raw(e.frame) == 0xabcde,
+	   "flags that the processor sets disturb nothing");
+	is(p2m_unmap(&p2m, make_gfn(0x1234), 1, NULL, NULL), 0, "removed");
+	is(*leaf, 0, "a removed entry is zero: nothing for a speculative walk to follow");
+	finish("entries");
+}
+
+static void test_flush(void)
+{
+	start(true, true, 100);
+	test_cpu.index = 70;
+	is(map(0, 512, 1024), 0, "1024 frames");
+	is(p2m_unmap(&p2m, make_gfn(0), 1, NULL, NULL), 0, "removal with no CPU active");
+	unsigned marked = 0;
+	for (unsigned i = 0; i < LAYOUT_CPUS_MAX; i++)
+		marked += cpu_shared[i].entry_work != 0;
+	is(marked, 0, "marks none");
+	is(p2m_cpu_enter(&p2m), 2, "a CPU that enters learns the generation");
+	is(map(0, 512, 1), 0, "mapping again");
+	is(cpu_shared[70].entry_work, 0, "marks nobody");
+	test_cpu.index = 511;
+	is(p2m_cpu_enter(&p2m), 2, "a second CPU enters");
+	test_cpu.index = 0;
+	is(p2m_unmap(&p2m, make_gfn(0), 600, NULL, NULL), 0, "removal by a third");
+	marked = 0;
+	for (unsigned i = 0; i < LAYOUT_CPUS_MAX; i++)
+		marked += cpu_shared[i].entry_work != 0;
+	is(marked, 2, "marks two");
+	is(cpu_shared[70].entry_work, ENTRY_WORK_EPT_FLUSH, "the first");
+	is(cpu_shared[511].entry_work, ENTRY_WORK_EPT_FLUSH, "and the second");
+	cpu_shared[70].entry_work = cpu_shared[511].entry_work = 0;
+	test_cpu.index = 70;
+	p2m_cpu_leave(&p2m);
+	is(p2m_unmap(&p2m, make_gfn(600), 1, NULL, NULL), 0, "a removal after the first has left");
+	is(cpu_shared[70].entry_work, 0, "does not mark it");
+	is(cpu_shared[511].entry_work, ENTRY_WORK_EPT_FLUSH, "but the other one");
+	is(p2m_cpu_enter(&p2m), 4, "which learns the new generation when it comes back");
+	p2m_cpu_leave(&p2m);
+	test_cpu.index = 511;
+	p2m_cpu_leave(&p2m);
+	test_cpu.index = 0;
+	finish("flush");
+}
+
+static void test_failures(void)
+{
+	struct map_args a = {
+	    .gfn = (1ull << 27) - 700, .mfn = 3, .count = 1400, .type = P2M_RAM, .access = P2M_RW};
+	int rc;
+
+	start(true, true, 100);
+	ok(fails_cleanly(op_map, &a, &rc) && rc == 0, "mapping fails cleanly at each allocation");
+	is(p2m.tables.used, 1 + 2 + 2 + 4, "two branches: nine tables");
+	finish("failures");
+	start(true, true, 8);
+	is(op_map(&a), -XEN_ENOMEM, "one table short");
+	ok(p2m.tables.used == 1 && fake_pool_in_use() == 1, "nothing was kept");
+	p2m.tables.quota = 9;
+	is(op_map(&a), 0, "exactly enough");
+	finish("exact quota");
+	fake_pool_succeed = 0;
+	is(p2m_init(&p2m, 100, 100), -XEN_ENOMEM, "no root");
+	fake_pool_succeed = -1;
+	p2m_destroy(&p2m);
+	pass("a p2m that was never made can be destroyed");
+}
+
+int main(void)
+{
+	tap_no_plan();
+	fake_pool_init();
+	fake_epoch_hook = table_freed;
+	for (unsigned w = 0; w < WINDOWS; w++)
+		model[w] = calloc(WINDOW_FRAMES, sizeof(struct model_frame));
+	test_edges();
+	test_large();
+	test_entries();
+	test_flush();
+	test_failures();
+	test_random(true, true, UINT32_MAX, 700);
+	test_random(false, true, 60, 400);
+	test_random(false, false, UINT32_MAX, 60);
+	for (unsigned w = 0; w < WINDOWS; w++)
+		free(model[w]);
+	return tap_end();
+}
