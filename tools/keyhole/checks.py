@@ -113,7 +113,11 @@ def check_cppcheck(context):
                 "-Iguest-tests", "-Iguest-tests/lib", "-D__x86_64__", "-D__GNUC__=12",
                 "--suppress=missingIncludeSystem", "--suppress=unmatchedSuppression",
                 # Knowing of an address is the very thing this code is about.
-                "--suppress=nullPointerArithmetic", *sources])
+                "--suppress=nullPointerArithmetic",
+                # Its parser stumbles over the list of rules as a macro.
+                "--suppress=syntaxError:include/vmx/explain.h",
+                # Bounds from the linker script are two symbols, not two objects.
+                "--suppress=comparePointers", "--suppress=subtractPointers", *sources])
     if done.returncode != 0:
         fail("cppcheck complains", [x for x in done.stdout.splitlines() if x.strip()])
     return f"{len(sources)} files"
@@ -159,27 +163,33 @@ def _layer(path):
     return path.parts[0]
 
 
+def _included_layer(path, included, rules):
+    """The layer that an #include of a file at `path` reaches, or None for its own folder's files."""
+    parts = Path(included).parts
+    if parts[0] == "..":
+        target = Path(os.path.normpath(path.parent / included))
+        return _layer(target) if target.parts[0] in (*LAYERS, "include") else str(target)
+    if parts[0] in rules or parts[0] == "public":
+        return parts[0] if len(parts) > 1 else None
+    return None
+
+
 def layer_errors(rules, name, text):
     """What is wrong with the includes of one file: the pure rule, for tests."""
     path = Path(name)
     layer = _layer(path)
+    # A guest, and the public ABI, see the public ABI only.
+    allowed = ["public"] if layer in ("guest-tests", "public") else [*rules.get(layer, []), "public"]
+    if layer != "public" and layer != "guest-tests":
+        allowed.append("base")
     bad = []
     for included in INCLUDE.findall(text):
-        parts = Path(included).parts
-        if layer == "guest-tests":
-            if len(parts) > 1 and parts[0] in rules:
-                bad.append(f"{name}: a guest includes {included} of the hypervisor")
-            continue
-        if layer == "public":
-            # Guests see these alone: relative to each other, or by public/, or the compiler's own.
-            target = Path(os.path.normpath(path.parent / included))
-            if parts[0] in rules or (parts[0] == ".." and target.parts[:2] != ("include", "public")):
-                bad.append(f"{name}: the public ABI includes {included}")
-            continue
-        if ".." in parts:
-            bad.append(f"{name}: includes {included} past its folder")
-        elif len(parts) > 1 and parts[0] in rules and parts[0] not in rules.get(layer, []):
+        reached = _included_layer(path, included, rules)
+        if reached is not None and reached not in allowed and reached != layer:
             bad.append(f"{name}: {layer} must not include {included}")
+        elif reached is not None and layer not in ("public", "guest-tests") \
+                and Path(included).parts[0] == ".." and path.parts[0] != "include":
+            bad.append(f"{name}: includes {included} past its folder")
     return bad
 
 
