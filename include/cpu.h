@@ -31,6 +31,42 @@ DEFINE_REGISTER_ACCESS(dr6)
 DEFINE_REGISTER_ACCESS(dr7)
 #undef DEFINE_REGISTER_ACCESS
 
+/* Debug registers by number: 0 to 3, 6. */
+static inline uint64_t read_dr(unsigned number)
+{
+	switch (number) {
+	case 0:
+		return read_dr0();
+	case 1:
+		return read_dr1();
+	case 2:
+		return read_dr2();
+	case 3:
+		return read_dr3();
+	}
+	return read_dr6();
+}
+
+static inline void write_dr(unsigned number, uint64_t value)
+{
+	switch (number) {
+	case 0:
+		write_dr0(value);
+		break;
+	case 1:
+		write_dr1(value);
+		break;
+	case 2:
+		write_dr2(value);
+		break;
+	case 3:
+		write_dr3(value);
+		break;
+	default:
+		write_dr6(value);
+	}
+}
+
 static inline uint64_t rdmsr(uint32_t msr)
 {
 	uint32_t low, high;
@@ -44,17 +80,30 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
 	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }
 
+static inline void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d)
+{
+	__asm__ volatile("cpuid" : "=a"(*a), "=b"(*b), "=c"(*c), "=d"(*d) : "a"(leaf), "c"(subleaf));
+}
+
+/* A random number of the processor's; false where it has none to give. */
+static inline bool random_u64(uint64_t *value)
+{
+	uint32_t a, b, c, d;
+	bool got;
+
+	cpuid(1, 0, &a, &b, &c, &d);
+	if (!(c & CPUID_1_ECX_RDRAND))
+		return false;
+	__asm__ volatile("rdrand %0" : "=r"(*value), "=@ccc"(got));
+	return got;
+}
+
 static inline uint64_t rdtsc(void)
 {
 	uint32_t low, high;
 
 	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
 	return (uint64_t)high << 32 | low;
-}
-
-static inline void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d)
-{
-	__asm__ volatile("cpuid" : "=a"(*a), "=b"(*b), "=c"(*c), "=d"(*d) : "a"(leaf), "c"(subleaf));
 }
 
 /* XCR0 (CR4.OSXSAVE must be set) and PKRU (CR4.PKE). */
@@ -136,6 +185,17 @@ static inline void read_idtr(struct descriptor_table *table)
 	__asm__ volatile("sidt %0" : "=m"(*table));
 }
 
+/*
+ * Base address in the 16-byte system descriptor that a selector names in a GDT
+ * (SDM Vol. 3, "TSS Descriptor in 64-bit mode").
+ */
+static inline uint64_t descriptor_base(const struct descriptor_table *gdt, uint16_t selector)
+{
+	const uint64_t *d = (const uint64_t *)(gdt->base + (selector & ~7u));
+
+	return (d[0] >> 16 & 0xffffff) | (d[0] >> 56 << 24) | d[1] << 32;
+}
+
 #define DEFINE_SELECTOR_READ(name)                                                                 \
 	static inline uint16_t read_##name(void)                                                   \
 	{                                                                                          \
@@ -153,6 +213,42 @@ static inline uint16_t read_tr(void)
 
 	__asm__ volatile("str %0" : "=r"(value));
 	return value;
+}
+
+/*
+ * One access that may fault: false, and nothing happened, if it did (page fault or general protection). The
+ * places are in the exception table (kernel/traps.c).
+ */
+static inline bool read_safe(const uint64_t *from, uint64_t *value)
+{
+	bool done = false;
+
+	__asm__ volatile("1: mov %[from], %[value]\n\t"
+			 "movb $1, %[done]\n\t"
+			 "2:\n\t"
+			 ".pushsection .extable, \"a\"\n\t"
+			 ".quad 1b, 2b\n\t"
+			 ".popsection"
+			 : [value] "=r"(*value), [done] "+r"(done)
+			 : [from] "m"(*from)
+			 : "memory");
+	return done;
+}
+
+static inline bool write_safe(uint64_t *to, uint64_t value)
+{
+	bool done = false;
+
+	__asm__ volatile("1: mov %[value], %[to]\n\t"
+			 "movb $1, %[done]\n\t"
+			 "2:\n\t"
+			 ".pushsection .extable, \"a\"\n\t"
+			 ".quad 1b, 2b\n\t"
+			 ".popsection"
+			 : [to] "=m"(*to), [done] "+r"(done)
+			 : [value] "r"(value)
+			 : "memory");
+	return done;
 }
 
 /* Stops this CPU for good. */

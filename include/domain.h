@@ -6,6 +6,7 @@
 #define KEYHOLE_DOMAIN_H
 
 #include "lock.h"
+#include "mm/epoch.h"
 #include "p2m.h"
 #include "types.h"
 
@@ -31,7 +32,8 @@ enum domain_end {
 	END_UNEXPECTED_EXIT,
 	END_DEBUG_EXIT, /* wrote to the debug-exit port: poweroff if the value says success */
 	END_OUT_OF_MEMORY,
-	END_DESTROYED
+	END_DESTROYED,
+	END_NOT_STARTED /* it could not be built */
 };
 
 #define DOMAIN_PRIV_NONE ((domid_t)0xffff)
@@ -50,7 +52,10 @@ struct domain {
 	uint64_t hypercall_page;    /* no longer used after the MSR write: 0 */
 	_Atomic uint32_t end;	    /* enum domain_end; changes from END_NONE once */
 	uint64_t end_detail; /* a shutdown reason or exit reason: a small number, no guest data */
-	struct domain *next; /* list of all domains, by id */
+	bool serial_dlab;    /* the serial port shows its divisor (kernel/guest_io.c) */
+	uint32_t destroy_phase;		/* how far kernel/domain.c has come with taking it apart */
+	_Atomic bool unreachable;	/* no CPU can hold a pointer from domain_find() any more */
+	struct epoch_deferred deferred; /* for that */
 };
 
 /* The live domain with this id, or NULL. Valid until this CPU's next quiescent point (mm/epoch.h).

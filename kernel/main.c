@@ -104,7 +104,7 @@ static void need(int rc, const char *what)
 	if (!rc)
 		return;
 	frame_get_stats(&stats);
-	panic("%s: %s; %lu of %lu frames are free", what,
+	panic("%s: error %d: %s; %lu of %lu frames are free", what, -rc,
 	      rc == -XEN_ENOMEM ? "not enough memory: give the machine more RAM" : "failed",
 	      stats.free, stats.ram);
 }
@@ -133,7 +133,6 @@ static void init_memory(void)
 	need(pahash_init(hash_key()), "PA->VA hash");
 	need(vmap_init(), "vmap area");
 	need(heap_init(), "heap");
-	need(hostpt_register_image(), "PA->VA hash");
 }
 
 /* The loader's information and the modules have been used: wipe and free them. */

@@ -16,7 +16,6 @@
 #include "cpu.h"
 #include "image.h"
 #include "lock.h"
-#include "mm/pahash.h"
 #include "mm/pool.h"
 #include "mm/pte.h"
 #include "mm/window.h"
@@ -309,15 +308,4 @@ void hostpt_for_each(bool (*fn)(const struct hostpt_leaf *leaf, void *ctx), void
 	struct walk_state s = {.fn = fn, .ctx = ctx};
 
 	walk_level(&s, this_cpu()->root, 4, 0, PTE_RW | PTE_US | PTE_NX);
-}
-
-/* At boot, once. -XEN_ENOMEM as pahash_insert(). */
-int hostpt_register_image(void)
-{
-	for (uint64_t va = (uint64_t)image_start; va < (uint64_t)image_end; va += PAGE_SIZE) {
-		int rc = pahash_insert(paddr_to_mfn(image_paddr((void *)va)), va);
-		if (rc)
-			return rc;
-	}
-	return 0;
 }

@@ -22,7 +22,6 @@ mfn_t hostpt_unmap(uint64_t va);
  * (mm/epoch.h). */
 void hostpt_flush(uint64_t va, size_t page_count);
 void hostpt_flush_all_local(void);
-int hostpt_register_image(void) must_use; /* enters the image's pages into the PA->VA hash */
 int hostpt_fill_top_level(uint64_t start, uint64_t end) must_use;
 /* What is mapped at va now. */
 bool hostpt_lookup(uint64_t va, mfn_t *frame, enum host_prot *prot);
