@@ -1,0 +1,128 @@
+/*
+ * foreign-mapper: has the right (priv=) to map the pages of foreign-owner, the domain before this
+ * one or `peer-at=` numbers before; maps them in one batch, answers in them, takes them away; and
+ * tries what must fail.
+ */
+#include "../foreign-owner/shared.h"
+#include "guest.h"
+
+#define AT(i) (HOLE + (i)*PAGE_SIZE)
+
+static native_ulong_t indices[SHARED_PAGES], places[SHARED_PAGES];
+static int32_t errors[SHARED_PAGES];
+static uint32_t peer;
+
+static long map(uint32_t domain, unsigned count)
+{
+	add_to_physmap_batch_t batch = {.domid = DOMID_SELF,
+					.space = XENMAPSPACE_gmfn_foreign,
+					.size = (uint16_t)count,
+					.foreign_domid = (domid_t)domain,
+					.idxs = handle(indices),
+					.gpfns = handle(places),
+					.errs = handle(errors)};
+
+	memset(errors, 0x5a, sizeof(errors));
+	return memory_op(XENMEM_add_to_physmap_batch, &batch);
+}
+
+static long unmap(uint64_t address)
+{
+	remove_from_physmap_t argument = {.domid = DOMID_SELF,
+					  .gpfn = (native_ulong_t)(address / PAGE_SIZE)};
+
+	return memory_op(XENMEM_remove_from_physmap, &argument);
+}
+
+static void all_pages(void)
+{
+	for (unsigned i = 0; i < SHARED_PAGES; i++) {
+		indices[i] = (native_ulong_t)(SHARED_START / PAGE_SIZE + i);
+		places[i] = (native_ulong_t)(AT(i) / PAGE_SIZE);
+	}
+}
+
+static bool owner_is_ready(void)
+{
+	struct shared_page *page = (struct shared_page *)AT(0);
+
+	return page->owner == OWNER_MAGIC(0);
+}
+
+static void errors_per_page(void)
+{
+	add_to_physmap_t single = {.domid = DOMID_SELF,
+				   .space = XENMAPSPACE_gmfn_foreign,
+				   .idx = (native_ulong_t)(SHARED_START / PAGE_SIZE),
+				   .gpfn = (native_ulong_t)(AT(100) / PAGE_SIZE)};
+
+	all_pages();
+	indices[1] = NOT_RAM / PAGE_SIZE;
+	indices[2] = (native_ulong_t)~0ull;
+	places[0] = (native_ulong_t)(AT(100) / PAGE_SIZE);
+	places[1] = (native_ulong_t)(AT(101) / PAGE_SIZE);
+	places[2] = (native_ulong_t)(AT(102) / PAGE_SIZE);
+	places[4] = (native_ulong_t)~0ull;
+	places[5] = 0x100000 / PAGE_SIZE;
+	tap_is(map(peer, 6), 0, "a batch with mistakes in it is gone through");
+	tap_is(errors[0], 0, "what is right in it is done");
+	tap_is(errors[1], -XEN_EINVAL, "no RAM of the owner's: refused");
+	tap_is(errors[2], -XEN_EINVAL, "a frame number beyond everything: refused");
+	tap_is(errors[3], -XEN_EEXIST, "a place that is taken by a foreign page: refused");
+	tap_is(errors[4], -XEN_EINVAL, "a place beyond everything: refused");
+	tap_is(errors[5], -XEN_EEXIST, "a place where there is RAM: refused");
+	tap_is(errors[6], 0x5a5a5a5a, "behind the end of the batch nothing is written");
+	tap_is(unmap(AT(100)), 0, "what was done can be undone");
+	tap_ok(memory_op(XENMEM_add_to_physmap, &single) < 0,
+	       "a foreign page without naming its owner: refused");
+}
+
+static void errors_per_call(void)
+{
+	bool any = option("any") != NULL;
+
+	all_pages();
+	places[0] = (native_ulong_t)(AT(100) / PAGE_SIZE);
+	tap_is(map(0x7000, 1), any ? -XEN_ESRCH : -XEN_EPERM,
+	       "a domain that does not exist: refused");
+	tap_ok(map(DOMID_SELF, 1) < 0, "one's own pages: refused");
+	tap_ok(map(DOMID_XEN, 1) < 0, "the hypervisor's pages: refused");
+	tap_ok(map(0, 1) < 0, "domain 0, which is not there: refused");
+	tap_is(unmap(AT(100)), -XEN_ENOENT, "of all this nothing was mapped");
+	tap_ok(unmap(0x7ffffffffffff000ul) < 0, "a frame beyond everything cannot be removed");
+}
+
+int main(void)
+{
+	struct shared_page *first = (struct shared_page *)AT(0);
+	unsigned wrong = 0;
+
+	peer = self_domain() - (uint32_t)option_number("peer-at", 1);
+	tap_plan(24);
+	all_pages();
+	tap_is(map(peer, SHARED_PAGES), 0, "%u pages of domain %u are mapped in one call",
+	       SHARED_PAGES, peer);
+	for (unsigned i = 0; i < SHARED_PAGES; i++)
+		wrong += errors[i] != 0;
+	tap_is(wrong, 0, "none of them failed");
+	tap_ok(WAIT_UNTIL(owner_is_ready()), "the owner has written to them");
+	for (unsigned i = 0; i < SHARED_PAGES; i++) {
+		struct shared_page *page = (struct shared_page *)AT(i);
+
+		wrong += page->owner != OWNER_MAGIC(i);
+		page->mapper = MAPPER_MAGIC(i);
+	}
+	tap_is(wrong, 0, "each is where it should be");
+	errors_per_page();
+	errors_per_call();
+
+	/* Page 0 goes last: it says that all is done. */
+	for (unsigned i = 1; i < SHARED_PAGES; i++)
+		wrong += unmap(AT(i)) != 0;
+	tap_is(wrong, 0, "they are taken away again");
+	tap_is(unmap(AT(1)), -XEN_ENOENT, "a second time there is nothing to take");
+	__asm__ volatile("lock incq %0" : "+m"(first->mappers_done));
+	tap_is(unmap(AT(0)), 0, "the last one too");
+	tap_is(unmap((uintptr_t)page_alloc()), 0, "RAM of one's own can be given back");
+	tap_done();
+}

@@ -1,0 +1,47 @@
+/*
+ * foreign-owner: does nothing to be mapped; its pages are, by the domain after it. It has no right
+ * of its own to map anything, which it tries. It ends when `mappers=` (1) of them have said that
+ * they are done.
+ */
+#include "guest.h"
+#include "shared.h"
+
+static long map_one(uint32_t domain, uint64_t gfn)
+{
+	native_ulong_t index = (native_ulong_t)gfn, place = HOLE / PAGE_SIZE;
+	int32_t error = 0;
+	add_to_physmap_batch_t batch = {.domid = DOMID_SELF,
+					.space = XENMAPSPACE_gmfn_foreign,
+					.size = 1,
+					.foreign_domid = (domid_t)domain,
+					.idxs = handle(&index),
+					.gpfns = handle(&place),
+					.errs = handle(&error)};
+	long result = memory_op(XENMEM_add_to_physmap_batch, &batch);
+
+	return result != 0 ? result : error;
+}
+
+int main(void)
+{
+	struct shared_page *first = (struct shared_page *)SHARED_START;
+	uint64_t mappers = option_number("mappers", 1);
+	unsigned wrong = 0;
+
+	tap_plan(5);
+	tap_is(map_one(self_domain() + 1, SHARED_START / PAGE_SIZE), -XEN_EPERM,
+	       "without the right no foreign page is mapped");
+	tap_is(map_one(0x7000, 1), -XEN_EPERM, "nor does one learn which domains exist");
+	for (unsigned i = SHARED_PAGES; i-- > 0;)
+		((struct shared_page *)(SHARED_START + i * PAGE_SIZE))->owner = OWNER_MAGIC(i);
+	tap_ok(WAIT_UNTIL(first->mappers_done >= mappers), "%u mappers are done",
+	       (unsigned)mappers);
+	for (unsigned i = 0; i < SHARED_PAGES; i++) {
+		struct shared_page *page = (struct shared_page *)(SHARED_START + i * PAGE_SIZE);
+
+		wrong += page->mapper != MAPPER_MAGIC(i);
+	}
+	tap_is(wrong, 0, "each page holds the answer");
+	tap_is(first->owner, OWNER_MAGIC(0), "and what stood there before");
+	tap_done();
+}
