@@ -1,0 +1,62 @@
+/* Making domains, taking them apart, and how they ended. kernel/domain.c,
+ * kernel/pvh_build.c, kernel/guests.c. */
+#ifndef KEYHOLE_KERNEL_DOMAIN_H
+#define KEYHOLE_KERNEL_DOMAIN_H
+
+#include "../domain.h" /* not this file again */
+#include "../types.h"
+#include "../vcpu.h"
+#include "guest_config.h"
+
+/* Guest-physical addresses in which nothing is RAM: devices and mappings of a 32-bit guest. */
+#define GUEST_HOLE_START 0xc0000000ull
+#define GUEST_HOLE_END	 0x100000000ull
+/* Guest-physical frames from here on are refused: 39 bits of address. */
+#define GUEST_GFN_LIMIT (1ull << (39 - PAGE_SHIFT))
+
+/* A boot module: a file in physical memory, and what its command line makes of it. */
+struct guest_module {
+	paddr_t start;
+	uint64_t size; /* bytes */
+	struct guest_config config;
+};
+
+struct domain_range {
+	uint64_t start, size; /* guest-physical, bytes */
+};
+#define DOMAIN_RANGES_MAX 2u
+
+/* How a guest ended; kept for the summary at the end. */
+struct domain_result {
+	domid_t id;
+	char name[DOMAIN_NAME_MAX];
+	enum domain_end end;
+	uint64_t detail;
+	bool ok;
+};
+
+int domain_create(const struct guest_module *modules, uint32_t module_count, uint32_t which,
+		  struct domain **out, char *error, size_t error_size) must_use;
+bool domain_destroy(struct domain *d);
+struct domain *domain_next(domid_t after);
+unsigned domain_ram_ranges(uint64_t ram_bytes, struct domain_range out[DOMAIN_RANGES_MAX]);
+const char *domain_end_text(enum domain_end why);
+
+void domain_report(const struct domain *d);
+void domain_report_not_started(domid_t id, const char *name);
+/* How the guest with this id ended, or NULL. */
+const struct domain_result *domain_result(domid_t id);
+
+/* kernel/guests.c: all guests of a run. */
+uint32_t domains_create_all(void);
+void domain_finish(struct domain *d);
+uint32_t domains_report(void);
+
+/* kernel/pvh_build.c */
+struct pvh_place {
+	gpa_t entry, start_info;
+};
+int pvh_build(struct domain *d, const struct guest_module *modules, uint32_t which,
+	      struct pvh_place *out, char *error, size_t error_size) must_use;
+
+#endif

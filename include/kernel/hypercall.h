@@ -1,0 +1,52 @@
+/* What hypercall handlers share. kernel/hypercall.c. */
+#ifndef KEYHOLE_KERNEL_HYPERCALL_H
+#define KEYHOLE_KERNEL_HYPERCALL_H
+
+#include "../domain.h"
+#include "../guest_copy.h"
+#include "../types.h"
+#include "compat.h"
+
+#define HYPERCALL_ARGS 6u
+
+/* One call. On the private stack of the CPU: it holds what the guest passed. */
+struct hypercall {
+	struct domain *domain;
+	bool wide;	   /* the caller uses the 64-bit ABI */
+	bool args_changed; /* write arg[] back to its registers, for the continuation */
+	uint64_t arg[HYPERCALL_ARGS];
+	struct guest_access access;
+};
+
+/*
+ * A handler's result when it has more to do: it has moved its arguments on, and the guest executes
+ * the call again, after whatever was due in between.
+ */
+#define HYPERCALL_CONTINUE INT64_MIN
+
+/* Elements of a batch that are worked off before a continuation. */
+#define HYPERCALL_BATCH 64u
+
+int64_t hypercall_continue(struct hypercall *c);
+
+int hypercall_copy_in(struct hypercall *c, const struct compat_layout *layout, void *to,
+		      gva_t from) must_use;
+int hypercall_copy_out(struct hypercall *c, const struct compat_layout *layout, gva_t to,
+		       const void *from) must_use;
+unsigned hypercall_size(const struct hypercall *c, const struct compat_layout *layout);
+
+/* Arrays. element_size in bytes; the address of element index. */
+int hypercall_element(const struct hypercall *c, gva_t array, uint64_t index, unsigned element_size,
+		      gva_t *out) must_use;
+/* Elements of the width of the caller's unsigned long: frame numbers and indices. */
+int hypercall_word_in(struct hypercall *c, gva_t array, uint64_t index, uint64_t *out) must_use;
+int hypercall_word_out(struct hypercall *c, gva_t array, uint64_t index, uint64_t value) must_use;
+
+/* The handlers. */
+int64_t hypercall_console_io(struct hypercall *c);
+int64_t hypercall_xen_version(struct hypercall *c);
+int64_t hypercall_sched_op(struct hypercall *c);
+int64_t hypercall_grant_table_op(struct hypercall *c);
+int64_t hypercall_memory_op(struct hypercall *c);
+
+#endif

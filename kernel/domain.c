@@ -1,0 +1,420 @@
+/*
+ * The life of domains: making, finding, ending, taking apart.
+ *
+ * State: the table of live domains and the results of those that have ended, both here. Entries of
+ * the table are changed under domain_list_lock and read without a lock: who reads one in root mode
+ * may use the domain until its CPU's next quiescent point, and domain_destroy() waits for all of
+ * these before it frees anything (mm/epoch.h). Ready for many CPUs, but for the kick that makes a
+ * vCPU on another CPU leave guest mode: a request bit is set, and is seen at the end of its slice.
+ *
+ * Locks: domain_list_lock, then the domain's.
+ */
+#include "kernel/domain.h"
+#include "kernel/grant.h"
+#include "lock.h"
+#include "mm/epoch.h"
+#include "mm/frame.h"
+#include "mm/heap.h"
+#include "p2m.h"
+#include "percpu.h"
+#include "print.h"
+#include "public/errno.h"
+
+static struct lock domain_list_lock = LOCK_INIT;
+static struct domain *_Atomic domains[DOMAINS_MAX + 1]; /* by id; index 0 is not used */
+static struct domain_result results[DOMAINS_MAX + 1];	/* by id; domain_list_lock */
+
+/* Tables beyond those for RAM that a domain's p2m may use: for what it maps of others. */
+#define TABLES_FOR_MAPPINGS 256u
+/* Leaves of a p2m that one step of domain_destroy() takes out. */
+#define DESTROY_LEAVES 16u
+
+/* Phases of domain_destroy(), in order. */
+enum { DESTROY_NONE, DESTROY_WAIT, DESTROY_MAPS, DESTROY_MEMORY, DESTROY_TABLES };
+
+static const struct {
+	const char *text;
+	bool ok;
+} end_texts[] = {
+    [END_NONE] = {"still running", false},
+    [END_POWEROFF] = {"powered off", true},
+    [END_REBOOT] = {"asked for a reboot", false},
+    [END_SUSPEND] = {"asked to be suspended", false},
+    [END_CRASH] = {"crashed by its own account", false},
+    [END_BLOCKED] = {"waits, and nothing could ever wake it", false},
+    [END_TRIPLE_FAULT] = {"triple fault", false},
+    [END_EPT_VIOLATION] = {"touched memory that it does not have", false},
+    [END_EPT_MISCONFIG] = {"EPT misconfiguration", false},
+    [END_ENTRY_FAILURE] = {"VM entry refused its state", false},
+    [END_UNEXPECTED_EXIT] = {"unexpected VM exit", false},
+    [END_DEBUG_EXIT] = {"wrote to the debug-exit port", false},
+    [END_OUT_OF_MEMORY] = {"out of memory", false},
+    [END_DESTROYED] = {"destroyed", false},
+    [END_NOT_STARTED] = {"could not be started", false},
+};
+
+/* What the summary says of an end. */
+const char *domain_end_text(enum domain_end why)
+{
+	if ((unsigned)why >= array_size(end_texts))
+		return "unknown end";
+	return end_texts[why].text;
+}
+
+/* A debug-exit value of 0 is success, as programs made for QEMU's port have it. */
+static bool end_is_ok(enum domain_end why, uint64_t detail)
+{
+	if (why == END_DEBUG_EXIT)
+		return detail == 0;
+	return end_texts[why].ok;
+}
+
+/* The live domain with this id, or NULL. No lock; valid until this CPU's next quiescent point. */
+struct domain *domain_find(domid_t id)
+{
+	if (id == 0 || id > DOMAINS_MAX)
+		return NULL;
+	struct domain *d = atomic_load_explicit(&domains[id], memory_order_acquire);
+	if (!d || atomic_load_explicit(&d->end, memory_order_acquire) != END_NONE)
+		return NULL;
+	return d;
+}
+
+/*
+ * The domain with the next higher id that is not being taken apart (it may have ended), or NULL.
+ * Start with 0. As valid as from domain_find().
+ */
+struct domain *domain_next(domid_t after)
+{
+	for (unsigned id = after + 1u; id <= DOMAINS_MAX; id++) {
+		struct domain *d = atomic_load_explicit(&domains[id], memory_order_acquire);
+		if (d)
+			return d;
+	}
+	return NULL;
+}
+
+/*
+ * Declares that a domain has ended; the first reason stays. Its vCPUs stop at their next entry.
+ * detail is a small number that says more (a shutdown or exit reason), never a guest's data. Takes
+ * the domain's lock.
+ */
+void domain_end(struct domain *d, enum domain_end why, uint64_t detail)
+{
+	lock_acquire(&d->lock);
+	if (atomic_load_explicit(&d->end, memory_order_relaxed) == END_NONE) {
+		d->end_detail = detail;
+		atomic_store_explicit(&d->end, why, memory_order_release);
+		for (uint32_t i = 0; i < d->vcpu_count; i++)
+			atomic_fetch_or(&cpu_shared[d->vcpus[i]->cpu].entry_work, ENTRY_WORK_VCPU);
+	}
+	lock_release(&d->lock);
+}
+
+/* --- making ----------------------------------------------------------------------------------- */
+
+/* Where a guest's RAM is: below the hole, and what is left from 4 GiB on. Returns the number. */
+unsigned domain_ram_ranges(uint64_t ram_bytes, struct domain_range out[DOMAIN_RANGES_MAX])
+{
+	out[0].start = 0;
+	out[0].size = ram_bytes < GUEST_HOLE_START ? ram_bytes : GUEST_HOLE_START;
+	out[1].start = GUEST_HOLE_END;
+	out[1].size = ram_bytes - out[0].size;
+	return out[1].size ? 2 : 1;
+}
+
+/* Allocates and maps 2^order frames at gfn; on error nothing has changed. */
+static int add_ram(struct domain *d, gfn_t gfn, unsigned order)
+{
+	mfn_t frame;
+	int rc = frame_alloc(order, d->id, FRAME_GUEST_RAM, &frame);
+
+	if (rc)
+		return rc;
+	rc = p2m_map(&d->p2m, gfn, frame, 1ull << order, P2M_RAM, P2M_RWX);
+	if (rc)
+		frame_free(frame, order);
+	return rc;
+}
+
+/* Gives the guest its RAM, in blocks of 2 MiB as far as there are any. */
+static int populate(struct domain *d)
+{
+	struct domain_range ranges[DOMAIN_RANGES_MAX];
+	unsigned range_count = domain_ram_ranges(d->ram_bytes, ranges);
+
+	for (unsigned r = 0; r < range_count; r++) {
+		uint64_t gfn = ranges[r].start >> PAGE_SHIFT;
+		uint64_t end = (ranges[r].start + ranges[r].size) >> PAGE_SHIFT;
+		bool large = true;
+		while (gfn < end) {
+			/* A block that is not there as a whole is made of single frames; whether
+			 * there are more is asked again at the next one. */
+			if (gfn % FRAMES_PER_2M == 0)
+				large = end - gfn >= FRAMES_PER_2M;
+			if (large && gfn % FRAMES_PER_2M == 0 &&
+			    add_ram(d, make_gfn(gfn), FRAME_ORDER_2M) == 0) {
+				gfn += FRAMES_PER_2M;
+				continue;
+			}
+			large = false;
+			int rc = add_ram(d, make_gfn(gfn), 0);
+			if (rc)
+				return rc;
+			gfn++;
+		}
+	}
+	return 0;
+}
+
+static uint32_t table_quota(uint64_t ram_bytes)
+{
+	/* At worst RAM is all single frames; each level above needs 1/512 of the one below. */
+	uint64_t leaf_tables = ram_bytes / PAGE_2M_SIZE + 2;
+	return (uint32_t)(leaf_tables + leaf_tables / 512 + 8 + TABLES_FOR_MAPPINGS);
+}
+
+struct leaves {
+	unsigned count;
+	struct {
+		gfn_t gfn;
+		uint64_t frame_count;
+	} leaf[DESTROY_LEAVES];
+};
+
+static bool collect_leaf(gfn_t gfn, const struct p2m_entry *entry, void *ctx)
+{
+	struct leaves *l = ctx;
+
+	l->leaf[l->count].gfn = gfn;
+	l->leaf[l->count].frame_count = 1ull << entry->order;
+	return ++l->count < DESTROY_LEAVES;
+}
+
+/*
+ * RAM and foreign frames hold one reference each for being mapped. Those of grants are held by the
+ * mapping's handle, those of the domain's shared pages by their owner: both go with the grant
+ * table.
+ */
+static void put_removed(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame_count, void *ctx)
+{
+	(void)gfn;
+	(void)ctx;
+	if (entry->type != P2M_RAM && entry->type != P2M_FOREIGN)
+		return;
+	for (uint64_t i = 0; i < frame_count; i++)
+		frame_put(mfn_add(entry->frame, i));
+}
+
+/*
+ * Takes out a bounded number of mappings; true when none is left. Nobody runs on this p2m or looks
+ * into it any more, so that the frames may go at once.
+ */
+static bool release_memory_step(struct domain *d)
+{
+	struct leaves l = {.count = 0};
+
+	p2m_for_each(&d->p2m, collect_leaf, &l);
+	for (unsigned i = 0; i < l.count; i++) {
+		if (p2m_unmap(&d->p2m, l.leaf[i].gfn, l.leaf[i].frame_count, put_removed, NULL))
+			panic("d%u: a whole leaf of the p2m could not be taken out", d->id);
+	}
+	return l.count == 0;
+}
+
+/* Undoes domain_create() as far as it came; the domain was never found by anybody. */
+static void discard(struct domain *d)
+{
+	for (uint32_t i = 0; i < d->vcpu_count; i++)
+		vcpu_destroy(d->vcpus[i]);
+	while (!release_memory_step(d))
+		;
+	grant_table_free(d);
+	p2m_destroy(&d->p2m);
+	/* Tables may still wait for their epoch and be given back to its account: its remains go
+	 * the same way. */
+	d->destroy_phase = DESTROY_TABLES;
+}
+
+static void free_remains(struct epoch_deferred *deferred)
+{
+	struct domain *d = container_of(deferred, struct domain, deferred);
+
+	if (atomic_load(&d->p2m.tables.used)) {
+		epoch_defer(&d->deferred, free_remains);
+		return;
+	}
+	heap_free(d);
+}
+
+/*
+ * Builds the guest of modules[which], whose configuration has been resolved: RAM, grant table,
+ * vCPU, contents. The vCPU is left blocked; the domain can be found from now on. Boot CPU only, so
+ * that its work needs no bound. Errors, with a text and nothing changed: -XEN_ENOMEM, -XEN_EINVAL
+ * (the file), -XEN_EEXIST (the id is taken).
+ */
+int domain_create(const struct guest_module *modules, uint32_t module_count, uint32_t which,
+		  struct domain **out, char *error, size_t error_size)
+{
+	const struct guest_config *config = &modules[which].config;
+	struct frame_stats stats;
+	struct pvh_place place;
+	void *object;
+	int rc;
+
+	assert_always(which < module_count && config->valid && !config->is_data);
+	if (config->id == 0 || config->id > DOMAINS_MAX) {
+		format_string(error, error_size, "at most %u guests are possible", DOMAINS_MAX);
+		return -XEN_EINVAL;
+	}
+	frame_get_stats(&stats);
+	if (config->mem_bytes >> PAGE_SHIFT > stats.free) {
+		format_string(error, error_size, "mem=%lu KiB wanted, %lu KiB are free",
+			      config->mem_bytes >> 10, stats.free << (PAGE_SHIFT - 10));
+		return -XEN_ENOMEM;
+	}
+	rc = heap_alloc(sizeof(struct domain), config->id, &object);
+	if (rc) {
+		format_string(error, error_size, "no memory for its description");
+		return rc;
+	}
+	struct domain *d = object;
+	d->id = config->id;
+	__builtin_memcpy(d->name, config->name, sizeof(d->name));
+	d->priv = config->priv_domain;
+	d->ram_bytes = config->mem_bytes;
+	rc = p2m_init(&d->p2m, table_quota(d->ram_bytes), GUEST_GFN_LIMIT);
+	if (rc) {
+		format_string(error, error_size, "no memory for its p2m");
+		heap_free(d);
+		return rc;
+	}
+	rc = grant_table_create(d);
+	if (!rc)
+		rc = populate(d);
+	if (rc) {
+		format_string(error, error_size, "not enough memory for mem=%lu KiB",
+			      d->ram_bytes >> 10);
+		goto undo;
+	}
+	for (uint32_t i = 0; i < config->vcpus; i++) {
+		rc = vcpu_create(d, i, &d->vcpus[i]);
+		if (rc) {
+			format_string(error, error_size, "vCPU %u could not be made (error %d)", i,
+				      rc);
+			goto undo;
+		}
+		d->vcpu_count++;
+	}
+	rc = pvh_build(d, modules, which, &place, error, error_size);
+	if (rc)
+		goto undo;
+	vcpu_set_pvh_entry(d->vcpus[0], place.entry, place.start_info);
+
+	lock_acquire(&domain_list_lock);
+	if (atomic_load_explicit(&domains[d->id], memory_order_relaxed))
+		rc = -XEN_EEXIST;
+	else
+		atomic_store_explicit(&domains[d->id], d, memory_order_release);
+	lock_release(&domain_list_lock);
+	if (rc) {
+		format_string(error, error_size, "domain id %u is taken", d->id);
+		goto undo;
+	}
+	*out = d;
+	return 0;
+undo:
+	discard(d);
+	epoch_defer(&d->deferred, free_remains);
+	return rc;
+}
+
+/* --- taking apart ----------------------------------------------------------------------------- */
+
+static void mark_unreachable(struct epoch_deferred *deferred)
+{
+	struct domain *d = container_of(deferred, struct domain, deferred);
+
+	atomic_store_explicit(&d->unreachable, true, memory_order_release);
+}
+
+/*
+ * Takes one bounded step in taking apart a domain that has ended. False: call again, after this CPU
+ * has passed a quiescent point; true: it is gone, and d with it. None of its vCPUs is loaded or on
+ * a run queue. To be called from one CPU at a time.
+ *
+ * Its own frames that others have mapped live on until the last of them lets go.
+ */
+bool domain_destroy(struct domain *d)
+{
+	assert_always(atomic_load(&d->end) != END_NONE);
+	switch (d->destroy_phase) {
+	case DESTROY_NONE:
+		lock_acquire(&domain_list_lock);
+		atomic_store_explicit(&domains[d->id], NULL, memory_order_release);
+		lock_release(&domain_list_lock);
+		d->destroy_phase = DESTROY_WAIT;
+		epoch_defer(&d->deferred, mark_unreachable);
+		return false;
+	case DESTROY_WAIT:
+		if (!atomic_load_explicit(&d->unreachable, memory_order_acquire))
+			return false;
+		while (d->vcpu_count)
+			vcpu_destroy(d->vcpus[--d->vcpu_count]);
+		d->destroy_phase = DESTROY_MAPS;
+		return false;
+	case DESTROY_MAPS:
+		if (grant_maps_release_step(d))
+			d->destroy_phase = DESTROY_MEMORY;
+		return false;
+	case DESTROY_MEMORY:
+		if (!release_memory_step(d))
+			return false;
+		grant_table_free(d);
+		p2m_destroy(&d->p2m);
+		d->destroy_phase = DESTROY_TABLES;
+		return false;
+	case DESTROY_TABLES:
+		/* Tables that wait for their epoch are given back to the account in *d. */
+		if (atomic_load(&d->p2m.tables.used))
+			return false;
+		heap_free(d);
+		return true;
+	default:
+		panic("d%u: unknown phase of destruction", d->id);
+	}
+}
+
+/* --- how they ended --------------------------------------------------------------------------- */
+
+static void add_result(domid_t id, const char *name, enum domain_end end, uint64_t detail)
+{
+	if (id == 0 || id > DOMAINS_MAX)
+		return;
+	struct domain_result *r = &results[id];
+	lock_acquire(&domain_list_lock);
+	r->id = id;
+	format_string(r->name, sizeof(r->name), "%s", name);
+	r->end = end;
+	r->detail = detail;
+	r->ok = end_is_ok(end, detail);
+	lock_release(&domain_list_lock);
+}
+
+/* Keeps for the summary how a domain that has ended did so; before its destruction. */
+void domain_report(const struct domain *d)
+{
+	add_result(d->id, d->name, (enum domain_end)atomic_load(&d->end), d->end_detail);
+}
+
+/* The same for one that domain_create() refused, or whose configuration was wrong. */
+void domain_report_not_started(domid_t id, const char *name)
+{
+	add_result(id, name, END_NOT_STARTED, 0);
+}
+
+/* How the guest with this id ended; NULL if it has not. Constant from then on. */
+const struct domain_result *domain_result(domid_t id)
+{
+	return id <= DOMAINS_MAX && results[id].id ? &results[id] : NULL;
+}

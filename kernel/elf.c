@@ -1,0 +1,303 @@
+/*
+ * Reading a guest's ELF file, 32- or 64-bit: what is to be loaded where, and the PVH entry.
+ *
+ * Pure: no state, no lock, so ready for any number of CPUs. A file is somebody else's: every offset
+ * and size is checked against the file and against overflow, and all is copied before it is looked
+ * at.
+ *
+ * Notes are looked for in the file, not in what is loaded: a PT_NOTE may have neither an address
+ * nor a size in memory.
+ *
+ * Sources: System V ABI, "Object Files" and "Program Loading"; Xen, public/elfnote.h.
+ */
+#include "kernel/elf.h"
+#include "print.h"
+#include "public/elfnote.h"
+#include "public/errno.h"
+
+#define ELF_CLASS_32	    1
+#define ELF_CLASS_64	    2
+#define ELF_DATA_LITTLE	    1
+#define ELF_VERSION	    1
+#define ELF_TYPE_EXECUTABLE 2
+#define ELF_TYPE_SHARED	    3
+#define ELF_MACHINE_386	    3
+#define ELF_MACHINE_X86_64  62
+#define ELF_PT_LOAD	    1
+#define ELF_PT_NOTE	    4
+
+#define ELF_HEADER_MAX	       64u
+#define ELF_PROGRAM_HEADER_MAX 56u
+#define ELF_PROGRAM_HEADERS    128u  /* at most */
+#define ELF_NOTES_MAX	       4096u /* notes looked at in all: bounds the work */
+
+/* Member of a header: offset and size in bytes, by class. */
+struct member {
+	uint8_t offset, size;
+};
+
+struct elf_class {
+	uint16_t machine;
+	uint8_t header_size, program_header_size;
+	struct member type, machine_at, version, phoff, phentsize, phnum;    /* ELF header */
+	struct member p_type, p_offset, p_paddr, p_filesz, p_memsz, p_align; /* program header */
+};
+
+static const struct elf_class class_32 = {
+    .machine = ELF_MACHINE_386,
+    .header_size = 52,
+    .program_header_size = 32,
+    .type = {16, 2},
+    .machine_at = {18, 2},
+    .version = {20, 4},
+    .phoff = {28, 4},
+    .phentsize = {42, 2},
+    .phnum = {44, 2},
+    .p_type = {0, 4},
+    .p_offset = {4, 4},
+    .p_paddr = {12, 4},
+    .p_filesz = {16, 4},
+    .p_memsz = {20, 4},
+    .p_align = {28, 4},
+};
+
+static const struct elf_class class_64 = {
+    .machine = ELF_MACHINE_X86_64,
+    .header_size = 64,
+    .program_header_size = 56,
+    .type = {16, 2},
+    .machine_at = {18, 2},
+    .version = {20, 4},
+    .phoff = {32, 8},
+    .phentsize = {54, 2},
+    .phnum = {56, 2},
+    .p_type = {0, 4},
+    .p_offset = {8, 8},
+    .p_paddr = {24, 8},
+    .p_filesz = {32, 8},
+    .p_memsz = {40, 8},
+    .p_align = {48, 8},
+};
+
+static uint64_t get(const uint8_t *header, struct member m)
+{
+	uint64_t value = 0;
+
+	__builtin_memcpy(&value, header + m.offset, m.size);
+	return value;
+}
+
+/* offset + length lies within size, without wrapping. */
+static bool within(uint64_t offset, uint64_t length, uint64_t size)
+{
+	return offset <= size && length <= size - offset;
+}
+
+/*
+ * Looks for the PVH entry in length bytes of notes at an offset of the file. 1: found, *entry set;
+ * 0: not there; -XEN_EINVAL with a text. *budget counts down the notes that may still be looked at.
+ */
+static int find_entry(const struct elf_file *file, uint64_t offset, uint64_t length, uint64_t align,
+		      unsigned *budget, uint64_t *entry, char *error, size_t error_size)
+{
+	uint64_t at = 0;
+	uint64_t mask = align == 8 ? 7 : 3;
+
+	while (length - at >= 12) {
+		struct {
+			uint32_t name_size, desc_size, type;
+		} note;
+		char name[4];
+
+		if (!(*budget)--) {
+			format_string(error, error_size, "more than %u notes", ELF_NOTES_MAX);
+			return -XEN_EINVAL;
+		}
+		file->read(file, offset + at, &note, sizeof(note));
+		uint64_t name_at = at + sizeof(note);
+		/* 32-bit sizes in 64-bit sums: nothing wraps. */
+		uint64_t desc_at = (name_at + note.name_size + mask) & ~mask;
+		if (!within(desc_at, note.desc_size, length)) {
+			/* A last note without the padding behind its name, and no description. */
+			if (!note.desc_size && within(name_at, note.name_size, length))
+				return 0;
+			format_string(error, error_size, "a note reaches beyond its segment");
+			return -XEN_EINVAL;
+		}
+		at = (desc_at + note.desc_size + mask) & ~mask;
+		if (note.name_size == sizeof(name) && note.type == XEN_ELFNOTE_PHYS32_ENTRY) {
+			file->read(file, offset + name_at, name, sizeof(name));
+			if (__builtin_memcmp(name, XEN_ELFNOTE_NAME, sizeof(name)) == 0) {
+				if (note.desc_size != 4 && note.desc_size != 8) {
+					format_string(
+					    error, error_size,
+					    "the PHYS32_ENTRY note has %u bytes, not 4 or 8",
+					    note.desc_size);
+					return -XEN_EINVAL;
+				}
+				*entry = 0;
+				file->read(file, offset + desc_at, entry, note.desc_size);
+				return 1;
+			}
+		}
+		if (at > length)
+			break;
+	}
+	return 0;
+}
+
+static int add_segment(const struct elf_class *c, const uint8_t *ph, uint64_t file_size,
+		       struct elf_image *out, char *error, size_t error_size)
+{
+	struct elf_segment s = {
+	    .offset = get(ph, c->p_offset),
+	    .file_size = get(ph, c->p_filesz),
+	    .address = get(ph, c->p_paddr),
+	    .memory_size = get(ph, c->p_memsz),
+	};
+	uint64_t end;
+
+	if (!s.memory_size && !s.file_size)
+		return 0;
+	if (s.file_size > s.memory_size) {
+		format_string(error, error_size, "a segment is larger in the file than in memory");
+		return -XEN_EINVAL;
+	}
+	if (!within(s.offset, s.file_size, file_size)) {
+		format_string(error, error_size, "a segment reaches beyond the end of the file");
+		return -XEN_EINVAL;
+	}
+	if (__builtin_add_overflow(s.address, s.memory_size, &end)) {
+		format_string(error, error_size, "a segment wraps around the address space");
+		return -XEN_EINVAL;
+	}
+	for (uint32_t i = 0; i < out->segment_count; i++) {
+		const struct elf_segment *o = &out->segments[i];
+		if (s.address < o->address + o->memory_size && o->address < end) {
+			format_string(error, error_size, "two segments overlap in memory");
+			return -XEN_EINVAL;
+		}
+	}
+	if (out->segment_count == ELF_SEGMENTS_MAX) {
+		format_string(error, error_size, "more than %u segments to load", ELF_SEGMENTS_MAX);
+		return -XEN_EINVAL;
+	}
+	if (!out->segment_count || s.address < out->start)
+		out->start = s.address;
+	if (end > out->end)
+		out->end = end;
+	out->segments[out->segment_count++] = s;
+	return 0;
+}
+
+static int check_header(const struct elf_file *file, const struct elf_class **class,
+			uint8_t header[ELF_HEADER_MAX], char *error, size_t error_size)
+{
+	static const uint8_t magic[4] = {0x7f, 'E', 'L', 'F'};
+	const char *wrong = NULL;
+
+	if (file->size < class_32.header_size) {
+		format_string(error, error_size, "not an ELF file: too short");
+		return -XEN_EINVAL;
+	}
+	file->read(file, 0, header, class_32.header_size);
+	if (__builtin_memcmp(header, magic, sizeof(magic)) != 0)
+		wrong = "not an ELF file";
+	else if (header[4] != ELF_CLASS_32 && header[4] != ELF_CLASS_64)
+		wrong = "ELF class is neither 32- nor 64-bit";
+	else if (header[5] != ELF_DATA_LITTLE)
+		wrong = "ELF file is not little-endian";
+	else if (header[6] != ELF_VERSION)
+		wrong = "unknown ELF version";
+	if (wrong) {
+		format_string(error, error_size, "%s", wrong);
+		return -XEN_EINVAL;
+	}
+	const struct elf_class *c = header[4] == ELF_CLASS_64 ? &class_64 : &class_32;
+	if (file->size < c->header_size) {
+		format_string(error, error_size, "ELF header reaches beyond the end of the file");
+		return -XEN_EINVAL;
+	}
+	file->read(file, 0, header, c->header_size);
+	uint64_t type = get(header, c->type);
+	if (type != ELF_TYPE_EXECUTABLE && type != ELF_TYPE_SHARED)
+		wrong = "ELF file is not an executable";
+	else if (get(header, c->machine_at) != c->machine)
+		wrong = "ELF file is not for x86";
+	else if (get(header, c->version) != ELF_VERSION)
+		wrong = "unknown ELF version";
+	else if (get(header, c->phentsize) != c->program_header_size)
+		wrong = "ELF program headers have an unknown size";
+	else if (!get(header, c->phnum))
+		wrong = "ELF file has no program headers";
+	else if (get(header, c->phnum) > ELF_PROGRAM_HEADERS)
+		wrong = "ELF file has too many program headers";
+	else if (!within(get(header, c->phoff), get(header, c->phnum) * c->program_header_size,
+			 file->size))
+		wrong = "ELF program headers reach beyond the end of the file";
+	if (wrong) {
+		format_string(error, error_size, "%s", wrong);
+		return -XEN_EINVAL;
+	}
+	*class = c;
+	return 0;
+}
+
+/*
+ * Parses a file. Errors: -XEN_EINVAL with a text in error that names the rule broken; *out is then
+ * not valid.
+ */
+int elf_parse(const struct elf_file *file, struct elf_image *out, char *error, size_t error_size)
+{
+	uint8_t header[ELF_HEADER_MAX];
+	const struct elf_class *c;
+	unsigned budget = ELF_NOTES_MAX;
+	bool have_entry = false;
+	int rc;
+
+	__builtin_memset(out, 0, sizeof(*out));
+	rc = check_header(file, &c, header, error, error_size);
+	if (rc)
+		return rc;
+	out->is_64bit = c == &class_64;
+	for (uint64_t i = 0; i < get(header, c->phnum); i++) {
+		uint8_t ph[ELF_PROGRAM_HEADER_MAX];
+		file->read(file, get(header, c->phoff) + i * c->program_header_size, ph,
+			   c->program_header_size);
+		uint64_t type = get(ph, c->p_type);
+		if (type == ELF_PT_LOAD) {
+			rc = add_segment(c, ph, file->size, out, error, error_size);
+			if (rc)
+				return rc;
+		} else if (type == ELF_PT_NOTE && !have_entry) {
+			uint64_t offset = get(ph, c->p_offset), length = get(ph, c->p_filesz);
+			if (!within(offset, length, file->size)) {
+				format_string(error, error_size,
+					      "the notes reach beyond the end of the file");
+				return -XEN_EINVAL;
+			}
+			rc = find_entry(file, offset, length, get(ph, c->p_align), &budget,
+					&out->pvh_entry, error, error_size);
+			if (rc < 0)
+				return rc;
+			have_entry = rc > 0;
+		}
+	}
+	if (!out->segment_count) {
+		format_string(error, error_size, "ELF file has nothing to load");
+		return -XEN_EINVAL;
+	}
+	if (!have_entry) {
+		format_string(error, error_size,
+			      "no PVH entry: the ELF note Xen PHYS32_ENTRY is missing");
+		return -XEN_EINVAL;
+	}
+	for (uint32_t i = 0; i < out->segment_count; i++) {
+		const struct elf_segment *s = &out->segments[i];
+		if (out->pvh_entry <= UINT32_MAX && out->pvh_entry >= s->address &&
+		    out->pvh_entry - s->address < s->memory_size)
+			return 0;
+	}
+	format_string(error, error_size, "the PVH entry is outside the segments or above 4 GiB");
+	return -XEN_EINVAL;
+}

@@ -1,0 +1,446 @@
+/*
+ * The command line of a boot module: which guest it becomes, or that it is a file for guests.
+ *
+ *	FILE name=NAME mem=32M vcpus=1 cmdline="..." priv=NAME|* image=NAME module=NAME data
+ *
+ * Pure text work: no state, no lock, so nothing to do for many CPUs. What the loader passes is not
+ * hostile, but it is typed by people: each mistake gets a text of its own that says what is
+ *allowed.
+ */
+#include "kernel/guest_config.h"
+#include "print.h"
+#include "public/errno.h"
+
+/* One word of a command line, quotes and backslashes resolved. */
+#define WORD_MAX (GUEST_CMDLINE_MAX + 16u)
+
+enum option {
+	OPTION_NAME,
+	OPTION_MEM,
+	OPTION_VCPUS,
+	OPTION_CMDLINE,
+	OPTION_PRIV,
+	OPTION_IMAGE,
+	OPTION_MODULE,
+	OPTION_DATA,
+	OPTION_COUNT
+};
+
+static const struct {
+	const char *text;
+	bool has_value, repeats, for_data;
+} options[OPTION_COUNT] = {
+    [OPTION_NAME] = {"name", true, false, true},
+    [OPTION_MEM] = {"mem", true, false, false},
+    [OPTION_VCPUS] = {"vcpus", true, false, false},
+    [OPTION_CMDLINE] = {"cmdline", true, false, true},
+    [OPTION_PRIV] = {"priv", true, false, false},
+    [OPTION_IMAGE] = {"image", true, false, false},
+    [OPTION_MODULE] = {"module", true, true, false},
+    [OPTION_DATA] = {"data", false, false, true},
+};
+
+static size_t text_length(const char *s)
+{
+	size_t n = 0;
+
+	while (s[n])
+		n++;
+	return n;
+}
+
+static bool text_equal(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return *a == *b;
+}
+
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/*
+ * Takes the next word off *at into word. 1: a word; 0: the end; -XEN_EINVAL with a text.
+ */
+static int next_word(const char **at, char *word, char *error, size_t error_size)
+{
+	const char *s = *at;
+	size_t n = 0;
+	bool quoted = false;
+
+	while (is_space(*s))
+		s++;
+	if (!*s) {
+		*at = s;
+		return 0;
+	}
+	for (; *s && (quoted || !is_space(*s)); s++) {
+		char c = *s;
+		if (c == '"') {
+			quoted = !quoted;
+			continue;
+		}
+		if (c == '\\') {
+			c = *++s;
+			if (!c) {
+				format_string(error, error_size,
+					      "the command line ends in a backslash");
+				return -XEN_EINVAL;
+			}
+		}
+		if (n + 1 >= WORD_MAX) {
+			format_string(error, error_size, "an option is longer than %u characters",
+				      WORD_MAX - 1);
+			return -XEN_EINVAL;
+		}
+		word[n++] = c;
+	}
+	word[n] = 0;
+	*at = s;
+	if (quoted) {
+		format_string(error, error_size, "a quote is not closed");
+		return -XEN_EINVAL;
+	}
+	return 1;
+}
+
+/* A decimal or 0x number with an optional suffix K, M or G; false if it is none or does not fit. */
+static bool parse_number(const char *s, bool suffixes, uint64_t *out)
+{
+	uint64_t value = 0;
+	unsigned base = 10, shift = 0;
+
+	if (s[0] == '0' && (s[1] == 'x' || s[1] == 'X')) {
+		base = 16;
+		s += 2;
+	}
+	const char *first = s;
+	for (;; s++) {
+		unsigned digit;
+		if (*s >= '0' && *s <= '9')
+			digit = (unsigned)(*s - '0');
+		else if (base == 16 && *s >= 'a' && *s <= 'f')
+			digit = (unsigned)(*s - 'a') + 10;
+		else if (base == 16 && *s >= 'A' && *s <= 'F')
+			digit = (unsigned)(*s - 'A') + 10;
+		else
+			break;
+		if (__builtin_mul_overflow(value, base, &value) ||
+		    __builtin_add_overflow(value, digit, &value))
+			return false;
+	}
+	if (s == first)
+		return false;
+	if (suffixes && *s) {
+		switch (*s++) {
+		case 'k':
+		case 'K':
+			shift = 10;
+			break;
+		case 'm':
+		case 'M':
+			shift = 20;
+			break;
+		case 'g':
+		case 'G':
+			shift = 30;
+			break;
+		default:
+			return false;
+		}
+	}
+	if (*s || (value << shift) >> shift != value)
+		return false;
+	*out = value << shift;
+	return true;
+}
+
+/* True if the name can be shown on the console and written on a command line without quotes. */
+bool guest_config_name_valid(const char *name)
+{
+	size_t n = 0;
+
+	for (; name[n]; n++) {
+		char c = name[n];
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      c == '.' || c == '_' || c == '-'))
+			return false;
+	}
+	return n > 0 && n < GUEST_NAME_MAX;
+}
+
+static int copy_name(const char *option, const char *value, char *to, char *error,
+		     size_t error_size)
+{
+	if (!guest_config_name_valid(value)) {
+		format_string(error, error_size,
+			      "%s=%.40s: a name has 1 to %u characters from a-z A-Z 0-9 . _ -",
+			      option, value, GUEST_NAME_MAX - 1);
+		return -XEN_EINVAL;
+	}
+	__builtin_memcpy(to, value, text_length(value) + 1);
+	return 0;
+}
+
+/* "/boot/hello.elf" -> "hello"; left empty if that is no valid name. */
+static void name_from_file(const char *file, char *name)
+{
+	const char *base = file;
+	size_t n = 0;
+
+	for (const char *s = file; *s; s++)
+		if (*s == '/' || *s == ')')
+			base = s + 1;
+	while (base[n] && base[n] != '.' && n + 1 < GUEST_NAME_MAX) {
+		name[n] = base[n];
+		n++;
+	}
+	name[n] = 0;
+	if (!guest_config_name_valid(name))
+		name[0] = 0;
+}
+
+static int set_mem(struct guest_config *c, const char *value, char *error, size_t error_size)
+{
+	uint64_t bytes;
+
+	if (!parse_number(value, true, &bytes)) {
+		format_string(error, error_size,
+			      "mem=%.40s: not a number with an optional suffix K, M or G", value);
+		return -XEN_EINVAL;
+	}
+	if (bytes < GUEST_MEM_MIN || bytes > GUEST_MEM_MAX) {
+		format_string(error, error_size, "mem=%.40s: from 1M to %uG are possible", value,
+			      (unsigned)(GUEST_MEM_MAX >> 30));
+		return -XEN_EINVAL;
+	}
+	if (bytes & ~PAGE_MASK) {
+		format_string(error, error_size, "mem=%.40s: not a multiple of 4K", value);
+		return -XEN_EINVAL;
+	}
+	c->mem_bytes = bytes;
+	return 0;
+}
+
+static int set_vcpus(struct guest_config *c, const char *value, char *error, size_t error_size)
+{
+	uint64_t n;
+
+	if (!parse_number(value, false, &n) || n == 0) {
+		format_string(error, error_size, "vcpus=%.40s: not a number from 1 on", value);
+		return -XEN_EINVAL;
+	}
+	if (n > DOMAIN_VCPUS_MAX) {
+		format_string(error, error_size, "vcpus=%.40s: at most %u today", value,
+			      (unsigned)DOMAIN_VCPUS_MAX);
+		return -XEN_EINVAL;
+	}
+	c->vcpus = (uint32_t)n;
+	return 0;
+}
+
+static int set_option(struct guest_config *c, enum option option, const char *value, char *error,
+		      size_t error_size)
+{
+	switch (option) {
+	case OPTION_NAME:
+		return copy_name("name", value, c->name, error, error_size);
+	case OPTION_MEM:
+		return set_mem(c, value, error, error_size);
+	case OPTION_VCPUS:
+		return set_vcpus(c, value, error, error_size);
+	case OPTION_CMDLINE:
+		if (text_length(value) >= GUEST_CMDLINE_MAX) {
+			format_string(error, error_size, "cmdline= is longer than %u characters",
+				      GUEST_CMDLINE_MAX - 1);
+			return -XEN_EINVAL;
+		}
+		__builtin_memcpy(c->cmdline, value, text_length(value) + 1);
+		return 0;
+	case OPTION_PRIV:
+		if (text_equal(value, "*")) {
+			__builtin_memcpy(c->priv, "*", 2);
+			return 0;
+		}
+		return copy_name("priv", value, c->priv, error, error_size);
+	case OPTION_IMAGE:
+		return copy_name("image", value, c->image, error, error_size);
+	case OPTION_MODULE:
+		if (c->module_count == GUEST_MODULES_MAX) {
+			format_string(error, error_size, "module= more than %u times",
+				      GUEST_MODULES_MAX);
+			return -XEN_EINVAL;
+		}
+		return copy_name("module", value, c->modules[c->module_count++], error, error_size);
+	case OPTION_DATA:
+		c->is_data = true;
+		return 0;
+	case OPTION_COUNT:
+		break;
+	}
+	return -XEN_EINVAL;
+}
+
+static bool starts_with_option(const char *word, const char *text, const char **rest)
+{
+	while (*text && *text == *word)
+		text++, word++;
+	if (*text || (*word && *word != '='))
+		return false;
+	*rest = word;
+	return true;
+}
+
+/*
+ * Parses one module's command line; its first word, the file, gives the default name. What concerns
+ * several modules is left to guest_config_resolve(). Errors: -XEN_EINVAL with a text in error; *out
+ * is then not valid, but out->is_data and out->name hold what had been read by then.
+ */
+int guest_config_parse(const char *cmdline, struct guest_config *out, char *error,
+		       size_t error_size)
+{
+	char word[WORD_MAX];
+	uint32_t seen = 0;
+	int rc;
+
+	__builtin_memset(out, 0, sizeof(*out));
+	out->mem_bytes = GUEST_MEM_DEFAULT;
+	out->vcpus = 1;
+	out->priv_domain = DOMAIN_PRIV_NONE;
+	if (error_size)
+		error[0] = 0;
+
+	rc = next_word(&cmdline, word, error, error_size);
+	if (rc < 0)
+		return rc;
+	if (rc > 0)
+		name_from_file(word, out->name);
+
+	while ((rc = next_word(&cmdline, word, error, error_size)) > 0) {
+		const char *rest = NULL;
+		unsigned o = 0;
+
+		while (o < OPTION_COUNT && !starts_with_option(word, options[o].text, &rest))
+			o++;
+		if (o == OPTION_COUNT) {
+			format_string(
+			    error, error_size,
+			    "unknown option \"%.40s\"; there are name= mem= vcpus= cmdline= "
+			    "priv= image= module= data",
+			    word);
+			return -XEN_EINVAL;
+		}
+		if (options[o].has_value != (*rest == '=')) {
+			format_string(error, error_size, "%s %s", options[o].text,
+				      options[o].has_value ? "needs a value" : "takes no value");
+			return -XEN_EINVAL;
+		}
+		if ((seen & (1u << o)) && !options[o].repeats) {
+			format_string(error, error_size, "%s is given twice", options[o].text);
+			return -XEN_EINVAL;
+		}
+		seen |= 1u << o;
+		rc = set_option(out, (enum option)o, *rest ? rest + 1 : rest, error, error_size);
+		if (rc)
+			return rc;
+	}
+	if (rc < 0)
+		return rc;
+	for (unsigned o = 0; out->is_data && o < OPTION_COUNT; o++) {
+		if ((seen & (1u << o)) && !options[o].for_data) {
+			format_string(error, error_size, "%s= means nothing with data",
+				      options[o].text);
+			return -XEN_EINVAL;
+		}
+	}
+	out->valid = true;
+	return 0;
+}
+
+static int find_name(const struct guest_config *configs, uint32_t count, const char *name)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (configs[i].name[0] && text_equal(configs[i].name, name))
+			return (int)i;
+	return -1;
+}
+
+/*
+ * Numbers the guests from 1 in the order of the modules, whether or not they will start, and names
+ * those that have neither a name= nor a usable file name: guestN, N being the number; fileN for
+ * data.
+ */
+void guest_config_number(struct guest_config *configs, uint32_t count)
+{
+	domid_t next = 1;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct guest_config *c = &configs[i];
+		if (!c->is_data)
+			c->id = next++;
+		if (!c->name[0])
+			format_string(c->name, sizeof(c->name), c->is_data ? "file%u" : "guest%u",
+				      c->is_data ? (unsigned)i + 1 : (unsigned)c->id);
+	}
+}
+
+/*
+ * Checks what one module's configuration says about others, after all have been parsed and
+ * numbered. Errors: -XEN_EINVAL with a text: its name is taken by an earlier module; priv=, image=
+ * or module= name nothing, or something of the wrong kind.
+ */
+int guest_config_resolve(struct guest_config *configs, uint32_t count, uint32_t which, char *error,
+			 size_t error_size)
+{
+	struct guest_config *c = &configs[which];
+
+	if (!c->valid) {
+		format_string(error, error_size, "its options are not valid");
+		return -XEN_EINVAL;
+	}
+	c->valid = false;
+	if (find_name(configs, which, c->name) >= 0) {
+		format_string(
+		    error, error_size,
+		    "name \"%s\" is taken by an earlier module; give it another by name=", c->name);
+		return -XEN_EINVAL;
+	}
+	c->image_module = which;
+	if (c->image[0]) {
+		int i = find_name(configs, count, c->image);
+		/* A chain of image= would have to be followed, and could be a circle. */
+		if (i < 0 || configs[i].image[0]) {
+			format_string(error, error_size, "image=%s: %s", c->image,
+				      i < 0 ? "no module has this name"
+					    : "that one has no file of its own");
+			return -XEN_EINVAL;
+		}
+		c->image_module = (uint32_t)i;
+	}
+	if (c->priv[0] == '*') {
+		c->priv_domain = DOMAIN_PRIV_ALL;
+	} else if (c->priv[0]) {
+		int i = find_name(configs, count, c->priv);
+		if (i < 0 || configs[i].is_data || (uint32_t)i == which) {
+			format_string(error, error_size,
+				      "priv=%s: not the name of another guest, nor * for all",
+				      c->priv);
+			return -XEN_EINVAL;
+		}
+		c->priv_domain = configs[i].id;
+	}
+	for (uint32_t m = 0; m < c->module_count; m++) {
+		int i = find_name(configs, count, c->modules[m]);
+		if (i < 0 || !configs[i].is_data) {
+			format_string(error, error_size,
+				      "module=%s: no module with \"data\" has this name",
+				      c->modules[m]);
+			return -XEN_EINVAL;
+		}
+		c->module_index[m] = (uint32_t)i;
+	}
+	c->valid = true;
+	return 0;
+}

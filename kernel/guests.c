@@ -1,0 +1,127 @@
+/*
+ * All guests of a run: from the loader's modules to the lines of the summary.
+ *
+ * State: none that lasts; the configurations live on the heap while the guests are built, and are
+ * wiped. Boot CPU only. domain_finish() takes a domain apart at once, passing quiescent points of
+ * this CPU: with more CPUs the steps will have to be spread over the idle loop instead, since it
+ * would wait for others.
+ */
+#include "boot_info.h"
+#include "kernel/domain.h"
+#include "kernel/guest_cpuid.h"
+#include "kernel/sched.h"
+#include "mm/epoch.h"
+#include "mm/heap.h"
+#include "print.h"
+#include "public/errno.h"
+
+static void describe(const struct domain *d, const struct guest_config *config)
+{
+	print(LOG_INFO, "guest d%u \"%s\": %lu KiB, %u vCPU%s%s", d->id, d->name,
+	      d->ram_bytes >> 10, d->vcpu_count,
+	      d->priv == DOMAIN_PRIV_NONE ? "" : ", may map memory of ",
+	      d->priv == DOMAIN_PRIV_NONE  ? ""
+	      : d->priv == DOMAIN_PRIV_ALL ? "all others"
+					   : config->priv);
+}
+
+static void start_guest(struct guest_module *modules, uint32_t count, uint32_t which)
+{
+	struct guest_config *config = &modules[which].config;
+	char error[GUEST_ERROR_MAX];
+	struct domain *d;
+
+	if (domain_create(modules, count, which, &d, error, sizeof(error))) {
+		print(LOG_ERROR, "guest d%u \"%s\": not started: %s", config->id, config->name,
+		      error);
+		domain_report_not_started(config->id, config->name);
+		return;
+	}
+	describe(d, config);
+	for (uint32_t i = 0; i < d->vcpu_count; i++) {
+		atomic_store(&d->vcpus[i]->state, VCPU_RUNNABLE);
+		sched_add(d->vcpus[i]);
+	}
+}
+
+/*
+ * Builds a guest of every boot module that is one, and puts it on the run queue; a mistake in one
+ * configuration is printed and does not keep the others from starting. Returns the number of
+ * guests, started or not. After vmx_init().
+ */
+uint32_t domains_create_all(void)
+{
+	uint32_t count = boot_info.module_count, guests = 0;
+	char error[GUEST_ERROR_MAX];
+	void *object;
+
+	if (!count)
+		return 0;
+	guest_cpuid_init();
+	if (heap_alloc(count * (sizeof(struct guest_module) + sizeof(struct guest_config)),
+		       DOMID_HYPERVISOR, &object))
+		panic("no memory for the configurations of %u modules", count);
+	struct guest_module *modules = object;
+	struct guest_config *configs = (struct guest_config *)(modules + count);
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct boot_module *m = &boot_info.modules[i];
+		if (guest_config_parse(m->cmdline, &configs[i], error, sizeof(error)))
+			print(LOG_ERROR, "module %u: %s", i + 1, error);
+	}
+	guest_config_number(configs, count);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct boot_module *m = &boot_info.modules[i];
+		bool parsed = configs[i].valid;
+		if (parsed && guest_config_resolve(configs, count, i, error, sizeof(error)))
+			print(LOG_ERROR, "module %u \"%s\": %s", i + 1, configs[i].name, error);
+		modules[i].start = m->start;
+		modules[i].size = paddr_raw(m->end) - paddr_raw(m->start);
+	}
+	for (uint32_t i = 0; i < count; i++)
+		modules[i].config = configs[i];
+	for (uint32_t i = 0; i < count; i++) {
+		if (configs[i].is_data)
+			continue;
+		guests++;
+		if (configs[i].valid)
+			start_guest(modules, count, i);
+		else
+			domain_report_not_started(configs[i].id, configs[i].name);
+	}
+	__builtin_memset(object, 0,
+			 count * (sizeof(struct guest_module) + sizeof(struct guest_config)));
+	heap_free(object);
+	return guests;
+}
+
+/* A domain has ended and none of its vCPUs is loaded or queued: keeps its result and takes it
+ * apart. */
+void domain_finish(struct domain *d)
+{
+	print(LOG_INFO, "guest d%u \"%s\" has ended: %s", d->id, d->name,
+	      domain_end_text((enum domain_end)atomic_load(&d->end)));
+	domain_report(d);
+	while (!domain_destroy(d))
+		epoch_quiescent();
+}
+
+/* Prints how each guest ended; returns how many did not end well. */
+uint32_t domains_report(void)
+{
+	uint32_t failed = 0;
+
+	for (domid_t id = 1; id <= DOMAINS_MAX; id++) {
+		const struct domain_result *r = domain_result(id);
+		if (!r)
+			continue;
+		failed += !r->ok;
+		if (r->detail)
+			print(LOG_INFO, "guest d%u \"%s\": %s (%lu)", r->id, r->name,
+			      domain_end_text(r->end), r->detail);
+		else
+			print(LOG_INFO, "guest d%u \"%s\": %s", r->id, r->name,
+			      domain_end_text(r->end));
+	}
+	return failed;
+}

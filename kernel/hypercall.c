@@ -1,0 +1,206 @@
+/*
+ * Hypercalls: from the guest's registers to a handler and back.
+ *
+ * State: none; a call lives on this CPU's private stack. No lock. Ready for many CPUs: each handles
+ * the calls of the vCPU that runs on it.
+ *
+ * Registers, as on Xen: number in EAX; arguments in RDI RSI RDX R10 R8 R9 for a 64-bit caller, in
+ * EBX ECX EDX ESI EDI EBP for any other; the result in RAX, or EAX. Only CPL 0 may call. Arguments
+ * stay as they were, but for a call that continues.
+ *
+ * Sources: Xen, public/arch-x86/xen-x86_64.h and xen-x86_32.h.
+ */
+#include "kernel/hypercall.h"
+#include "kernel/test_call.h"
+#include "mm/window.h"
+#include "percpu.h"
+#include "public/errno.h"
+#include "public/keyhole.h"
+#include "public/xen.h"
+#include "vcpu.h"
+
+/* --- arguments -------------------------------------------------------------------------------- */
+
+/* Where the arguments are in struct vcpu_regs, for 64-bit callers and for others. */
+static const uint16_t arg_offsets[2][HYPERCALL_ARGS] = {
+    {offsetof(struct vcpu_regs, rbx), offsetof(struct vcpu_regs, rcx),
+     offsetof(struct vcpu_regs, rdx), offsetof(struct vcpu_regs, rsi),
+     offsetof(struct vcpu_regs, rdi), offsetof(struct vcpu_regs, rbp)},
+    {offsetof(struct vcpu_regs, rdi), offsetof(struct vcpu_regs, rsi),
+     offsetof(struct vcpu_regs, rdx), offsetof(struct vcpu_regs, r10),
+     offsetof(struct vcpu_regs, r8), offsetof(struct vcpu_regs, r9)},
+};
+
+static uint64_t *arg_register(struct vcpu_regs *regs, bool wide, unsigned i)
+{
+	return (uint64_t *)(void *)((char *)regs + arg_offsets[wide][i]);
+}
+
+/* A handler has moved its arguments on and returns this. */
+int64_t hypercall_continue(struct hypercall *c)
+{
+	c->args_changed = true;
+	return HYPERCALL_CONTINUE;
+}
+
+/* Size of a structure in this caller's layout, in bytes. */
+unsigned hypercall_size(const struct hypercall *c, const struct compat_layout *layout)
+{
+	return c->wide ? layout->wide_size : layout->narrow_size;
+}
+
+/* Copies an argument structure in, once; the handler sees the 64-bit layout. -XEN_EFAULT. */
+int hypercall_copy_in(struct hypercall *c, const struct compat_layout *layout, void *to, gva_t from)
+{
+	uint8_t narrow[COMPAT_SIZE_MAX];
+
+	if (c->wide)
+		return guest_copy_in(&c->access, to, from, layout->wide_size);
+	int rc = guest_copy_in(&c->access, narrow, from, layout->narrow_size);
+	if (!rc)
+		compat_widen(layout, to, narrow);
+	return rc;
+}
+
+/* The way back. -XEN_EFAULT; -XEN_EOVERFLOW if a value does not fit this caller's layout. */
+int hypercall_copy_out(struct hypercall *c, const struct compat_layout *layout, gva_t to,
+		       const void *from)
+{
+	uint8_t narrow[COMPAT_SIZE_MAX];
+
+	if (c->wide)
+		return guest_copy_out(&c->access, to, from, layout->wide_size);
+	if (!compat_narrow(layout, narrow, from))
+		return -XEN_EOVERFLOW;
+	return guest_copy_out(&c->access, to, narrow, layout->narrow_size);
+}
+
+/* The address of an element, or -XEN_EFAULT where it would wrap around the caller's address space.
+ */
+int hypercall_element(const struct hypercall *c, gva_t array, uint64_t index, unsigned element_size,
+		      gva_t *out)
+{
+	uint64_t offset, address;
+
+	if (__builtin_mul_overflow(index, element_size, &offset) ||
+	    __builtin_add_overflow(gva_raw(array), offset, &address) ||
+	    (!c->wide && address > UINT32_MAX))
+		return -XEN_EFAULT;
+	*out = make_gva(address);
+	return 0;
+}
+
+static unsigned word_size(const struct hypercall *c)
+{
+	return c->wide ? 8 : 4;
+}
+
+/* Reads array[index] of unsigned long. -XEN_EFAULT. */
+int hypercall_word_in(struct hypercall *c, gva_t array, uint64_t index, uint64_t *out)
+{
+	gva_t at;
+	int rc = hypercall_element(c, array, index, word_size(c), &at);
+
+	*out = 0;
+	return rc ? rc : guest_copy_in(&c->access, out, at, word_size(c));
+}
+
+/* Writes array[index]; all ones stays all ones in either width. -XEN_EFAULT. */
+int hypercall_word_out(struct hypercall *c, gva_t array, uint64_t index, uint64_t value)
+{
+	gva_t at;
+	int rc = hypercall_element(c, array, index, word_size(c), &at);
+
+	return rc ? rc : guest_copy_out(&c->access, at, &value, word_size(c));
+}
+
+/* --- dispatch --------------------------------------------------------------------------------- */
+
+static int64_t dispatch(struct hypercall *c, uint32_t number)
+{
+	switch (number) {
+	case __HYPERVISOR_memory_op:
+		return hypercall_memory_op(c);
+	case __HYPERVISOR_xen_version:
+		return hypercall_xen_version(c);
+	case __HYPERVISOR_console_io:
+		return hypercall_console_io(c);
+	case __HYPERVISOR_grant_table_op:
+		return hypercall_grant_table_op(c);
+	case __HYPERVISOR_sched_op:
+		return hypercall_sched_op(c);
+#ifdef CONFIG_TEST
+	case __HYPERVISOR_keyhole_test:
+		return test_hypercall((unsigned)c->arg[0], make_gva(c->arg[1]), &c->access);
+#endif
+	default:
+		return -XEN_ENOSYS;
+	}
+}
+
+/*
+ * Runs the call in the current vCPU's registers and leaves the result in RAX. False: it is not
+ * finished; RIP stays at the call, whose arguments have moved on.
+ */
+bool hypercall(struct vcpu_regs *regs)
+{
+	struct hypercall c;
+	int64_t result;
+
+	c.domain = this_cpu()->current->domain;
+	c.wide = vcpu_in_long_mode64();
+	c.args_changed = false;
+	if (vcpu_cpl() != 0) {
+		result = -XEN_EPERM;
+	} else {
+		for (unsigned i = 0; i < HYPERCALL_ARGS; i++) {
+			c.arg[i] = *arg_register(regs, c.wide, i);
+			if (!c.wide)
+				c.arg[i] = (uint32_t)c.arg[i];
+		}
+		vcpu_guest_access(&c.access);
+		result = dispatch(&c, (uint32_t)regs->rax);
+	}
+	if (result == HYPERCALL_CONTINUE) {
+		for (unsigned i = 0; c.args_changed && i < HYPERCALL_ARGS; i++)
+			*arg_register(regs, c.wide, i) = c.arg[i];
+		return false;
+	}
+	regs->rax = c.wide ? (uint64_t)result : (uint32_t)result;
+	return true;
+}
+
+/* --- the hypercall page ----------------------------------------------------------------------- */
+
+/* mov $number, %eax; vmcall; ret */
+#define ENTRY_NUMBER_OFFSET 1
+static const uint8_t entry_code[] = {0xb8, 0, 0, 0, 0, 0x0f, 0x01, 0xc1, 0xc3};
+/* For iret, which such a guest does by the instruction: ud2. */
+static const uint8_t no_entry_code[] = {0x0f, 0x0b};
+#define INT3 0xcc
+
+/*
+ * Fills the page of the current domain at where, which is page aligned, with an entry for each call
+ * number. -XEN_EINVAL if that is not its own RAM.
+ */
+int hypercall_page_write(gpa_t where)
+{
+	struct domain *d = this_cpu()->current->domain;
+	struct p2m_entry e;
+
+	if (gpa_offset(where) || !p2m_lookup(&d->p2m, gpa_to_gfn(where), &e) || e.type != P2M_RAM)
+		return -XEN_EINVAL;
+	uint8_t *page = window_open(WINDOW_TARGET, e.frame);
+	__builtin_memset(page, INT3, PAGE_SIZE);
+	for (uint32_t n = 0; n < XEN_HYPERCALL_ENTRIES; n++) {
+		uint8_t *entry = page + n * XEN_HYPERCALL_ENTRY_SIZE;
+		if (n == __HYPERVISOR_iret) {
+			__builtin_memcpy(entry, no_entry_code, sizeof(no_entry_code));
+			continue;
+		}
+		__builtin_memcpy(entry, entry_code, sizeof(entry_code));
+		__builtin_memcpy(entry + ENTRY_NUMBER_OFFSET, &n, sizeof(n));
+	}
+	window_close(WINDOW_TARGET);
+	return 0;
+}

@@ -1,0 +1,164 @@
+/*
+ * The small hypercalls: console_io, xen_version, sched_op.
+ *
+ * State: none. No lock of its own. Text of a guest passes through a buffer on the private stack,
+ * which is cleared afterwards, and goes nowhere but to the console.
+ *
+ * Sources: Xen, public/xen.h, version.h, features.h, sched.h.
+ */
+#include "kernel/hypercall.h"
+#include "public/console.h"
+#include "public/errno.h"
+#include "public/sched.h"
+#include "public/version.h"
+#include "vcpu.h"
+
+/* --- console_io ------------------------------------------------------------------------------- */
+
+#define CONSOLE_CHUNK	 128u
+#define CONSOLE_CALL_MAX 1024u /* bytes before a continuation: the line is slow */
+
+/* console_io(cmd, count, buffer): 0; -XEN_EFAULT after what could be read; -XEN_ENOSYS. */
+int64_t hypercall_console_io(struct hypercall *c)
+{
+	char text[CONSOLE_CHUNK];
+	uint32_t count = (uint32_t)c->arg[1];
+	uint32_t done = 0;
+	int rc = 0;
+
+	if ((uint32_t)c->arg[0] != CONSOLEIO_write)
+		return -XEN_ENOSYS;
+	while (!rc && done < count && done < CONSOLE_CALL_MAX) {
+		uint32_t part = count - done < CONSOLE_CHUNK ? count - done : CONSOLE_CHUNK;
+		gva_t from;
+		rc = hypercall_element(c, make_gva(c->arg[2]), done, 1, &from);
+		if (!rc)
+			rc = guest_copy_in(&c->access, text, from, part);
+		if (!rc) {
+			guest_console_write(c->domain, text, part);
+			done += part;
+		}
+	}
+	__builtin_memset(text, 0, sizeof(text));
+	__asm__ volatile("" : : "r"(text) : "memory"); /* or the compiler drops the clearing */
+	if (rc || done == count)
+		return rc;
+	c->arg[1] = count - done;
+	c->arg[2] += done;
+	return hypercall_continue(c);
+}
+
+/* --- xen_version ------------------------------------------------------------------------------ */
+
+#define VERSION_MAJOR 4u
+#define VERSION_MINOR 17u
+
+static const struct xen_extraversion extraversion = {".0-keyhole"};
+static const struct xen_compile_info compile_info = {
+    .compiler = __VERSION__,
+    .compile_by = "keyhole",
+    .compile_domain = "",
+    .compile_date = "",
+};
+_Static_assert(sizeof(__VERSION__) <= sizeof(compile_info.compiler), "name of the compiler");
+static const struct xen_capabilities_info capabilities = {
+    "hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 "};
+static const struct xen_changeset_info changeset = {"unavailable"};
+static const struct xen_commandline command_line = {"<denied>"};
+static const struct xen_domain_handle no_handle;
+
+/* Only what works is announced. */
+#define FEATURES (1u << XENFEAT_auto_translated_physmap | 1u << XENFEAT_not_direct_mapped)
+
+static int64_t get_features(struct hypercall *c, gva_t arg)
+{
+	struct xen_feature_info info;
+	int rc = hypercall_copy_in(c, &layout_feature_info, &info, arg);
+
+	if (rc)
+		return rc;
+	if (info.submap_idx >= XENFEAT_NR_SUBMAPS)
+		return -XEN_EINVAL;
+	info.submap = FEATURES;
+	return hypercall_copy_out(c, &layout_feature_info, arg, &info);
+}
+
+/*
+ * xen_version(cmd, arg): a number, or 0 with *arg filled; -XEN_EFAULT; -XEN_EINVAL: a feature
+ * submap that is not there, or an argument to XENVER_pagesize; -XEN_ENODATA: there is no build id;
+ * -XEN_ENOSYS.
+ */
+int64_t hypercall_xen_version(struct hypercall *c)
+{
+	gva_t arg = make_gva(c->arg[1]);
+
+	switch ((uint32_t)c->arg[0]) {
+	case XENVER_version:
+		return VERSION_MAJOR << 16 | VERSION_MINOR;
+	case XENVER_extraversion:
+		return guest_copy_out(&c->access, arg, &extraversion, sizeof(extraversion));
+	case XENVER_compile_info:
+		return guest_copy_out(&c->access, arg, &compile_info, sizeof(compile_info));
+	case XENVER_capabilities:
+		return guest_copy_out(&c->access, arg, &capabilities, sizeof(capabilities));
+	case XENVER_changeset:
+		return guest_copy_out(&c->access, arg, &changeset, sizeof(changeset));
+	case XENVER_platform_parameters: {
+		/* No part of the address space of such a guest is the hypervisor's. */
+		static const struct xen_platform_parameters parameters = {.virt_start = 0};
+		return hypercall_copy_out(c, &layout_platform_parameters, arg, &parameters);
+	}
+	case XENVER_get_features:
+		return get_features(c, arg);
+	case XENVER_pagesize:
+		return gva_raw(arg) ? -XEN_EINVAL : (int64_t)PAGE_SIZE;
+	case XENVER_guest_handle:
+		return guest_copy_out(&c->access, arg, &no_handle, sizeof(no_handle));
+	case XENVER_commandline:
+		return guest_copy_out(&c->access, arg, &command_line, sizeof(command_line));
+	case XENVER_build_id:
+		return -XEN_ENODATA;
+	default:
+		return -XEN_ENOSYS;
+	}
+}
+
+/* --- sched_op --------------------------------------------------------------------------------- */
+
+static int64_t shutdown(struct hypercall *c)
+{
+	static const enum domain_end ends[SHUTDOWN_MAX + 1] = {
+	    [SHUTDOWN_poweroff] = END_POWEROFF, [SHUTDOWN_reboot] = END_REBOOT,
+	    [SHUTDOWN_suspend] = END_SUSPEND,	[SHUTDOWN_crash] = END_CRASH,
+	    [SHUTDOWN_watchdog] = END_CRASH,	[SHUTDOWN_soft_reset] = END_REBOOT,
+	};
+	struct sched_shutdown s;
+	int rc = hypercall_copy_in(c, &layout_sched_shutdown, &s, make_gva(c->arg[1]));
+
+	if (rc)
+		return rc;
+	/* The summary shows a reason that is one; any other number is the guest's own affair. */
+	if (s.reason <= SHUTDOWN_MAX)
+		domain_end(c->domain, ends[s.reason], s.reason);
+	else
+		domain_end(c->domain, END_CRASH, SHUTDOWN_crash);
+	return 0;
+}
+
+/* sched_op(cmd, arg): 0; -XEN_EFAULT: the reason of a shutdown cannot be read; -XEN_ENOSYS. */
+int64_t hypercall_sched_op(struct hypercall *c)
+{
+	switch ((uint32_t)c->arg[0]) {
+	case SCHEDOP_yield:
+		vcpu_yield();
+		return 0;
+	case SCHEDOP_block:
+		/* It enables event delivery: what can wake a vCPU can reach it. */
+		vcpu_block(true);
+		return 0;
+	case SCHEDOP_shutdown:
+		return shutdown(c);
+	default:
+		return -XEN_ENOSYS;
+	}
+}
