@@ -1,0 +1,111 @@
+/*
+ * The 16550 serial ports COM1 and COM2, polled, 115200 8N1.
+ *
+ * State: what each port was found to be; written at boot, then only `stuck`, under the lock of the
+ * console (kernel/print.c), which serialises all writers. Needs no memory management, so that it
+ * works from the first C code. Every wait is bounded: a port that does not drain costs characters,
+ * never the machine.
+ *
+ * Source: National Semiconductor PC16550D data sheet, "Registers".
+ */
+#include "drivers/uart.h"
+#include "cpu.h"
+
+/* Registers, offsets from the port. */
+#define UART_DATA	0 /* with LCR_DLAB: divisor, low byte */
+#define UART_IER	1 /* with LCR_DLAB: divisor, high byte */
+#define UART_IIR	2 /* read */
+#define UART_FCR	2 /* write */
+#define UART_LCR	3
+#define UART_MCR	4
+#define UART_LSR	5
+#define UART_SCRATCH	7
+#define IIR_FIFO_MASK	0xc0u
+#define FCR_ENABLE	0x07u /* FIFOs on and empty */
+#define LCR_8N1		0x03u
+#define LCR_DLAB	0x80u
+#define MCR_DTR_RTS	0x03u
+#define LSR_THRE	0x20u /* room for a character, or for a whole FIFO */
+#define LSR_TEMT	0x40u /* the last bit has left */
+#define DIVISOR_115200	1
+#define FIFO_CHARACTERS 16u
+
+/* Polls of LSR: at a microsecond or more each, longer than a full FIFO takes. */
+#define WAIT_POLLS 100000u
+
+struct port {
+	uint16_t base;
+	bool present;
+	bool stuck; /* the last wait was in vain: look once only until it moves again */
+	unsigned burst;
+};
+
+static struct port ports[UART_COUNT] = {{.base = 0x3f8}, {.base = 0x2f8}};
+
+static bool wait_for(struct port *p, uint8_t bit)
+{
+	for (unsigned i = p->stuck ? 1 : WAIT_POLLS; i; i--) {
+		if (in8((uint16_t)(p->base + UART_LSR)) & bit) {
+			p->stuck = false;
+			return true;
+		}
+		__builtin_ia32_pause();
+	}
+	p->stuck = true;
+	return false;
+}
+
+static bool has_scratch(const struct port *p, uint8_t value)
+{
+	out8((uint16_t)(p->base + UART_SCRATCH), value);
+	return in8((uint16_t)(p->base + UART_SCRATCH)) == value;
+}
+
+/* Finds and sets up a port; false if there is none. What the firmware still sends gets out first.
+ */
+bool uart_init(enum uart which)
+{
+	struct port *p = &ports[which];
+	uint16_t base = p->base;
+
+	p->present = has_scratch(p, 0x5a) && has_scratch(p, 0xa5);
+	if (!p->present)
+		return false;
+	p->stuck = false;
+	wait_for(p, LSR_TEMT);
+	out8((uint16_t)(base + UART_IER), 0);
+	out8((uint16_t)(base + UART_LCR), LCR_DLAB);
+	out8((uint16_t)(base + UART_DATA), DIVISOR_115200);
+	out8((uint16_t)(base + UART_IER), 0);
+	out8((uint16_t)(base + UART_LCR), LCR_8N1);
+	out8((uint16_t)(base + UART_FCR), FCR_ENABLE);
+	out8((uint16_t)(base + UART_MCR), MCR_DTR_RTS);
+	bool fifo = (in8((uint16_t)(base + UART_IIR)) & IIR_FIFO_MASK) == IIR_FIFO_MASK;
+	p->burst = fifo ? FIFO_CHARACTERS : 1;
+	return true;
+}
+
+/* Sends length characters as they are; does nothing without the port. */
+void uart_write(enum uart which, const char *text, size_t length)
+{
+	struct port *p = &ports[which];
+
+	if (!p->present)
+		return;
+	while (length) {
+		unsigned burst = length < p->burst ? (unsigned)length : p->burst;
+
+		if (wait_for(p, LSR_THRE))
+			for (unsigned i = 0; i < burst; i++)
+				out8((uint16_t)(p->base + UART_DATA), (uint8_t)text[i]);
+		text += burst;
+		length -= burst;
+	}
+}
+
+/* Waits until the last bit has left the machine. */
+void uart_drain(enum uart which)
+{
+	if (ports[which].present)
+		wait_for(&ports[which], LSR_TEMT);
+}

@@ -1,0 +1,25 @@
+/* The hypervisor's own command line. kernel/cmdline.c; each option is described there. */
+#ifndef KEYHOLE_KERNEL_CMDLINE_H
+#define KEYHOLE_KERNEL_CMDLINE_H
+
+#include "print.h"
+#include "types.h"
+
+enum selftest_mode { SELFTEST_NONE, SELFTEST_YES, SELFTEST_ONLY, SELFTEST_EXPLAIN };
+
+struct cmdline_options {
+	uint32_t console; /* CONSOLE_* bits (kernel/console.h) */
+	enum log_level loglvl;
+	bool window_cached;
+	uint32_t cpus; /* at most so many are started */
+	enum selftest_mode selftest;
+	bool poweroff;
+	bool dump_registers;
+};
+
+/* Constant after boot. */
+extern struct cmdline_options cmdline_options;
+
+void cmdline_parse(const char *line, struct cmdline_options *options);
+
+#endif

@@ -1,0 +1,19 @@
+/*
+ * Memory and string functions by their C names: the compiler emits calls of the first four for
+ * structure copies whatever the flags. kernel/string.c. Not <string.h>: on the host that one is the
+ * host's.
+ */
+#ifndef KEYHOLE_MEM_H
+#define KEYHOLE_MEM_H
+
+#include <stddef.h>
+
+void *memcpy(void *to, const void *from, size_t length);
+void *memmove(void *to, const void *from, size_t length);
+void *memset(void *to, int byte, size_t length);
+int memcmp(const void *a, const void *b, size_t length);
+size_t strlen(const char *text);
+int strcmp(const char *a, const char *b);
+int strncmp(const char *a, const char *b, size_t length);
+
+#endif

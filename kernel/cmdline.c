@@ -1,0 +1,212 @@
+/*
+ * The hypervisor's own command line: words of the form name=value, separated by spaces.
+ *
+ *   console=com1,com2,vga  where messages go; none: nowhere        (com1,vga)
+ *   loglvl=error|warn|info|debug  what is printed                  (info)
+ *   window=strict|cached   whether idle map-window slots may stay open (strict)
+ *   cpus=N                 start at most N processors              (all)
+ *   selftest[=yes|only|explain]  built-in tests; only: then end    (none)
+ *   poweroff=yes|no        no: halt at the end, for a debugger     (yes)
+ *   registers=on|off       dump the registers of a guest that ends in an error (on)
+ *
+ * A word that makes no sense is named in a warning and ignored. State: cmdline_options, constant
+ * after boot. Pure but for the warnings.
+ */
+#include "kernel/cmdline.h"
+#include "kernel/console.h"
+#include "layout.h"
+
+struct cmdline_options cmdline_options;
+
+/* A part of the line. */
+struct word {
+	const char *text;
+	size_t length;
+};
+
+struct choice {
+	const char *name;
+	uint32_t value;
+};
+
+static bool word_is(struct word w, const char *name)
+{
+	for (size_t i = 0; i < w.length; i++)
+		if (!name[i] || name[i] != w.text[i])
+			return false;
+	return !name[w.length];
+}
+
+/* Cuts w at the first separator: the part before it stays in *head, *rest is behind it; rest->text
+ * is NULL without one. */
+static void split(struct word w, char separator, struct word *head, struct word *rest)
+{
+	size_t i = 0;
+
+	while (i < w.length && w.text[i] != separator)
+		i++;
+	*head = (struct word){w.text, i};
+	*rest =
+	    i < w.length ? (struct word){w.text + i + 1, w.length - i - 1} : (struct word){NULL, 0};
+}
+
+static bool choose(struct word w, const struct choice *choices, size_t count, uint32_t *value)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (word_is(w, choices[i].name)) {
+			*value = choices[i].value;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool parse_console(struct word value, struct cmdline_options *o)
+{
+	static const struct choice choices[] = {
+	    {"com1", CONSOLE_COM1}, {"com2", CONSOLE_COM2}, {"vga", CONSOLE_VGA}, {"none", 0}};
+	uint32_t mask = 0, bit;
+
+	while (value.text) {
+		struct word head;
+
+		split(value, ',', &head, &value);
+		if (!choose(head, choices, array_size(choices), &bit))
+			return false;
+		mask |= bit;
+	}
+	o->console = mask;
+	return true;
+}
+
+static bool parse_loglvl(struct word value, struct cmdline_options *o)
+{
+	static const struct choice choices[] = {
+	    {"error", LOG_ERROR}, {"warn", LOG_WARN}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}};
+	uint32_t level;
+
+	if (!choose(value, choices, array_size(choices), &level))
+		return false;
+	o->loglvl = (enum log_level)level;
+	return true;
+}
+
+static bool parse_window(struct word value, struct cmdline_options *o)
+{
+	o->window_cached = word_is(value, "cached");
+	return o->window_cached || word_is(value, "strict");
+}
+
+static bool parse_cpus(struct word value, struct cmdline_options *o)
+{
+	uint32_t cpus = 0;
+
+	if (!value.length || value.length > 4)
+		return false;
+	for (size_t i = 0; i < value.length; i++) {
+		if (value.text[i] < '0' || value.text[i] > '9')
+			return false;
+		cpus = cpus * 10 + (uint32_t)(value.text[i] - '0');
+	}
+	if (!cpus || cpus > LAYOUT_CPUS_MAX)
+		return false;
+	o->cpus = cpus;
+	return true;
+}
+
+static bool parse_selftest(struct word value, struct cmdline_options *o)
+{
+	static const struct choice choices[] = {
+	    {"yes", SELFTEST_YES}, {"only", SELFTEST_ONLY}, {"explain", SELFTEST_EXPLAIN}};
+	uint32_t mode = SELFTEST_YES;
+
+	if (value.text && !choose(value, choices, array_size(choices), &mode))
+		return false;
+	o->selftest = (enum selftest_mode)mode;
+	return true;
+}
+
+static bool parse_switch(struct word value, bool *out)
+{
+	static const struct choice choices[] = {{"yes", 1}, {"on", 1}, {"no", 0}, {"off", 0}};
+	uint32_t on;
+
+	if (!choose(value, choices, array_size(choices), &on))
+		return false;
+	*out = on;
+	return true;
+}
+
+static bool parse_poweroff(struct word value, struct cmdline_options *o)
+{
+	return parse_switch(value, &o->poweroff);
+}
+
+static bool parse_registers(struct word value, struct cmdline_options *o)
+{
+	return parse_switch(value, &o->dump_registers);
+}
+
+static const struct {
+	const char *name;
+	/* value.text is NULL for a word without "=". False: the value makes no sense, and the
+	 * option keeps what it had. */
+	bool (*parse)(struct word value, struct cmdline_options *o);
+	const char *wants;
+} option_table[] = {
+    {"console", parse_console, "com1, com2, vga or none, separated by commas"},
+    {"loglvl", parse_loglvl, "error, warn, info or debug"},
+    {"window", parse_window, "strict or cached"},
+    {"cpus", parse_cpus, "a number from 1 to 512"},
+    {"selftest", parse_selftest, "yes, only or explain"},
+    {"poweroff", parse_poweroff, "yes or no"},
+    {"registers", parse_registers, "on or off"},
+};
+_Static_assert(LAYOUT_CPUS_MAX == 512, "the text of cpus=");
+
+static void parse_word(struct word w, struct cmdline_options *o)
+{
+	struct word name, value;
+	struct cmdline_options before = *o;
+
+	split(w, '=', &name, &value);
+	for (size_t i = 0; i < array_size(option_table); i++) {
+		if (!word_is(name, option_table[i].name))
+			continue;
+		if (option_table[i].parse(value, o))
+			return;
+		*o = before;
+		print(LOG_WARN, "command line: \"%.*s\" is ignored: %s wants %s", (int)w.length,
+		      w.text, option_table[i].name, option_table[i].wants);
+		return;
+	}
+	print(LOG_WARN, "command line: unknown option \"%.*s\" is ignored", (int)w.length, w.text);
+}
+
+/* Reads the command line, as given by the loader, into *options; what it does not name gets its
+ * default. */
+void cmdline_parse(const char *line, struct cmdline_options *options)
+{
+	bool first = true;
+
+	*options = (struct cmdline_options){.console = CONSOLE_COM1 | CONSOLE_VGA,
+					    .loglvl = LOG_INFO,
+					    .cpus = LAYOUT_CPUS_MAX,
+					    .poweroff = true,
+					    .dump_registers = true};
+	while (*line) {
+		size_t length = 0;
+
+		if (*line == ' ' || *line == '\t') {
+			line++;
+			continue;
+		}
+		while (line[length] && line[length] != ' ' && line[length] != '\t')
+			length++;
+		/* Some loaders put the image's file name first. */
+		if (!first || (*line != '/' && *line != '('))
+			parse_word((struct word){line, length}, options);
+		first = false;
+		line += length;
+	}
+}
