@@ -41,6 +41,13 @@ void vmcs_snapshot_fill(struct vmcs_snapshot *s, vmcs_read_fn *read, void *ctx)
 	s->virtual_tpr = -1;
 }
 
+uint32_t vmcs_snapshot_encoding(unsigned index)
+{
+	if (index >= array_size(snapshot_members))
+		return VMCS_SNAPSHOT_END;
+	return snapshot_members[index].encoding;
+}
+
 uint64_t *vmcs_snapshot_field(struct vmcs_snapshot *s, uint32_t encoding)
 {
 	for (size_t i = 0; i < array_size(snapshot_members); i++)
