@@ -10,7 +10,7 @@
     [[guest]]
     file = "hello"        build/guests/hello.elf (default: the test's own name); "" with image=
     options = ["name=hello", "mem=8M"]
-    end = "poweroff"      regex for how the hypervisor reports its end (default: "poweroff")
+    end = "powered off"   regex for how the hypervisor reports its end (default: "powered off")
     tap = true            its output is TAP with a plan (default: true)
 
 Guests of one test stay together and in order.
@@ -25,7 +25,7 @@ from . import ROOT, guestspec
 
 GUESTS_PER_BOOT = 6
 MEM_PER_BOOT = 160  # MiB for guests in one boot, of a machine of 256
-POWEROFF = "poweroff"
+POWEROFF = "powered off"  # the hypervisor's words
 
 
 class ConfigError(RuntimeError):

@@ -1,5 +1,6 @@
 """Making the bootable image: GRUB, the hypervisor and its boot modules, for BIOS and UEFI alike."""
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -58,7 +59,7 @@ def make(output, kernel, cmdline_words, specs):
         if result.returncode != 0 or not image.is_file():
             raise IsoError("grub-mkrescue failed:\n" + result.stdout + result.stderr)
         # Replaced in one step, so that a run that is under way keeps the image it has open.
-        part = output.with_name(output.name + ".part")
+        part = output.with_name(f"{output.name}.{os.getpid()}")
         shutil.move(image, part)
         part.replace(output)
 
