@@ -31,6 +31,18 @@ struct cpu_shared {
 
 extern struct cpu_shared cpu_shared[LAYOUT_CPUS_MAX];
 
+/* The 64-bit task-state segment. Source: SDM Vol. 3, "Task Management in 64-bit Mode". */
+struct tss {
+	uint32_t reserved0;
+	uint64_t rsp[3];
+	uint64_t reserved1;
+	uint64_t ist[7];
+	uint64_t reserved2;
+	uint16_t reserved3;
+	uint16_t io_map_base;
+} packed_struct;
+static_assert_size(struct tss, 104);
+
 struct cpu_private {
 	struct cpu_private *self; /* must be first: read as gs:0 */
 	uint64_t stack_top;	  /* must be second: the exit stub loads it */
@@ -46,6 +58,11 @@ struct cpu_private {
 	uint64_t *private_pt;	     /* the table that maps the first 2 MiB of the private range */
 	mfn_t root;		     /* top-level page table */
 	mfn_t vmxon;		     /* VMXON region */
+	/* kernel/traps.c */
+	uint64_t gdt[5]; /* null, code, data, TSS (two) */
+	struct tss tss;
+	uint64_t nmis;		   /* that no panic sent */
+	uint64_t stray_interrupts; /* for which there was no handler */
 };
 
 #ifdef KEYHOLE_HOST_TEST

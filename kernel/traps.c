@@ -1,0 +1,271 @@
+/*
+ * Exceptions, NMIs and interrupts of the hypervisor itself.
+ *
+ * State: the IDT, one for all CPUs, written by the boot CPU before another starts, constant from
+ * then on; the table of interrupt handlers, written at boot; each CPU's GDT and TSS, in its private
+ * range and touched by it alone. No lock. Ready for many CPUs: traps_init_cpu() on each.
+ *
+ * Root mode runs with interrupts off: an interrupt arrives only in idle, or as a VM exit that
+ * acknowledges it and passes the vector on. Every exception has a stack of its own (IST), so that
+ * even one in the VM-exit stub, where RSP points into a guest's registers, is reported. A fault
+ * with an entry in the exception table goes on at its fix-up; every other one is our own mistake,
+ * and a panic. NMI and machine-check code takes no lock and waits for nothing.
+ *
+ * Source: SDM Vol. 3, "Interrupt and Exception Handling", "64-Bit Mode Stack Frame", "Interrupt
+ * Stack Table".
+ */
+#include "kernel/traps.h"
+#include "cpu.h"
+#include "drivers/apic.h"
+#include "kernel/panic.h"
+#include "layout.h"
+#include "percpu.h"
+#include "print.h"
+#include "vcpu.h"
+
+#define VECTOR_COUNT	256u
+#define TRAP_ENTRY_SIZE 16u
+
+/* Interrupt stacks by number as in the gate; 0: the current stack. */
+#define IST_NMI	  1u
+#define IST_DF	  2u
+#define IST_MC	  3u
+#define IST_DB	  4u
+#define IST_OTHER 5u
+_Static_assert(IST_OTHER == PRIVATE_IST_COUNT, "a stack for each");
+
+/* Descriptors, accessed already, so that the processor never writes to them. */
+#define DESCRIPTOR_CODE64 0x00af9b000000ffffull
+#define DESCRIPTOR_DATA	  0x00cf93000000ffffull
+/* A present 64-bit TSS, not busy. */
+#define DESCRIPTOR_TSS_TYPE (0x89ull << 40)
+
+/* A present interrupt gate of privilege 0: type 14. */
+#define GATE_INTERRUPT 0x8e00u
+
+struct gate {
+	uint16_t offset_low, selector;
+	uint16_t ist_type; /* bits 2:0 IST, 11:8 type, 14:13 DPL, 15 present */
+	uint16_t offset_middle;
+	uint32_t offset_high, reserved;
+};
+static_assert_size(struct gate, 16);
+
+static struct gate idt[VECTOR_COUNT] aligned_to(16);
+static void (*interrupt_handlers[VECTOR_COUNT])(unsigned vector);
+
+extern const char trap_entries[];
+
+struct extable_entry {
+	uint64_t faulting, fixup;
+};
+extern const struct extable_entry extable_start[], extable_end[];
+
+static unsigned ist_of(unsigned vector)
+{
+	switch (vector) {
+	case VECTOR_NMI:
+		return IST_NMI;
+	case VECTOR_DF:
+		return IST_DF;
+	case VECTOR_MC:
+		return IST_MC;
+	case VECTOR_DB:
+		return IST_DB;
+	default:
+		return vector < VECTOR_COUNT_ARCHITECTURE ? IST_OTHER : 0;
+	}
+}
+
+static void load_idt(void)
+{
+	struct descriptor_table table = {.limit = sizeof(idt) - 1, .base = (uint64_t)idt};
+
+	__asm__ volatile("lidt %0" : : "m"(table));
+}
+
+/*
+ * Fills the IDT so that a fault is reported, on the current stack: the private range with the
+ * others does not exist yet. Boot CPU, once, with GS set.
+ */
+void traps_init_early(void)
+{
+	for (unsigned v = 0; v < VECTOR_COUNT; v++) {
+		uint64_t entry = (uint64_t)trap_entries + v * TRAP_ENTRY_SIZE;
+
+		idt[v] = (struct gate){.offset_low = (uint16_t)entry,
+				       .selector = SELECTOR_CODE,
+				       .ist_type = GATE_INTERRUPT,
+				       .offset_middle = (uint16_t)(entry >> 16),
+				       .offset_high = (uint32_t)(entry >> 32)};
+	}
+	load_idt();
+}
+
+static void load_gdt(const struct descriptor_table *table)
+{
+	__asm__ volatile("lgdt %[table]\n\t"
+			 "pushq %[code]\n\t"
+			 "leaq 1f(%%rip), %%rax\n\t"
+			 "pushq %%rax\n\t"
+			 "lretq\n"
+			 "1:\n\t"
+			 "mov %[data], %%ss\n\t"
+			 "ltr %[tss]"
+			 :
+			 : [table] "m"(*table), [code] "i"(SELECTOR_CODE),
+			   [data] "r"(SELECTOR_DATA), [tss] "r"((uint16_t)SELECTOR_TSS)
+			 : "rax", "memory");
+}
+
+/*
+ * Sets up this CPU's GDT, TSS and interrupt stacks in its private range, which it runs in already.
+ * The first call, on the boot CPU, also makes the IDT use those stacks: later ones find it so.
+ */
+void traps_init_cpu(void)
+{
+	struct cpu_private *cpu = this_cpu();
+	uint64_t stacks = LAYOUT_PRIVATE + cpu->index * LAYOUT_PRIVATE_SIZE + PRIVATE_IST;
+	uint64_t tss = (uint64_t)&cpu->tss;
+
+	__builtin_memset(&cpu->tss, 0, sizeof(cpu->tss));
+	for (unsigned i = 0; i < PRIVATE_IST_COUNT; i++)
+		cpu->tss.ist[i] = stacks + i * PRIVATE_IST_STRIDE + PRIVATE_IST_PAGES * PAGE_SIZE;
+	/* No I/O bitmap: it would begin behind the limit. */
+	cpu->tss.io_map_base = sizeof(cpu->tss);
+
+	cpu->gdt[0] = 0;
+	cpu->gdt[SELECTOR_CODE / 8] = DESCRIPTOR_CODE64;
+	cpu->gdt[SELECTOR_DATA / 8] = DESCRIPTOR_DATA;
+	cpu->gdt[SELECTOR_TSS / 8] = (sizeof(cpu->tss) - 1) | (tss & 0xffffff) << 16 |
+				     DESCRIPTOR_TSS_TYPE | (tss >> 24 & 0xff) << 56;
+	cpu->gdt[SELECTOR_TSS / 8 + 1] = tss >> 32;
+	struct descriptor_table table = {.limit = sizeof(cpu->gdt) - 1, .base = (uint64_t)cpu->gdt};
+	load_gdt(&table);
+
+	for (unsigned v = 0; v < VECTOR_COUNT; v++) {
+		uint16_t wanted = (uint16_t)(GATE_INTERRUPT | ist_of(v));
+
+		if (idt[v].ist_type != wanted)
+			idt[v].ist_type = wanted;
+	}
+	load_idt();
+}
+
+/*
+ * For a panic: exceptions from here on use the current stack. The panic itself may run on an
+ * interrupt stack, and a second fault, which it survives where the exception table says so, would
+ * overwrite it from the top. All other CPUs are stopped.
+ */
+void traps_stay_on_stack(void)
+{
+	for (unsigned v = 0; v < VECTOR_COUNT_ARCHITECTURE; v++)
+		if (ist_of(v) == IST_OTHER)
+			idt[v].ist_type = GATE_INTERRUPT;
+}
+
+void traps_set_interrupt(unsigned vector, void (*fn)(unsigned vector))
+{
+	assert_always(vector >= VECTOR_COUNT_ARCHITECTURE && vector < VECTOR_COUNT);
+	interrupt_handlers[vector] = fn;
+}
+
+/*
+ * An interrupt of the host: arrived in idle, or acknowledged by a VM exit. Interrupts are off. One
+ * that nobody registered is counted and otherwise ignored; the spurious vector gets no EOI.
+ */
+void interrupt_dispatch(unsigned vector)
+{
+	assert_always(vector < VECTOR_COUNT);
+	if (vector == APIC_VECTOR_SPURIOUS)
+		return;
+	if (interrupt_handlers[vector])
+		interrupt_handlers[vector](vector);
+	else
+		this_cpu()->stray_interrupts++;
+	apic_eoi();
+}
+
+static bool fix_up(struct trap_frame *frame)
+{
+	for (const struct extable_entry *e = extable_start; e < extable_end; e++) {
+		if (e->faulting == frame->rip) {
+			frame->rip = e->fixup;
+			return true;
+		}
+	}
+	return false;
+}
+
+static const char *vector_name(uint64_t vector)
+{
+	static const char *const names[VECTOR_COUNT_ARCHITECTURE] = {
+	    [VECTOR_DE] = "divide error (#DE)",
+	    [VECTOR_DB] = "debug exception (#DB)",
+	    [VECTOR_NMI] = "NMI",
+	    [VECTOR_BP] = "breakpoint (#BP)",
+	    [VECTOR_OF] = "overflow (#OF)",
+	    [VECTOR_BR] = "bound range exceeded (#BR)",
+	    [VECTOR_UD] = "invalid opcode (#UD)",
+	    [VECTOR_NM] = "no FPU (#NM)",
+	    [VECTOR_DF] = "double fault (#DF)",
+	    [VECTOR_TS] = "invalid TSS (#TS)",
+	    [VECTOR_NP] = "segment not present (#NP)",
+	    [VECTOR_SS] = "stack fault (#SS)",
+	    [VECTOR_GP] = "general protection (#GP)",
+	    [VECTOR_PF] = "page fault (#PF)",
+	    [VECTOR_MF] = "x87 error (#MF)",
+	    [VECTOR_AC] = "alignment check (#AC)",
+	    [VECTOR_MC] = "machine check (#MC)",
+	    [VECTOR_XM] = "SIMD error (#XM)",
+	    [VECTOR_VE] = "virtualization exception (#VE)",
+	    [VECTOR_CP] = "control protection (#CP)",
+	};
+	const char *name = vector < array_size(names) ? names[vector] : NULL;
+
+	return name ? name : "reserved exception";
+}
+
+noreturn_fn static void page_fault(const struct trap_frame *frame)
+{
+	uint64_t code = frame->error_code;
+
+	panic_at(frame, "page fault (#PF): %s at %016lx: %s",
+		 code & PF_INSTRUCTION ? "execution"
+		 : code & PF_WRITE     ? "write"
+				       : "read",
+		 read_cr2(),
+		 code & PF_RESERVED_BIT ? "a reserved bit is set in a table"
+		 : code & PF_PRESENT	? "not allowed there"
+					: "nothing is mapped there");
+}
+
+static void nmi(void)
+{
+	if (panic_elsewhere())
+		cpu_halt();
+	this_cpu()->nmis++;
+}
+
+/* Every vector comes here, with interrupts off. */
+void trap_handler(struct trap_frame *frame)
+{
+	if (frame->vector >= VECTOR_COUNT_ARCHITECTURE) {
+		interrupt_dispatch((unsigned)frame->vector);
+		return;
+	}
+	switch (frame->vector) {
+	case VECTOR_NMI:
+		nmi();
+		return;
+	case VECTOR_DF:
+	case VECTOR_MC:
+		break;
+	default:
+		if (fix_up(frame))
+			return;
+	}
+	if (frame->vector == VECTOR_PF)
+		page_fault(frame);
+	panic_at(frame, "%s, error code %lx", vector_name(frame->vector), frame->error_code);
+}
