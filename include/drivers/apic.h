@@ -1,0 +1,18 @@
+/* The local APIC. drivers/apic.c. */
+#ifndef KEYHOLE_DRIVERS_APIC_H
+#define KEYHOLE_DRIVERS_APIC_H
+
+#include "types.h"
+
+#define APIC_VECTOR_SPURIOUS 0xffu
+
+/* Switches this CPU's local APIC on, x2APIC where there is one, with every local source masked. */
+void apic_init(void);
+uint32_t apic_id(void);
+/* The end of an interrupt; nothing before apic_init(). */
+void apic_eoi(void);
+/* Interprocessor interrupts; nothing before apic_init(). vector: 32..254. */
+void apic_send_ipi(uint32_t to, unsigned vector);
+void apic_send_nmi(uint32_t to);
+
+#endif
