@@ -31,6 +31,16 @@
 #define LAYOUT_POOL	    (LAYOUT_BASE + 0x100000000000ull)
 #define LAYOUT_IMAGE	    0xffffffff80000000ull
 
+/* The vmap area's first half holds areas, the second half what its own bookkeeping lies in: arrays
+ * that grow at a fixed address (mm/meta.h), each with room that it never fills, as a guard. */
+#define LAYOUT_VMAP_AREAS_SIZE (LAYOUT_VMAP_SIZE / 2)
+#define LAYOUT_META	       (LAYOUT_VMAP + LAYOUT_VMAP_AREAS_SIZE)
+#define LAYOUT_META_STRIDE     (LAYOUT_VMAP_AREAS_SIZE / 16) /* 16 GiB */
+#define LAYOUT_META_VMAP       LAYOUT_META
+#define LAYOUT_META_SLABS      (LAYOUT_META + LAYOUT_META_STRIDE)
+#define LAYOUT_META_OWNERS     (LAYOUT_META + 2 * LAYOUT_META_STRIDE)
+#define LAYOUT_META_PAHASH(n)  (LAYOUT_META + (3 + (n)) * LAYOUT_META_STRIDE) /* n: 0, 1 */
+
 /* RAM at or above this physical address is not used: frame numbers fit in 32 bits. */
 #define LAYOUT_PHYS_LIMIT (1ull << 44)
 

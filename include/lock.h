@@ -2,8 +2,10 @@
  * Ticket spin locks that know which CPU holds them.
  *
  * The global order, outermost first; a lock may be taken only while holding locks named before it:
- *   domain list -> domain -> grant table -> p2m -> vmap -> heap -> host page tables -> pool ->
- *   frame allocator -> epoch list -> console
+ *   domain list -> domain -> grant table -> p2m -> heap -> vmap -> PA->VA hash ->
+ *   host page tables -> pool -> frame allocator -> console
+ * Taking a table or a frame may map memory, so the last three of mm are never held across a call
+ * of one another: mm/pool.c says why the loop between them ends. Epochs need no lock.
  * Root mode runs with interrupts off, so no lock has an interrupt-safe variant. NMI and
  * machine-check code takes none. A lock lives in shared memory, never on a stack or in a private
  * range.

@@ -1,0 +1,211 @@
+/*
+ * Epochs and deferred freeing.
+ *
+ * State: the global epoch; each CPU's epoch in cpu_shared, written by that CPU; each CPU's lists of
+ * what it has deferred, which no other CPU touches. No lock. Ready for many CPUs.
+ *
+ * Why it is right. The deferring CPU first makes a thing unreachable (and asks the other CPUs to
+ * drop translations of it, hostpt_flush()), then adds one to the global epoch by a locked
+ * operation: the result E is the thing's epoch. A CPU at a quiescent point holds no pointer; it
+ * reads the global epoch as e, does the flush it was asked for, and publishes e as its own. If e >=
+ * E, its read synchronises with the deferring CPU's addition (each addition continues the release
+ * sequence of those before), so that all it does from there on sees the thing unreachable, and it
+ * has seen the request to flush. So when every online CPU's epoch is at least E, nobody can reach
+ * the thing.
+ *
+ * That every CPU will publish: after the addition the deferring CPU sets ENTRY_WORK_EPOCH for all
+ * online CPUs. A CPU clears that bit before it reads the global epoch: if it missed the addition,
+ * the bit is set after it was cleared, and brings it here again.
+ */
+#include "mm/epoch.h"
+#include "mm/frame.h"
+#include "mm/hostpt.h"
+#include "mm/pool.h"
+#include "mm/section.h"
+#include "percpu.h"
+#include "print.h"
+
+/* Things freed at one quiescent point, so that a VM entry is not delayed for long. */
+#define BATCH 64
+
+/*
+ * What one CPU has deferred, oldest first. Frames are linked through the frame table: next leads to
+ * the next block, prev holds the low half of the block's epoch, its order is in the state.
+ */
+struct epoch_cpu {
+	struct epoch_deferred *first, *last;
+	uint32_t first_frame, last_frame; /* valid if frame_count */
+	uint64_t frame_count;
+} aligned_to(64);
+
+static struct epoch_cpu cpus[LAYOUT_CPUS_MAX];
+static _Atomic uint64_t global_epoch = 1;
+static _Atomic uint32_t cpu_limit; /* one past the highest CPU that was ever online */
+
+/* An epoch for something just made unreachable; all CPUs will be brought to a quiescent point. */
+static uint64_t advance(void)
+{
+	uint64_t epoch = atomic_fetch_add(&global_epoch, 1) + 1;
+
+	for (uint32_t cpu = 0; cpu < atomic_load(&cpu_limit); cpu++) {
+		struct cpu_shared *shared = &cpu_shared[cpu];
+
+		if (atomic_load(&shared->online) &&
+		    !(atomic_load(&shared->entry_work) & ENTRY_WORK_EPOCH))
+			atomic_fetch_or(&shared->entry_work, ENTRY_WORK_EPOCH);
+	}
+	return epoch;
+}
+
+/* The epoch that every online CPU has reached. */
+static uint64_t reached(void)
+{
+	uint64_t oldest = UINT64_MAX;
+
+	for (uint32_t cpu = 0; cpu < atomic_load(&cpu_limit); cpu++) {
+		uint64_t epoch = atomic_load(&cpu_shared[cpu].epoch);
+
+		if (atomic_load(&cpu_shared[cpu].online) && epoch < oldest)
+			oldest = epoch;
+	}
+	return oldest == UINT64_MAX ? atomic_load(&global_epoch) : oldest;
+}
+
+/*
+ * Has run(d) called on this CPU, in root mode, at a quiescent point, when every online CPU has
+ * passed one. The caller has made what d stands for unreachable. d lies in shared memory and must
+ * stay until then; run may defer it again.
+ */
+void epoch_defer(struct epoch_deferred *d, void (*run)(struct epoch_deferred *d))
+{
+	struct epoch_cpu *own = &cpus[cpu_index()];
+
+	d->run = run;
+	d->next = NULL;
+	if (own->first)
+		own->last->next = d;
+	else
+		own->first = d;
+	own->last = d;
+	d->epoch = advance();
+}
+
+/* Frees the block that begins at first, marked by frame_retire(), when it is safe. Never fails. */
+void epoch_free_retired(mfn_t first)
+{
+	struct epoch_cpu *own = &cpus[cpu_index()];
+	uint32_t frame = (uint32_t)mfn_raw(first);
+
+	section_entry(frame)->next = FRAME_LINK_NONE;
+	if (own->frame_count++)
+		section_entry(own->last_frame)->next = frame;
+	else
+		own->first_frame = frame;
+	own->last_frame = frame;
+	section_entry(frame)->prev = (uint32_t)advance();
+}
+
+/*
+ * Frees 2^order frames that are unmapped, flushed (hostpt_flush) and without a reference but the
+ * owner's, when every CPU has passed a quiescent point. Never fails; anything else is a panic.
+ */
+void epoch_free_frames(mfn_t first, unsigned order)
+{
+	frame_retire(first, order);
+	epoch_free_retired(first);
+}
+
+/* The same for a table of a pool that nothing points to any more. */
+void epoch_free_table(struct table_account *account, mfn_t table)
+{
+	pool_account_release(account);
+	epoch_free_frames(table, 0);
+}
+
+static void run_deferred(struct epoch_cpu *own, uint64_t epoch)
+{
+	for (unsigned n = 0; n < BATCH && own->first && own->first->epoch <= epoch; n++) {
+		struct epoch_deferred *d = own->first;
+
+		own->first = d->next;
+		d->run(d);
+	}
+}
+
+static void free_frames(struct epoch_cpu *own, uint64_t epoch)
+{
+	for (unsigned n = 0; n < BATCH && own->frame_count; n++) {
+		uint32_t frame = own->first_frame;
+		struct frame_info *info = section_entry(frame);
+		uint64_t state = atomic_load_explicit(&info->state, memory_order_relaxed);
+
+		/* 32 bits of an epoch: right as long as no block waits for 2^31 epochs. */
+		if ((int32_t)((uint32_t)epoch - info->prev) < 0)
+			break;
+		own->first_frame = info->next;
+		own->frame_count--;
+		if (frame_type(make_mfn(frame)) == FRAME_TABLE)
+			pool_table_release(make_mfn(frame));
+		else
+			frame_free(make_mfn(frame),
+				   (state & FRAME_ORDER_MASK) >> FRAME_ORDER_SHIFT);
+	}
+}
+
+/* Whether this CPU has deferred something that has not run yet. */
+bool epoch_pending(void)
+{
+	struct epoch_cpu *own = &cpus[cpu_index()];
+
+	return own->first || own->frame_count;
+}
+
+/*
+ * This CPU is at a quiescent point: VM entry or idle, no lock held, no pointer kept to anything
+ * that another CPU may free. Drops translations if it was asked to, and frees some of what is due.
+ * Leaves ENTRY_WORK_EPOCH set while something of this CPU's own waits.
+ */
+void epoch_quiescent(void)
+{
+	struct cpu_shared *shared = this_cpu_shared();
+	struct epoch_cpu *own = &cpus[cpu_index()];
+
+	atomic_fetch_and(&shared->entry_work, ~ENTRY_WORK_EPOCH);
+	uint64_t epoch = atomic_load(&global_epoch);
+	if (atomic_load(&shared->entry_work) & ENTRY_WORK_HOST_FLUSH) {
+		atomic_fetch_and(&shared->entry_work, ~ENTRY_WORK_HOST_FLUSH);
+		hostpt_flush_all_local();
+	}
+	atomic_store(&shared->epoch, epoch);
+	if (!epoch_pending())
+		return;
+	epoch = reached();
+	run_deferred(own, epoch);
+	free_frames(own, epoch);
+	if (epoch_pending())
+		atomic_fetch_or(&shared->entry_work, ENTRY_WORK_EPOCH);
+}
+
+/*
+ * CPU cpu takes part from now on. Called before it follows its first shared pointer. Being online
+ * with an old epoch holds everything up, so that it can catch up in between without missing a
+ * thing.
+ */
+void epoch_cpu_online(uint32_t cpu)
+{
+	uint32_t limit = atomic_load(&cpu_limit);
+
+	assert_always(cpu < LAYOUT_CPUS_MAX);
+	atomic_store(&cpu_shared[cpu].epoch, 0);
+	while (limit <= cpu && !atomic_compare_exchange_weak(&cpu_limit, &limit, cpu + 1))
+		;
+	atomic_store(&cpu_shared[cpu].online, true);
+	atomic_store(&cpu_shared[cpu].epoch, atomic_load(&global_epoch));
+}
+
+/* CPU cpu, which calls this itself, follows no shared pointer any more. */
+void epoch_cpu_offline(uint32_t cpu)
+{
+	assert_always(cpu == cpu_index() && !epoch_pending());
+	atomic_store(&cpu_shared[cpu].online, false);
+}
