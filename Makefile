@@ -4,8 +4,10 @@
 #   CC=gcc|clang     compiler
 #   CONFIG_TEST=1    test build: built-in checks that a guest can ask for
 #   WERROR=0         warnings are not errors
+#   V=1              show the commands
 
 BUILD ?= build
+V ?= 0
 CONFIG_TEST ?= 0
 WERROR ?= 1
 PYTHON ?= /usr/bin/python3
@@ -26,6 +28,9 @@ endif
 LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments \
 	--build-id=none -T linker.ld
 
+# One short line for each command; V=1 shows the commands themselves.
+run = $(if $(filter 1,$(V)),,@echo '  $(1)'; )
+
 # Sources: every file of a layer's folder belongs to the image.
 LAYERS := boot kernel mm vmx drivers
 SOURCES := $(foreach d,$(LAYERS),$(wildcard $(d)/*.c $(d)/*.S))
@@ -36,22 +41,22 @@ all: $(BUILD)/keyhole.elf ## build the hypervisor's image
 
 $(BUILD)/obj/%.c.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -c $< -o $@
+	$(call run,CC $<)$(CC) $(CFLAGS) -c $< -o $@
 
 $(BUILD)/obj/%.S.o: %.S Makefile
 	@mkdir -p $(@D)
-	$(CC) -Iinclude -MMD -MP -c $< -o $@
+	$(call run,AS $<)$(CC) -Iinclude -MMD -MP -c $< -o $@
 
 # Two links: the first gives the function names, the second carries them. The table comes behind all
 # other text and read-only data, so that no address moves between the two.
 $(BUILD)/keyhole.pass1.elf: $(OBJECTS) linker.ld
-	$(LD) $(LDFLAGS) $(OBJECTS) -o $@
+	$(call run,LD $@)$(LD) $(LDFLAGS) $(OBJECTS) -o $@
 
 $(BUILD)/symbols.S: $(BUILD)/keyhole.pass1.elf tools/symbols
-	$(NM) -n $< | $(PYTHON) tools/symbols > $@
+	$(call run,SYM $@)$(NM) -n $< | $(PYTHON) tools/symbols > $@
 
 $(BUILD)/keyhole.elf: $(BUILD)/symbols.S
-	$(CC) -c $< -o $(BUILD)/symbols.o
+	$(call run,LD $@)$(CC) -c $< -o $(BUILD)/symbols.o && \
 	$(LD) $(LDFLAGS) $(OBJECTS) $(BUILD)/symbols.o -o $@
 
 -include $(OBJECTS:.o=.d)

@@ -26,4 +26,7 @@ int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t l
 int guest_copy_in_gpa(struct p2m *p2m, void *to, gpa_t from, size_t length) must_use;
 int guest_copy_out_gpa(struct p2m *p2m, gpa_t to, const void *from, size_t length) must_use;
 
+int guest_copy_walk(struct guest_access *ga, gva_t va, unsigned access,
+		    struct guest_walk_result *out) must_use;
+
 #endif

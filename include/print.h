@@ -5,7 +5,8 @@
 
 #include "types.h"
 
-enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+/* LOG_RESULT: how guests and the run ended; shown at every level. */
+enum log_level { LOG_RESULT, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 /*
  * Prints one whole line: "keyhole: ", the text, a line end. Lines above the level of the command

@@ -418,3 +418,11 @@ const struct domain_result *domain_result(domid_t id)
 {
 	return id <= DOMAINS_MAX && results[id].id ? &results[id] : NULL;
 }
+
+/* Calls fn for every live domain, by id, until it returns false. fn may not end a domain. */
+void domain_for_each(bool (*fn)(struct domain *d, void *ctx), void *ctx)
+{
+	for (struct domain *d = domain_next(0); d; d = domain_next(d->id))
+		if (!fn(d, ctx))
+			return;
+}

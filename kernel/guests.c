@@ -117,10 +117,10 @@ uint32_t domains_report(void)
 			continue;
 		failed += !r->ok;
 		if (r->detail)
-			print(LOG_INFO, "guest d%u \"%s\": %s (%lu)", r->id, r->name,
+			print(LOG_RESULT, "guest d%u \"%s\": %s (%lu)", r->id, r->name,
 			      domain_end_text(r->end), r->detail);
 		else
-			print(LOG_INFO, "guest d%u \"%s\": %s", r->id, r->name,
+			print(LOG_RESULT, "guest d%u \"%s\": %s", r->id, r->name,
 			      domain_end_text(r->end));
 	}
 	return failed;

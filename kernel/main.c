@@ -31,6 +31,7 @@
 #include "mm/window.h"
 #include "print.h"
 #include "public/errno.h"
+#include "vmx/explain_cases.h"
 #include "vmx/vmx.h"
 
 #define VERSION "0.1"
@@ -181,21 +182,22 @@ static void print_memory(void)
 	      s.free >> 8);
 }
 
-noreturn_fn static void finish(uint32_t guests, uint32_t failed)
+/* The last lines, the status and the end. */
+noreturn_fn static void finish(uint32_t guests, uint32_t failed_guests, uint32_t failed_tests)
 {
 	struct audit_result audit;
 
 	audit_run(&audit, false);
-	print(LOG_INFO, "audit: cpu%u %s, %lu pages mapped of %lu, %lu of any guest", cpu_index(),
+	print(LOG_RESULT, "audit: cpu%u %s, %lu pages mapped of %lu, %lu of any guest", cpu_index(),
 	      audit.errors ? "FAILED" : "ok", audit.pages_mapped, audit.ram_pages,
 	      audit.guest_pages);
 	if (audit.errors)
 		print(LOG_ERROR, "audit: %lu mappings against the rules", audit.errors);
-	unsigned status = failed || audit.errors ? 1 : 0;
-	print(LOG_INFO, "end: %u guests, %u ok, %u failed, status %u", guests, guests - failed,
-	      failed, status);
+	unsigned status = failed_guests || failed_tests || audit.errors ? 1 : 0;
+	print(LOG_RESULT, "end: %u guests, %u ok, %u failed, status %u", guests,
+	      guests - failed_guests, failed_guests, status);
 	if (!cmdline_options.poweroff) {
-		print(LOG_INFO, "poweroff=no: halted");
+		print(LOG_RESULT, "poweroff=no: halted");
 		cpu_halt();
 	}
 	power_off(status);
@@ -214,22 +216,27 @@ noreturn_fn static void main_private(void)
 	tsc_init();
 	print_memory();
 
+	vcpu_dump_enabled = cmdline_options.dump_registers;
 	uint32_t failed_tests = 0;
-	if (cmdline_options.selftest != SELFTEST_NONE)
+	if (cmdline_options.selftest == SELFTEST_YES || cmdline_options.selftest == SELFTEST_ONLY)
 		failed_tests = selftest_run();
 	if (cmdline_options.selftest == SELFTEST_ONLY)
-		finish(0, failed_tests);
+		finish(0, 0, failed_tests);
 
 	int rc = vmx_init();
 	if (!rc)
 		rc = vmx_cpu_enable();
 	if (rc) {
 		print(LOG_ERROR, "VT-x cannot be used: no guest can run here");
-		finish(boot_info.module_count, boot_info.module_count + failed_tests);
+		finish(0, 0, 1);
 	}
+#ifdef CONFIG_TEST
+	if (cmdline_options.selftest == SELFTEST_EXPLAIN)
+		finish(0, 0, vmx_explain_selftest());
+#endif
 	uint32_t guests = domains_create_all();
 	release_boot_memory();
 	sched_run();
 	uint32_t failed = domains_report();
-	finish(guests, failed + failed_tests);
+	finish(guests, failed, failed_tests);
 }

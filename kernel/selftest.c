@@ -28,14 +28,16 @@ static void ok(bool passed, const char *what)
 {
 	number++;
 	failures += !passed;
-	print(LOG_INFO, "%s %u - %s", passed ? "ok" : "not ok", number, what);
+	print(LOG_RESULT, "%s %u - %s", passed ? "ok" : "not ok", number, what);
 }
 
 static uint64_t free_frames(void)
 {
 	struct frame_stats s;
 
-	epoch_quiescent();
+	/* Each quiescent point works off a bounded number. */
+	for (unsigned i = 0; i < 64; i++)
+		epoch_quiescent();
 	frame_get_stats(&s);
 	return s.free;
 }
@@ -157,7 +159,6 @@ static void test_audit(void)
 
 	audit_run(&result, false);
 	ok(result.errors == 0 && result.guest_pages == 0, "audit: finds nothing wrong");
-	ok(pahash_count() > 0, "audit: the PA->VA hash is in use");
 	if (frame_alloc(0, DOMID_HYPERVISOR, FRAME_GUEST_RAM, &frame))
 		return;
 	uint64_t before = result.errors;
@@ -175,8 +176,8 @@ static void test_audit(void)
 static bool print_free(mfn_t first, unsigned order, void *ctx)
 {
 	(void)ctx;
-	print(LOG_INFO, "free: mfn 0x%lx-0x%lx", mfn_raw(first),
-	      mfn_raw(first) + (1ull << order) - 1);
+	print(LOG_RESULT, "free: mfn 0x%lx-0x%lx", mfn_raw(first),
+	      mfn_raw(first) + (1ul << order) - 1);
 	return true;
 }
 
@@ -197,8 +198,11 @@ uint32_t selftest_run(void)
 	test_vmap();
 	test_heap();
 	test_audit();
-	ok(free_frames() == before, "all frames came back");
-	print(LOG_INFO, "1..%u", number);
+	uint64_t after = free_frames();
+	ok(after == before, "all frames came back");
+	if (after != before)
+		print(LOG_RESULT, "# %lu frames free before, %lu after", before, after);
+	print(LOG_RESULT, "1..%u", number);
 	frame_for_each_free_block(print_free, NULL);
 	return failures;
 }
