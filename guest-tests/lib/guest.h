@@ -108,6 +108,7 @@ struct trap {
 	unsigned long error;   /* error code, or 0 */
 	unsigned long address; /* CR2, for a page fault */
 	unsigned long ip;
+	unsigned long ax; /* RAX or EAX as it was then */
 };
 
 struct trap_context {
