@@ -1,6 +1,6 @@
 /*
- * The instructions that C has no word for: control, debug and model-specific registers, ports, CPUID, TLB. One line
- * each, no state. Source: SDM Vol. 2.
+ * The instructions that C has no word for: control, debug and model-specific registers, ports,
+ * CPUID, TLB. One line each, no state. Source: SDM Vol. 2.
  */
 #ifndef KEYHOLE_CPU_H
 #define KEYHOLE_CPU_H
@@ -8,16 +8,16 @@
 #include "cpu_bits.h"
 #include "types.h"
 
-#define DEFINE_REGISTER_ACCESS(name)                                                               \
-	static inline uint64_t read_##name(void)                                                   \
-	{                                                                                          \
-		uint64_t value;                                                                    \
-		__asm__ volatile("mov %%" #name ", %0" : "=r"(value) : : "memory");                \
-		return value;                                                                      \
-	}                                                                                          \
-	static inline void write_##name(uint64_t value)                                            \
-	{                                                                                          \
-		__asm__ volatile("mov %0, %%" #name : : "r"(value) : "memory");                    \
+#define DEFINE_REGISTER_ACCESS(name)                                                \
+	static inline uint64_t read_##name(void)                                    \
+	{                                                                           \
+		uint64_t value;                                                     \
+		__asm__ volatile("mov %%" #name ", %0" : "=r"(value) : : "memory"); \
+		return value;                                                       \
+	}                                                                           \
+	static inline void write_##name(uint64_t value)                             \
+	{                                                                           \
+		__asm__ volatile("mov %0, %%" #name : : "r"(value) : "memory");     \
 	}
 DEFINE_REGISTER_ACCESS(cr0)
 DEFINE_REGISTER_ACCESS(cr2)
@@ -77,12 +77,18 @@ static inline uint64_t rdmsr(uint32_t msr)
 
 static inline void wrmsr(uint32_t msr, uint64_t value)
 {
-	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+	__asm__ volatile("wrmsr"
+			 :
+			 : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+			 : "memory");
 }
 
-static inline void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d)
+static inline void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t *a, uint32_t *b, uint32_t *c,
+			 uint32_t *d)
 {
-	__asm__ volatile("cpuid" : "=a"(*a), "=b"(*b), "=c"(*c), "=d"(*d) : "a"(leaf), "c"(subleaf));
+	__asm__ volatile("cpuid"
+			 : "=a"(*a), "=b"(*b), "=c"(*c), "=d"(*d)
+			 : "a"(leaf), "c"(subleaf));
 }
 
 /* A random number of the processor's; false where it has none to give. */
@@ -117,7 +123,10 @@ static inline uint64_t read_xcr0(void)
 
 static inline void write_xcr0(uint64_t value)
 {
-	__asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+	__asm__ volatile("xsetbv"
+			 :
+			 : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+			 : "memory");
 }
 
 static inline uint32_t read_pkru(void)
@@ -196,12 +205,12 @@ static inline uint64_t descriptor_base(const struct descriptor_table *gdt, uint1
 	return (d[0] >> 16 & 0xffffff) | (d[0] >> 56 << 24) | d[1] << 32;
 }
 
-#define DEFINE_SELECTOR_READ(name)                                                                 \
-	static inline uint16_t read_##name(void)                                                   \
-	{                                                                                          \
-		uint16_t value;                                                                    \
-		__asm__ volatile("mov %%" #name ", %0" : "=r"(value));                             \
-		return value;                                                                      \
+#define DEFINE_SELECTOR_READ(name)                                     \
+	static inline uint16_t read_##name(void)                       \
+	{                                                              \
+		uint16_t value;                                        \
+		__asm__ volatile("mov %%" #name ", %0" : "=r"(value)); \
+		return value;                                          \
 	}
 DEFINE_SELECTOR_READ(cs)
 DEFINE_SELECTOR_READ(ss)
@@ -216,8 +225,8 @@ static inline uint16_t read_tr(void)
 }
 
 /*
- * One access that may fault: false, and nothing happened, if it did (page fault or general protection). The
- * places are in the exception table (kernel/traps.c).
+ * One access that may fault: false, and nothing happened, if it did (page fault or general
+ * protection). The places are in the exception table (kernel/traps.c).
  */
 static inline bool read_safe(const uint64_t *from, uint64_t *value)
 {

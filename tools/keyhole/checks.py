@@ -125,10 +125,10 @@ def check_cppcheck(context):
 
 def _kernel_flags():
     """The compile flags of the hypervisor, asked of the Makefile, without what names an output."""
-    plan = make("-n", "-B", "all").stdout.replace("\\\n", " ")
+    plan = make("-n", "-B", "V=1", "all").stdout.replace("\\\n", " ")
     for line in plan.splitlines():
         if re.search(r"\s-c\s+\S+\.c\b", line):
-            words = shlex.split(line)[1:]
+            words = shlex.split(line.split("; ")[-1])[1:]  # behind what the recipe says of itself
             cut = [w for w in words if not w.endswith(".c") and w not in ("-c", "-MMD", "-MP",
                                                                          "-fstack-usage", "-g")]
             if "-o" in cut:
@@ -168,7 +168,7 @@ def _included_layer(path, included, rules):
     parts = Path(included).parts
     if parts[0] == "..":
         target = Path(os.path.normpath(path.parent / included))
-        return _layer(target) if target.parts[0] in (*LAYERS, "include") else str(target)
+        return _layer(target)
     if parts[0] in rules or parts[0] == "public":
         return parts[0] if len(parts) > 1 else None
     return None

@@ -11,17 +11,17 @@
 #ifndef LAYOUT_H
 #define LAYOUT_H
 
-#define SECTOR_BYTES    512
-#define LOADER_ADDR     0x8000
-#define LOADER_SECTORS  8
+#define SECTOR_BYTES	512
+#define LOADER_ADDR	0x8000
+#define LOADER_SECTORS	8
 #define CMDLINE_SECTORS 4
-#define TABLE_MAGIC     0x4e657374
-#define TABLE_BLOCKS    12
+#define TABLE_MAGIC	0x4e657374
+#define TABLE_BLOCKS	12
 /* Above the kernel with room to spare; L0 has at least 512 MiB. */
 #define INITRD_ADDR 0x8000000
 /* Memory map of the BIOS: number of entries, and the entries of 24 bytes. */
 #define E820_COUNT_ADDR 0x4ff0
-#define E820_ADDR       0x5000
-#define E820_MAX        64
+#define E820_ADDR	0x5000
+#define E820_MAX	64
 
 #endif
