@@ -11,7 +11,7 @@ from conftest import BUILD
 from keyhole import console, iso, machine
 
 CASE = re.compile(r'^explain: case (\d+) (\S+) refused (\d+) "(.*)"$')
-BOCHS = re.compile(r"(?:VMFAIL|VMENTER FAIL): *(.*)$")
+BOCHS = re.compile(r"(?:VMFAIL|VMENTER(?: FAIL)?): *(.*)$")
 
 
 def compare(cases, reasons):

@@ -264,6 +264,9 @@ int vmx_caps_choose(const struct vmx_caps *caps, struct vmx_controls *controls)
 	if (!vmx_caps_present(caps, VMX_EPT_VPID, VPID_CAP_INVVPID) ||
 	    !(caps->ept_vpid & (VPID_CAP_INVVPID_SINGLE | VPID_CAP_INVVPID_ALL)))
 		wanted[VMX_PROC2] &= ~PROC2_VPID;
+	/* There is then nothing to save, and the entry would be refused. */
+	if (!vmx_caps_present(caps, VMX_PIN, PIN_PREEMPTION_TIMER))
+		wanted[VMX_EXIT] &= ~EXIT_SAVE_PREEMPTION_TIMER;
 	for (unsigned f = 0; f < VMX_CONTROL_FAMILIES; f++)
 		controls->value[f] =
 		    (wanted[f] & vmx_caps_may_be_1(caps, f)) | vmx_caps_must_be_1(caps, f);

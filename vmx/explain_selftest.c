@@ -73,7 +73,7 @@ static void ok(bool passed, unsigned index, const struct explain_case *c, const 
 {
 	number++;
 	failures += !passed;
-	print(LOG_INFO, "%s %u - case %u: %s of a %s guest%s", passed ? "ok" : "not ok", number,
+	print(LOG_RESULT, "%s %u - case %u: %s of a %s guest%s", passed ? "ok" : "not ok", number,
 	      index, vmx_rule_name(c->rule), explain_base_name(c->base), remark);
 }
 
@@ -107,6 +107,7 @@ static bool write_snapshot(struct vmcs_snapshot *wanted)
 struct forecast {
 	enum vmx_rule rule;
 	bool named;
+	bool unsupported; /* beside the rule: needs something that this processor lacks */
 	enum vmx_failure_kind kind;
 };
 
@@ -114,7 +115,22 @@ static void forecast_rule(void *ctx, const struct vmx_rule_violation *v)
 {
 	struct forecast *f = ctx;
 
-	f->named |= v->rule == f->rule;
+	if (v->rule == f->rule) {
+		f->named = true;
+	} else {
+		switch (v->rule) {
+		case VMX_RULE_PIN_MAY_BE_1:
+		case VMX_RULE_PROC_MAY_BE_1:
+		case VMX_RULE_PROC2_MAY_BE_1:
+		case VMX_RULE_EXIT_MAY_BE_1:
+		case VMX_RULE_ENTRY_MAY_BE_1:
+		case VMX_RULE_CR4_FIXED:
+			f->unsupported = true;
+			break;
+		default:
+			break;
+		}
+	}
 	if (f->kind == VMX_FAILURE_NONE || v->kind < f->kind)
 		f->kind = v->kind;
 }
@@ -147,11 +163,29 @@ static void test_base(const struct vmcs_snapshot *valid, enum explain_base base)
 
 	number++;
 	failures += !passed;
-	print(LOG_INFO, "%s %u - a valid %s guest is entered (exit: %s)", passed ? "ok" : "not ok",
-	      number, explain_base_name(base), vmx_exit_reason_name(reason));
+	print(LOG_RESULT, "%s %u - a valid %s guest is entered (exit: %s)",
+	      passed ? "ok" : "not ok", number, explain_base_name(base),
+	      vmx_exit_reason_name(reason));
 	if (!passed) {
-		print(LOG_INFO, "# failure %d", (int)kind);
+		print(LOG_RESULT, "# failure %d", (int)kind);
 		vmx_explain_print(&vmx_machine.caps, &s);
+	}
+}
+
+/* Rules that not every processor enforces as the SDM has them. */
+static bool may_be_lax(enum vmx_rule rule)
+{
+	switch (rule) {
+	case VMX_RULE_NMI_STI:
+		return true;
+	case VMX_RULE_INJECT_ERROR_CODE:
+		return (vmx_machine.caps.basic & VMX_BASIC_ANY_ERROR_CODE) != 0;
+	case VMX_RULE_ACTIVITY_HLT_DPL:
+	case VMX_RULE_ACTIVITY_BLOCKING:
+		/* KVM halts nested guests itself and enters them as active. */
+		return vmx_machine.caps.hypervisor;
+	default:
+		return false;
 	}
 }
 
@@ -165,6 +199,9 @@ static void test_case(const struct vmcs_snapshot *valid, unsigned index)
 
 	explain_apply_base(&s, &vmx_machine.caps, c->base);
 	explain_apply_changes(&s, c);
+	/* A page of zeros for the virtual TPR to be read from: the empty top level of the EPT. */
+	if (s.virtual_tpr >= 0)
+		s.virtual_apic_address = s.ept_pointer & EPTP_ADDRESS_MASK;
 	vmx_explain(&vmx_machine.caps, &s, forecast_rule, &f);
 	if (c->host_only || (!c->bochs && !has_timer)) {
 		ok(true, index, c, " # SKIP tested on the host only");
@@ -174,21 +211,25 @@ static void test_case(const struct vmcs_snapshot *valid, unsigned index)
 		ok(true, index, c, " # SKIP allowed on this processor");
 		return;
 	}
+	if (f.unsupported) {
+		ok(true, index, c, " # SKIP this processor lacks the feature");
+		return;
+	}
 	if (!write_snapshot(&s)) {
 		ok(true, index, c, " # SKIP this processor does not hold such a value");
 		return;
 	}
 	enum vmx_failure_kind kind = try_entry(&reason);
 	if (kind == VMX_FAILURE_NONE) {
-		bool expected = !c->bochs || c->rule == VMX_RULE_NMI_STI;
+		bool expected = !c->bochs || may_be_lax(c->rule);
 
-		print(LOG_INFO, "explain: case %u %s accepted, exit: %s", index,
+		print(LOG_RESULT, "explain: case %u %s accepted, exit: %s", index,
 		      vmx_rule_name(c->rule), vmx_exit_reason_name(reason));
 		ok(expected, index, c,
 		   expected ? " # SKIP this processor does not check it" : ": was accepted");
 		return;
 	}
-	print(LOG_INFO, "explain: case %u %s refused %d \"%s\"", index, vmx_rule_name(c->rule),
+	print(LOG_RESULT, "explain: case %u %s refused %d \"%s\"", index, vmx_rule_name(c->rule),
 	      (int)kind, c->bochs ? c->bochs : "");
 	ok(kind == f.kind, index, c, kind == f.kind ? " is refused" : ": refused in another way");
 }
@@ -241,9 +282,9 @@ failed:
 	if (rc) {
 		number++;
 		failures++;
-		print(LOG_INFO, "not ok %u - a vCPU to test with (error %d)", number, rc);
+		print(LOG_RESULT, "not ok %u - a vCPU to test with (error %d)", number, rc);
 	}
-	print(LOG_INFO, "1..%u", number);
+	print(LOG_RESULT, "1..%u", number);
 	return failures;
 }
 #endif

@@ -63,10 +63,10 @@ static const struct processor least = {
     .vmx = true,
     .physical_bits = 36,
     .feature_control = 0,
-    .msr = {0x00d810000000002b | 1ull << 48, 0x0000001f00000016, 0xb586fffe0401e172,
+    .msr = {0x00d810000000002b | 1ull << 48, 0x0000001f00000016, 0xb59efffe0401e172,
 	    0x003fffff00036dff, 0x0000f3ff000011ff, 0x00040000, 0x80000021, 0xffffffff, 0x2000,
 	    0x427ff, 0x34, 0x0000008200000000, 0x0000000006104040, 0x0000001f00000016,
-	    0xb586fffe04006172, 0x003fffff00036dfb, 0x0000f3ff000011fb},
+	    0xb59efffe04006172, 0x003fffff00036dfb, 0x0000f3ff000011fb},
 };
 
 static const struct processor *current;
@@ -502,6 +502,25 @@ static void test_cases_are_sharp(void)
 	ok(alone * 10 >= named * 9, "%u of %u cases break one rule alone", alone, named);
 }
 
+/* Whatever optional feature is missing, the controls chosen break no rule. */
+static void test_choices_are_valid(void)
+{
+	for (unsigned i = 0; i < vmx_capability_count; i++) {
+		const struct vmx_capability *c = &vmx_capabilities[i];
+		struct vmx_caps caps;
+		struct vmcs_snapshot s;
+
+		if (c->need <= VMX_CLEAR)
+			continue;
+		fill(&caps, &skylake);
+		spoil(&caps, c);
+		valid_vmcs(&s, &caps);
+		explain_apply_base(&s, &caps, EXPLAIN_LONG);
+		ok(is_valid(&caps, &s), "without \"%s\" the controls chosen break no rule",
+		   c->name);
+	}
+}
+
 /* --- snapshot and names ----------------------------------------------------------------------*/
 static int fake_read(void *ctx, uint32_t encoding, uint64_t *value)
 {
@@ -570,6 +589,7 @@ int main(void)
 	test_baselines(&skylake);
 	test_baselines(&least);
 	test_allowed();
+	test_choices_are_valid();
 	test_cases();
 	test_cases_are_sharp();
 	test_snapshot();
