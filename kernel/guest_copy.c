@@ -1,0 +1,206 @@
+/*
+ * Copies from and to a guest's memory through the map window.
+ *
+ * State: none beyond a call. No lock. Ready for many CPUs: the frame behind a p2m entry stays that
+ * frame until this CPU's next quiescent point, which is at VM entry, so that nothing needs to hold
+ * a reference to it during a copy. The guest's other CPUs may write meanwhile: callers copy once
+ * and believe the copy alone.
+ *
+ * Uses the window's slots WINDOW_WALK, WINDOW_SOURCE and WINDOW_TARGET, closed again on return.
+ */
+#include "guest_copy.h"
+#include "guest_walk_fast.h"
+#include "mm/window.h"
+#include "public/errno.h"
+
+/* What a guest names as its memory may be any of these; whose frame it is does not matter here. */
+#define COPYABLE_TYPES                                                                 \
+	(1u << P2M_RAM | 1u << P2M_GRANT_RW | 1u << P2M_GRANT_RO | 1u << P2M_FOREIGN | \
+	 1u << P2M_SHARED)
+
+/*
+ * The p2m leaf used last in this call: page tables and data tend to lie in one large leaf. It need
+ * not be the newest: what another CPU takes out meanwhile stays valid as said above.
+ */
+struct reach {
+	struct p2m *p2m;
+	uint64_t gfn, frame_count;
+	mfn_t frame;
+	unsigned access;
+};
+
+/* The frame of gpa, if the guest has memory there with all of the rights P2M_*. */
+static inline bool reach_frame(struct reach *r, gpa_t gpa, unsigned rights, mfn_t *frame)
+{
+	uint64_t gfn = gfn_raw(gpa_to_gfn(gpa));
+
+	if (gfn - r->gfn >= r->frame_count) {
+		struct p2m_entry e;
+
+		if (unlikely(!p2m_lookup(r->p2m, make_gfn(gfn), &e)))
+			return false;
+		r->frame_count = 1ull << e.order;
+		r->gfn = gfn & ~(r->frame_count - 1);
+		r->frame = make_mfn(mfn_raw(e.frame) - (gfn - r->gfn));
+		r->access = COPYABLE_TYPES >> e.type & 1 ? e.access : 0;
+	}
+	*frame = mfn_add(r->frame, gfn - r->gfn);
+	return (r->access & rights) == rights;
+}
+
+static inline int read_entry(void *ctx, gpa_t gpa, unsigned width_bytes, uint64_t *value)
+{
+	mfn_t frame;
+
+	if (unlikely(!reach_frame(ctx, gpa, P2M_R, &frame)))
+		return -XEN_EFAULT;
+	const char *entry = window_open_readonly(WINDOW_WALK, frame);
+	entry += gpa_offset(gpa);
+	*value = width_bytes == 8 ? *(const volatile uint64_t *)entry
+				  : *(const volatile uint32_t *)entry;
+	window_close(WINDOW_WALK);
+	return 0;
+}
+
+static int cmpxchg_entry(void *ctx, gpa_t gpa, unsigned width_bytes, uint64_t expected,
+			 uint64_t desired, bool *swapped)
+{
+	mfn_t frame;
+
+	if (!reach_frame(ctx, gpa, P2M_RW, &frame))
+		return -XEN_EFAULT;
+	char *entry = window_open(WINDOW_WALK, frame);
+	entry += gpa_offset(gpa);
+	if (width_bytes == 8) {
+		*swapped = __atomic_compare_exchange_n((uint64_t *)entry, &expected, desired, false,
+						       __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	} else {
+		uint32_t expected32 = (uint32_t)expected;
+
+		*swapped =
+		    __atomic_compare_exchange_n((uint32_t *)entry, &expected32, (uint32_t)desired,
+						false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	}
+	window_close(WINDOW_WALK);
+	return 0;
+}
+
+static const struct guest_walk_ops window_ops = {read_entry, cmpxchg_entry};
+
+/* Bytes from an address up to the end of its page, at most left. */
+static inline size_t page_part(uint64_t address, size_t left)
+{
+	size_t part = PAGE_SIZE - (address & (PAGE_SIZE - 1));
+
+	return part < left ? part : left;
+}
+
+/* The part of a copy that lies in one page: out of the guest into in, or from out into the guest.
+ */
+static inline int copy_part(struct reach *r, gpa_t gpa, void *in, const void *out, size_t length)
+{
+	mfn_t frame;
+
+	if (unlikely(!reach_frame(r, gpa, in ? P2M_R : P2M_W, &frame)))
+		return -XEN_EFAULT;
+	if (in)
+		window_read(in, frame, gpa_offset(gpa), length);
+	else
+		window_write(frame, gpa_offset(gpa), out, length);
+	return 0;
+}
+
+/* Any range, any mode. */
+static __attribute__((noinline)) int copy_pages(const struct guest_access *ga, gva_t start,
+						void *in, const void *out, size_t length)
+{
+	struct reach r = {.p2m = ga->p2m};
+	uint64_t last = guest_paging_linear_mask(&ga->paging), at = gva_raw(start);
+	unsigned access =
+	    (in ? GUEST_WALK_READ : GUEST_WALK_WRITE) | (ga->paging.cpl == 3 ? GUEST_WALK_USER : 0);
+
+	if (length && (at > last || length - 1 > last - at))
+		return -XEN_EFAULT;
+	for (size_t done = 0, part; done < length; done += part) {
+		struct guest_walk_result walk;
+
+		part = page_part(at + done, length - done);
+		int rc =
+		    guest_walk(&ga->paging, make_gva(at + done), access, &window_ops, &r, &walk);
+		if (!rc)
+			rc = copy_part(&r, walk.gpa, in ? (char *)in + done : NULL,
+				       in ? NULL : (const char *)out + done, part);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* Nearly every copy lies within one page of a 64-bit kernel; what does not takes the long way. */
+static inline __attribute__((always_inline)) int
+copy_linear(const struct guest_access *ga, gva_t va, void *in, const void *out, size_t length)
+{
+	struct reach r = {.p2m = ga->p2m};
+	gpa_t gpa;
+
+	if (likely(length && length <= PAGE_SIZE - (gva_raw(va) & (PAGE_SIZE - 1)) &&
+		   ga->paging.cpl != 3 && !ga->paging.compatibility &&
+		   guest_walk_fast(&ga->paging, va, in ? GUEST_WALK_READ : GUEST_WALK_WRITE,
+				   read_entry, &r, &gpa)))
+		return copy_part(&r, gpa, in, out, length);
+	return copy_pages(ga, va, in, out, length);
+}
+
+/*
+ * Copies length bytes from the guest-linear address from. ga: the vCPU that asks, which is current
+ * on this CPU or runs nowhere. -XEN_EFAULT as in guest_copy.h; then the contents of to are
+ * undefined.
+ */
+int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length)
+{
+	return copy_linear(ga, from, to, NULL, length);
+}
+
+/* Copies length bytes to the guest-linear address to. -XEN_EFAULT: whole pages before the failing
+ * one may have been written. */
+int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t length)
+{
+	return copy_linear(ga, to, NULL, from, length);
+}
+
+static int copy_physical(struct p2m *p2m, gpa_t gpa, void *in, const void *out, size_t length)
+{
+	struct reach r = {.p2m = p2m};
+	uint64_t at = gpa_raw(gpa);
+
+	if (length && length - 1 > ~0ull - at)
+		return -XEN_EFAULT;
+	for (size_t done = 0, part; done < length; done += part) {
+		part = page_part(at + done, length - done);
+		int rc = copy_part(&r, make_gpa(at + done), in ? (char *)in + done : NULL,
+				   in ? NULL : (const char *)out + done, part);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+int guest_copy_in_gpa(struct p2m *p2m, void *to, gpa_t from, size_t length)
+{
+	return copy_physical(p2m, from, to, NULL, length);
+}
+
+int guest_copy_out_gpa(struct p2m *p2m, gpa_t to, const void *from, size_t length)
+{
+	return copy_physical(p2m, to, NULL, from, length);
+}
+
+/* The walk alone, as the copies do it, flags set in the guest's tables included: for test builds.
+ */
+int guest_copy_walk(struct guest_access *ga, gva_t va, unsigned access,
+		    struct guest_walk_result *out)
+{
+	struct reach r = {.p2m = ga->p2m};
+
+	return guest_walk(&ga->paging, va, access, &window_ops, &r, out);
+}
