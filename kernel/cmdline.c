@@ -67,6 +67,8 @@ static bool parse_console(struct word value, struct cmdline_options *o)
 	    {"com1", CONSOLE_COM1}, {"com2", CONSOLE_COM2}, {"vga", CONSOLE_VGA}, {"none", 0}};
 	uint32_t mask = 0, bit;
 
+	if (!value.text)
+		return false;
 	while (value.text) {
 		struct word head;
 

@@ -93,11 +93,18 @@ static void print_address(uint64_t address, bool is_return)
 		print(LOG_ERROR, "  %016lx ?", address);
 }
 
-/* From the code at rip, whose frame pointer is rbp. */
-static void print_backtrace(uint64_t rip, uint64_t rbp)
+/* From the code at rip, whose frame pointer is rbp. Where it has made no frame of its own yet, on a
+ * function's first instruction or after a call to nowhere, rsp is where its return address lies;
+ * else 0. */
+static void print_backtrace(uint64_t rip, uint64_t rbp, uint64_t rsp)
 {
+	uint64_t offset, return_address;
+
 	print(LOG_ERROR, "backtrace:");
 	print_address(rip, false);
+	if ((!symbols_name(rip, &offset) || offset == 0) && in_stack(rsp) &&
+	    read_safe((const uint64_t *)rsp, &return_address))
+		print_address(return_address, true);
 	for (unsigned i = 0; i < BACKTRACE_MAX && rbp; i++) {
 		uint64_t caller, next;
 
@@ -140,28 +147,28 @@ static void print_frame(const struct trap_frame *f)
 	print_control_registers();
 }
 
+static bool read_words(uint64_t address, uint64_t *words, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!read_safe((const uint64_t *)address + i, &words[i]))
+			return false;
+	return true;
+}
+
 /* Which guest this CPU was about. */
 static void print_guest(void)
 {
-	const struct vcpu_shared *v = this_cpu()->current;
-	uint64_t domain, words[DOMAIN_NAME_MAX / 8], id;
-	char *name = (char *)words;
+	uint64_t vcpu = (uint64_t)this_cpu()->current, domain, id, name[DOMAIN_NAME_MAX / 8];
 
-	if (!v) {
-		print(LOG_ERROR, "no guest is loaded on this CPU");
-		return;
-	}
-	if (!read_safe((const uint64_t *)&v->domain, &domain))
-		return;
-	const struct domain *d = (const struct domain *)domain;
-	if (!read_safe((const uint64_t *)d, &id))
-		return;
-	for (unsigned i = 0; i < array_size(words); i++)
-		if (!read_safe((const uint64_t *)(domain + offsetof(struct domain, name)) + i,
-			       &words[i]))
-			return;
-	print(LOG_ERROR, "current guest: d%u \"%.*s\"", (unsigned)(domid_t)id, DOMAIN_NAME_MAX,
-	      name);
+	if (!vcpu)
+		print(LOG_ERROR, "current guest: none");
+	else if (read_words(vcpu + offsetof(struct vcpu_shared, domain), &domain, 1) &&
+		 read_words(domain, &id, 1) &&
+		 read_words(domain + offsetof(struct domain, name), name, array_size(name)))
+		print(LOG_ERROR, "current guest: d%u \"%.*s\"", (unsigned)(domid_t)id,
+		      DOMAIN_NAME_MAX, (const char *)name);
+	else
+		print(LOG_ERROR, "current guest: unreadable");
 }
 _Static_assert(offsetof(struct domain, id) == 0, "read as the low bits of the first word");
 
@@ -199,7 +206,7 @@ void panic(const char *fmt, ...)
 	print(LOG_ERROR, "  rip %016lx rsp %016lx rbp %016lx rflags %08lx", rip, frame + 16, rbp,
 	      rflags);
 	print_control_registers();
-	print_backtrace(rip, rbp);
+	print_backtrace(rip, rbp, 0);
 	print_guest();
 	end();
 }
@@ -217,7 +224,7 @@ void panic_at(const struct trap_frame *frame, const char *fmt, ...)
 		end();
 	}
 	print_frame(frame);
-	print_backtrace(frame->rip, frame->rbp);
+	print_backtrace(frame->rip, frame->rbp, frame->rsp);
 	print_guest();
 	end();
 }
