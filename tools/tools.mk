@@ -77,7 +77,7 @@ test: ## all tests; T=pattern runs some, JOBS=n side by side (2)
 check: ## format, static analysis, layers, image, stack depth, both compilers
 	@$(PYTHON) tools/check
 
-compile_commands.json: Makefile ## for editors
+compile_commands.json: Makefile tools/compile-commands ## for editors
 	@$(PYTHON) tools/compile-commands $(MAKE) > $@.part && mv $@.part $@
 
 include tools/nested/nested.mk

@@ -279,6 +279,8 @@ def check_stack(context):
         fail("frames without a bound", unbounded)
     try:
         functions = stack.read_calls(elf, frames)
+        for f in functions.values():
+            f.frame = rules.get("frames", {}).get(f.name, f.frame)
         stack.resolve_indirect(functions, rules.get("indirect", {}))
         deepest = stack.depths(functions, rules.get("recursion", {}))
     except stack.StackError as e:
@@ -287,7 +289,7 @@ def check_stack(context):
     worst, worst_ist, bad = (0, []), (0, []), []
     for root in stack.roots(functions):
         depth, path = deepest[root]
-        on_ist = any(p.fullmatch(root) for p in interrupt)
+        on_ist = any(p.fullmatch(functions[root].name) for p in interrupt)
         if on_ist:
             worst_ist = max(worst_ist, (depth, path))
         else:

@@ -10,11 +10,11 @@ import subprocess
 from dataclasses import dataclass, field
 
 SYMBOL = re.compile(r"^([0-9a-f]+) <([^>]+)>:$")
-CALL = re.compile(r"^\s+[0-9a-f]+:\s+(call|jmp|j[a-z]+)\s+(?:\*)?(.*)$")
-TARGET = re.compile(r"^[0-9a-f]+ <([^>+]+)(\+0x[0-9a-f]+)?>")
-INDIRECT = re.compile(r"^\s+[0-9a-f]+:\s+(?:notrack )?call\s+\*")
-PUSH = re.compile(r"^\s+[0-9a-f]+:\s+push")
-SUB_RSP = re.compile(r"^\s+[0-9a-f]+:\s+sub\s+\$0x([0-9a-f]+),%rsp")
+CALL = re.compile(r"^\s*[0-9a-f]+:\s+(call|jmp|j[a-z]+)\s+(?:\*)?(.*)$")
+TARGET = re.compile(r"^([0-9a-f]+) <[^>+]+(?:\+0x([0-9a-f]+))?>")
+INDIRECT = re.compile(r"^\s*[0-9a-f]+:\s+(?:notrack )?call\s+\*")
+PUSH = re.compile(r"^\s*[0-9a-f]+:\s+push")
+SUB_RSP = re.compile(r"^\s*[0-9a-f]+:\s+sub\s+\$0x([0-9a-f]+),%rsp")
 RETURN_ADDRESS = 8
 
 
@@ -50,16 +50,16 @@ def read_frames(su_files):
 
 
 def read_calls(elf, frames):
-    """name -> Function, from the disassembly."""
-    text = subprocess.run(["objdump", "-d", "--no-show-raw-insn", elf], capture_output=True,
-                          text=True, check=True).stdout
-    functions, current = {}, None
+    """start address -> Function, from the disassembly. Static functions may share a name."""
+    text = subprocess.run(["objdump", "-d", "-j", ".text", "--no-show-raw-insn", elf],
+                          capture_output=True, text=True, check=True).stdout
+    functions, current, here = {}, None, None
     for line in text.splitlines():
         if m := SYMBOL.match(line):
-            name = m[2]
-            current = functions.setdefault(name, Function(name))
-            if base_name(name) in frames:
-                current.frame, current.known = frames[base_name(name)], True
+            here, current = int(m[1], 16), Function(m[2])
+            functions[here] = current
+            if base_name(m[2]) in frames:
+                current.frame, current.known = frames[base_name(m[2])], True
             continue
         if current is None:
             continue
@@ -67,17 +67,18 @@ def read_calls(elf, frames):
             current.indirect = True
         elif m := CALL.match(line):
             if t := TARGET.match(m[2]):
-                # A jump inside the function is none of ours; a jump into another is a call.
-                if t[1] != current.name and (m[1] == "call" or not t[2]):
-                    current.calls.add(t[1])
-                elif t[1] == current.name and m[1] == "call" and not t[2]:
-                    current.calls.add(t[1])
+                start = int(t[1], 16) - int(t[2] or "0", 16)
+                # A jump inside the function is none of ours; one into another is a call.
+                if start != here or (m[1] == "call" and not t[2]):
+                    current.calls.add(start)
         elif not current.known:
             # Assembly: what it pushes is its frame; no path pops and pushes again.
             if PUSH.match(line):
                 current.frame += 8
             elif m := SUB_RSP.match(line):
                 current.frame += int(m[1], 16)
+    if not any(f.calls for f in functions.values()):
+        raise StackError(f"no call found in {elf}: objdump writes another form than this reads")
     return functions
 
 
@@ -91,9 +92,10 @@ def resolve_indirect(functions, table):
         if patterns is None:
             missing.append(f.name)
             continue
-        reached = {g for g in functions for p in patterns if re.fullmatch(p, g)}
+        reached = {key for key, g in functions.items() for p in patterns
+                   if re.fullmatch(p, base_name(g.name))}
         for p in patterns:
-            if not any(re.fullmatch(p, g) for g in functions):
+            if not any(re.fullmatch(p, base_name(g.name)) for g in functions.values()):
                 raise StackError(f"rules.toml: [stack.indirect] {f.name}: nothing is named {p}")
         f.calls |= reached
     if missing:
@@ -146,17 +148,18 @@ def _components(functions):
 
 
 def depths(functions, recursion):
-    """name -> (bytes, path as a list of names), the deepest from there on."""
+    """key -> (bytes, path as a list of names), the deepest from there on."""
     deepest = {}
     for component in _components(functions):
         members = set(component)
+        names = sorted(functions[m].name for m in component)
         recursive = len(component) > 1 or component[0] in functions[component[0]].calls
         rounds = 1
         if recursive:
-            bounds = [recursion[base_name(m)] for m in component if base_name(m) in recursion]
+            bounds = [recursion[base_name(n)] for n in names if base_name(n) in recursion]
             if not bounds:
                 raise StackError("recursion that tools/rules.toml [stack.recursion] does not bound: "
-                                 + " -> ".join(sorted(component)))
+                                 + " -> ".join(names))
             rounds = max(bounds)
         own = sum(functions[m].frame + RETURN_ADDRESS for m in component) * rounds
         below, path = 0, []
@@ -164,7 +167,7 @@ def depths(functions, recursion):
             for callee in functions[m].calls - members:
                 if callee in deepest and deepest[callee][0] > below:
                     below, path = deepest[callee]
-        label = component[0] if not recursive else f"{'/'.join(sorted(members))} x{rounds}"
+        label = "/".join(names) + (f" x{rounds}" if recursive else "")
         for m in component:
             deepest[m] = (own + below, [f"{label} ({own})", *path])
     return deepest
@@ -172,5 +175,5 @@ def depths(functions, recursion):
 
 def roots(functions):
     """Functions that nobody calls: entry points, and targets of what is not seen."""
-    called = {c for f in functions.values() for c in f.calls if c != f.name}
-    return [name for name in functions if name not in called]
+    called = {c for key, f in functions.items() for c in f.calls if c != key}
+    return [key for key in functions if key not in called]
