@@ -186,11 +186,12 @@ static bool print_free(mfn_t first, unsigned order, void *ctx)
 uint32_t selftest_run(void)
 {
 	/* What pools, slabs and page tables keep for later is taken in a first round. */
-	void *warm;
-	if (!vmap_alloc(64, &warm))
-		vmap_free(warm);
-	test_heap();
-	number = failures = 0;
+	void *warm[2];
+	if (!vmap_alloc(64, &warm[0]))
+		vmap_free(warm[0]);
+	for (domid_t owner = 1; owner <= 2; owner++)
+		if (!heap_alloc(48, owner, &warm[0]))
+			heap_free(warm[0]);
 	uint64_t before = free_frames();
 
 	test_layout();
