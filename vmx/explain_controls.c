@@ -80,7 +80,7 @@ void explain_execution_controls(struct explain *e)
 		       EPTP_WALK, ept_pointer, EPT_POINTER);
 		BREAKS((s->ept_pointer & EPTP_ACCESSED_DIRTY) &&
 			   !(caps->ept_vpid & EPT_CAP_ACCESSED_DIRTY),
-		       EPTP_ACCESSED_DIRTY, ept_pointer, EPT_POINTER);
+		       EPTP_AD_FLAGS, ept_pointer, EPT_POINTER);
 		BREAKS((s->ept_pointer & reserved) || !explain_physical(e, s->ept_pointer),
 		       EPTP_RESERVED, ept_pointer, EPT_POINTER);
 	} else {

@@ -62,9 +62,10 @@ static void explain_debug_and_msrs(struct explain *e)
 		const bool lma = (s->guest_efer & EFER_LMA) != 0;
 		const bool lme = (s->guest_efer & EFER_LME) != 0;
 
-		BREAKS(s->guest_efer & ~caps->efer_valid, EFER_RESERVED, guest_efer, GUEST_EFER);
-		BREAKS(lma != long_mode, EFER_LMA, guest_efer, GUEST_EFER);
-		BREAKS((s->guest_cr0 & CR0_PG) && lma != lme, EFER_LME, guest_efer, GUEST_EFER);
+		BREAKS(s->guest_efer & ~caps->efer_valid, EFER_MUST_BE_0, guest_efer, GUEST_EFER);
+		BREAKS(lma != long_mode, EFER_LMA_MODE, guest_efer, GUEST_EFER);
+		BREAKS((s->guest_cr0 & CR0_PG) && lma != lme, EFER_LME_MODE, guest_efer,
+		       GUEST_EFER);
 	}
 }
 
@@ -94,12 +95,12 @@ static void explain_rip_rflags(struct explain *e)
 	} else {
 		BREAKS(s->guest_rip >> 32, RIP_HIGH, guest_rip, GUEST_RIP);
 	}
-	BREAKS(s->guest_rflags & RFLAGS_RESERVED, RFLAGS_RESERVED, guest_rflags, GUEST_RFLAGS);
-	BREAKS(!(s->guest_rflags & RFLAGS_FIXED1), RFLAGS_FIXED1, guest_rflags, GUEST_RFLAGS);
-	BREAKS((s->guest_rflags & RFLAGS_VM) && (long_mode || !(s->guest_cr0 & CR0_PE)), RFLAGS_VM,
-	       guest_rflags, GUEST_RFLAGS);
+	BREAKS(s->guest_rflags & RFLAGS_RESERVED, RFLAGS_MUST_BE_0, guest_rflags, GUEST_RFLAGS);
+	BREAKS(!(s->guest_rflags & RFLAGS_FIXED1), RFLAGS_MUST_BE_1, guest_rflags, GUEST_RFLAGS);
+	BREAKS((s->guest_rflags & RFLAGS_VM) && (long_mode || !(s->guest_cr0 & CR0_PE)),
+	       RFLAGS_VM_MODE, guest_rflags, GUEST_RFLAGS);
 	BREAKS(explain_injects(s, INTERRUPTION_EXTERNAL) && !(s->guest_rflags & RFLAGS_IF),
-	       RFLAGS_IF, guest_rflags, GUEST_RFLAGS);
+	       RFLAGS_IF_INJECT, guest_rflags, GUEST_RFLAGS);
 }
 
 void explain_guest_registers(struct explain *e)
@@ -167,7 +168,7 @@ static void explain_interruptibility(struct explain *e)
 			explain_broken(e, VMX_RULE_##rule, VMCS_ENC_GUEST_INTERRUPTIBILITY, \
 				       state);                                              \
 	} while (0)
-	BREAKS_STATE(state & INTERRUPTIBILITY_RESERVED, INTERRUPTIBILITY_RESERVED);
+	BREAKS_STATE(state & INTERRUPTIBILITY_RESERVED, INTERRUPTIBILITY_BITS);
 	BREAKS_STATE(sti && mov_ss, STI_AND_MOV_SS);
 	BREAKS_STATE(sti && !(s->guest_rflags & RFLAGS_IF), STI_NEEDS_IF);
 	BREAKS_STATE((sti || mov_ss) && explain_injects(s, INTERRUPTION_EXTERNAL),

@@ -132,7 +132,7 @@ static void explain_data(struct explain *e, const struct segment_mode *m, const 
 static void explain_system(struct explain *e, const struct segment_mode *m,
 			   const struct segment *ldtr, const struct segment *tr)
 {
-	BREAKS_SELECTOR(tr, tr->selector & SELECTOR_TI, SELECTOR_TI);
+	BREAKS_SELECTOR(tr, tr->selector & SELECTOR_TI, SYSTEM_SELECTOR_TI);
 	BREAKS_BASE(tr, !explain_canonical(e, tr->base), BASE_CANONICAL);
 	BREAKS_AR(tr, !usable(tr), TR_USABLE);
 	BREAKS_AR(tr,
@@ -144,7 +144,7 @@ static void explain_system(struct explain *e, const struct segment_mode *m,
 
 	if (!usable(ldtr))
 		return;
-	BREAKS_SELECTOR(ldtr, ldtr->selector & SELECTOR_TI, SELECTOR_TI);
+	BREAKS_SELECTOR(ldtr, ldtr->selector & SELECTOR_TI, SYSTEM_SELECTOR_TI);
 	BREAKS_BASE(ldtr, !explain_canonical(e, ldtr->base), BASE_CANONICAL);
 	BREAKS_AR(ldtr, type_of(ldtr) != SEG_TYPE_LDT, LDTR_TYPE);
 	BREAKS_AR(ldtr, ldtr->ar & SEG_AR_S, SYSTEM_S);

@@ -120,7 +120,7 @@
 #define VMX_SECTION_GUEST_STATE	"Checks on Guest Non-Register State"
 #define VMX_SECTION_GUEST_PDPTE	"Checks on Guest Page-Directory-Pointer-Table Entries"
 
-/* Every rule: name, what the processor reports (7, 8, 33), section, the rule. */
+/* Every rule: name (no macro's), what the processor reports (7, 8, 33), section, the rule. */
 #define VMX_RULES(R) \
 	R(PIN_MUST_BE_1, 7, VMX_SECTION_EXECUTION, \
 	  "a bit that must be 1 in the pin-based controls is 0") \
@@ -162,7 +162,7 @@
 	  "the EPT memory type in the EPT pointer must be one that the processor supports") \
 	R(EPTP_WALK, 7, VMX_SECTION_EXECUTION, \
 	  "the EPT walk length in the EPT pointer must be one that the processor supports") \
-	R(EPTP_ACCESSED_DIRTY, 7, VMX_SECTION_EXECUTION, \
+	R(EPTP_AD_FLAGS, 7, VMX_SECTION_EXECUTION, \
 	  "bit 6 of the EPT pointer needs a processor with EPT accessed and dirty flags") \
 	R(EPTP_RESERVED, 7, VMX_SECTION_EXECUTION, \
 	  "reserved bits of the EPT pointer must be 0 and its address in range") \
@@ -254,14 +254,14 @@
 	  "guest IA32_SYSENTER_ESP and IA32_SYSENTER_EIP must be canonical") \
 	R(GUEST_PAT, 33, VMX_SECTION_GUEST_CR, \
 	  "each byte of the guest IA32_PAT must be 0, 1, 4, 5, 6 or 7") \
-	R(EFER_RESERVED, 33, VMX_SECTION_GUEST_CR, \
+	R(EFER_MUST_BE_0, 33, VMX_SECTION_GUEST_CR, \
 	  "reserved bits of the guest IA32_EFER must be 0") \
-	R(EFER_LMA, 33, VMX_SECTION_GUEST_CR, \
+	R(EFER_LMA_MODE, 33, VMX_SECTION_GUEST_CR, \
 	  "LMA of the guest IA32_EFER must equal \"IA-32e mode guest\"") \
-	R(EFER_LME, 33, VMX_SECTION_GUEST_CR, \
+	R(EFER_LME_MODE, 33, VMX_SECTION_GUEST_CR, \
 	  "with guest CR0.PG, LME of the guest IA32_EFER must equal LMA") \
 	\
-	R(SELECTOR_TI, 33, VMX_SECTION_GUEST_SEG, \
+	R(SYSTEM_SELECTOR_TI, 33, VMX_SECTION_GUEST_SEG, \
 	  "TI of the TR selector, and of a usable LDTR, must be 0") \
 	R(SS_RPL, 33, VMX_SECTION_GUEST_SEG, \
 	  "without \"unrestricted guest\", the RPLs of SS and CS must be equal") \
@@ -321,13 +321,13 @@
 	  "outside 64-bit mode, bits 63:32 of the guest RIP must be 0") \
 	R(RIP_LINEAR, 33, VMX_SECTION_GUEST_RIP, \
 	  "in 64-bit mode, bits of the guest RIP beyond the linear-address width must be equal") \
-	R(RFLAGS_RESERVED, 33, VMX_SECTION_GUEST_RIP, \
+	R(RFLAGS_MUST_BE_0, 33, VMX_SECTION_GUEST_RIP, \
 	  "reserved bits 63:22, 15, 5 and 3 of RFLAGS must be 0") \
-	R(RFLAGS_FIXED1, 33, VMX_SECTION_GUEST_RIP, \
+	R(RFLAGS_MUST_BE_1, 33, VMX_SECTION_GUEST_RIP, \
 	  "reserved bit 1 of RFLAGS must be 1") \
-	R(RFLAGS_VM, 33, VMX_SECTION_GUEST_RIP, \
+	R(RFLAGS_VM_MODE, 33, VMX_SECTION_GUEST_RIP, \
 	  "RFLAGS.VM must be 0 in IA-32e mode and in real-address mode") \
-	R(RFLAGS_IF, 33, VMX_SECTION_GUEST_RIP, \
+	R(RFLAGS_IF_INJECT, 33, VMX_SECTION_GUEST_RIP, \
 	  "RFLAGS.IF must be 1 to inject an external interrupt") \
 	\
 	R(ACTIVITY_RANGE, 33, VMX_SECTION_GUEST_STATE, \
@@ -338,7 +338,7 @@
 	  "blocking by STI or MOV SS needs the activity state active") \
 	R(ACTIVITY_INJECT, 33, VMX_SECTION_GUEST_STATE, \
 	  "the activity state does not allow the injected event") \
-	R(INTERRUPTIBILITY_RESERVED, 33, VMX_SECTION_GUEST_STATE, \
+	R(INTERRUPTIBILITY_BITS, 33, VMX_SECTION_GUEST_STATE, \
 	  "reserved bits 31:5 of the interruptibility state must be 0") \
 	R(STI_AND_MOV_SS, 33, VMX_SECTION_GUEST_STATE, \
 	  "blocking by STI and by MOV SS exclude each other") \

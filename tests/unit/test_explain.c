@@ -558,7 +558,7 @@ static void test_print(void)
 	is(vmx_explain_print(&caps, &s), 1, "one rule is broken");
 	is_str(printed,
 	       "VM entry: guest RFLAGS = 0x0: reserved bit 1 of RFLAGS must be 1 [SDM Vol. 3, "
-	       "\"Checks on Guest RIP, RFLAGS, and SSP\"; exit reason 33; RFLAGS_FIXED1]\n",
+	       "\"Checks on Guest RIP, RFLAGS, and SSP\"; exit reason 33; RFLAGS_MUST_BE_1]\n",
 	       "field, value, rule and section are printed");
 	s.guest_rflags = 2;
 	printed[0] = 0;
