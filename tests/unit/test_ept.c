@@ -574,6 +574,12 @@ static void test_large(void)
 	uint64_t generation = p2m.generation;
 	is(p2m_unmap(&p2m, make_gfn(g2), g2, NULL, NULL), 0, "and again");
 	is(p2m.generation, generation, "moves nothing");
+	is(map(g1, 8 * g1, g2 + 3), 0, "a 2M leaf, and frames that go on behind it");
+	model_map(g1, 8 * g1, g2 + 3, P2M_RAM, P2M_RWX);
+	struct removal r = {.gfn = g1, .end = 2 * g1, .generation = p2m.generation, .good = true};
+	is(p2m_unmap(&p2m, make_gfn(g1), g1, removed, &r), 0, "removed");
+	ok(r.good && r.runs == 2 && r.last.entry.order == 0,
+	   "are two runs: a leaf's order is told");
 	finish("large leaves");
 
 	start(true, true, 6);
@@ -619,6 +625,16 @@ static void test_entries(void)
 	ok(p2m_lookup(&p2m, make_gfn(0x1234), &e) && e.type == P2M_GRANT_RO && e.access == P2M_R &&
 	       mfn_raw(e.frame) == 0xabcde,
 	   "flags that the processor sets disturb nothing");
+	ept_configure(true, true, true);
+	is(map(0x8000, 0x200, 512), 0, "a 2M leaf");
+	uint64_t *large = &pool_table(
+	    make_mfn((pool_table(make_mfn((pool_table(p2m.root)[0] & 0xffffffffff000) >> 12))[0] &
+		      0xffffffffff000) >>
+		     12))[0x40];
+	is(*large, 0x00100000002000b7, "the entry: write-back, leaf, all rights, type");
+	is(p2m_unmap(&p2m, make_gfn(0x8000), 1, NULL, NULL), 0, "one frame out of it");
+	is(pool_table(make_mfn((*large & 0xffffffffff000) >> 12))[1], 0x0010000000201337,
+	   "what remains counts as accessed and dirty: the processor may just have said so");
 	is(p2m_unmap(&p2m, make_gfn(0x1234), 1, NULL, NULL), 0, "removed");
 	is(*leaf, 0, "a removed entry is zero: nothing for a speculative walk to follow");
 	finish("entries");
