@@ -564,6 +564,9 @@ int grant_table_map_frame(struct domain *d, uint32_t index, gfn_t gfn)
 	int rc = -XEN_EINVAL;
 
 	assert_locked(&d->lock);
+	/* Also keeps GFN_INVALID, which stands for "nowhere" below, from being taken for a place. */
+	if (gfn_raw(gfn) >= d->p2m.max_gfn)
+		return -XEN_EINVAL;
 	lock_acquire(&t->lock);
 	if (index < GRANT_FRAMES_MAX)
 		rc = grow_locked(t, index + 1);
