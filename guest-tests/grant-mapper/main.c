@@ -70,7 +70,7 @@ int main(void)
 	unsigned wrong = 0, wrong_readonly = 0;
 
 	peer = (uint32_t)option_number("peer", self_domain() - 1);
-	tap_plan(24);
+	tap_plan(26);
 	/* Until the owner has set its table up, this is an error. */
 	tap_ok(WAIT_UNTIL(grant_map(peer, REF_CONTROL, AT_CONTROL, GNTMAP_host_map,
 				    &control_handle) == GNTST_okay),

@@ -35,7 +35,7 @@ int main(void)
 	volatile uint64_t *writable = page_alloc(), *readonly = page_alloc();
 	unsigned wrong = 0;
 
-	tap_plan(15);
+	tap_plan(16);
 	table = grant_table_at(HOLE);
 	tap_ok(table[REF_CONTROL].flags == 0, "the grant table begins empty");
 	check_table(peer);

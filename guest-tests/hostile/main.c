@@ -172,8 +172,8 @@ static void console(void)
 	tap_is(console_io(CONSOLEIO_write, 0x80000000, text), -XEN_EFAULT,
 	       "a text of negative length");
 	tap_is(console_io(CONSOLEIO_read, 16, text), -XEN_ENOSYS, "reading from the console");
-	memcpy(text, "# \033[2J\r\a\b\377\0 \n", 12);
-	tap_is(console_io(CONSOLEIO_write, 12, text), 0, "a text with control characters");
+	memcpy(text, "# \033[2J\r\a\b\377\0 \n", 13);
+	tap_is(console_io(CONSOLEIO_write, 13, text), 0, "a text with control characters");
 }
 
 static void versions(void)

@@ -75,12 +75,13 @@ _Noreturn void shutdown(unsigned reason);
 void yield(void);
 
 /* Yields until a condition holds, but not for ever; false if it never did. */
-#define WAIT_UNTIL(condition)                              \
-	__extension__({                                    \
-		unsigned rounds_left_ = 20000;             \
-		while (!(condition) && rounds_left_-- > 0) \
-			yield();                           \
-		(condition);                               \
+#define WAIT_UNTIL(condition)                                     \
+	__extension__({                                           \
+		unsigned rounds_left_ = 20000;                    \
+		bool holds_;                                      \
+		while (!(holds_ = (condition)) && rounds_left_--) \
+			yield();                                  \
+		holds_;                                           \
 	})
 
 /* --- grant.c: sharing pages ----------------------------------------------------------------------

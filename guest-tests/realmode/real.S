@@ -106,7 +106,7 @@ real:
 	ud2
 	mov	%ebp, REAL_RESULTS + RESULT_INTERRUPTS
 
-	/* A hypercall from here: SCHEDOP_yield. Xen refuses any from real mode. */
+	/* A hypercall from here, with the registers of a 32-bit caller: SCHEDOP_yield. */
 	mov	$29, %eax
 	xor	%ebx, %ebx
 	xor	%ecx, %ecx
