@@ -39,7 +39,7 @@
 #define LAYOUT_META_VMAP       LAYOUT_META
 #define LAYOUT_META_SLABS      (LAYOUT_META + LAYOUT_META_STRIDE)
 #define LAYOUT_META_OWNERS     (LAYOUT_META + 2 * LAYOUT_META_STRIDE)
-#define LAYOUT_META_PAHASH(n)  (LAYOUT_META + (3 + (n)) * LAYOUT_META_STRIDE) /* n: 0, 1 */
+#define LAYOUT_META_PAHASH     (LAYOUT_META + 3 * LAYOUT_META_STRIDE) /* 64 GiB */
 
 /* RAM at or above this physical address is not used: frame numbers fit in 32 bits. */
 #define LAYOUT_PHYS_LIMIT (1ull << 44)

@@ -20,6 +20,7 @@ _Thread_local struct cpu_private test_cpu;
 int64_t fake_map_fail_at = -1;
 unsigned fake_boot_tables = 16;
 bool fake_uses_tables = true;
+bool fake_models_tlb = true;
 uint64_t fake_map_calls, fake_flush_calls, fake_scrubbed_frames;
 jmp_buf fake_panic_jump;
 bool fake_panic_expected;
@@ -249,7 +250,7 @@ static int map_pages(uint64_t va, mfn_t frame, enum host_prot prot, unsigned lev
 	      "map: alignment");
 	check(va >= LAYOUT_BASE && va < LAYOUT_POOL + LAYOUT_PHYS_LIMIT, "map: address");
 	fake_map_calls++;
-	if (fake_map_fail_at >= 0 && fake_map_fail_at-- == 0)
+	if (fake_map_fail_at == -2 || (fake_map_fail_at >= 0 && fake_map_fail_at-- == 0))
 		return -XEN_ENOMEM;
 	int rc = need_tables(va, level);
 	if (rc)
@@ -297,6 +298,16 @@ static uint64_t online_cpus(void)
 	return cpus;
 }
 
+static void remember_stale(uint64_t va, mfn_t frame)
+{
+	struct entry *e = map_find(&stale, va + 1);
+
+	if (!e)
+		e = map_insert(&stale, va + 1);
+	e->frame = frame.raw;
+	e->stale_cpus = online_cpus();
+}
+
 mfn_t hostpt_unmap(uint64_t va)
 {
 	struct entry *e = map_find(&mapped, va + 1);
@@ -305,11 +316,10 @@ mfn_t hostpt_unmap(uint64_t va)
 		return MFN_INVALID;
 	mfn_t frame = make_mfn(e->frame);
 	e->key = 1;
-	e = map_find(&stale, va + 1);
-	if (!e)
-		e = map_insert(&stale, va + 1);
-	e->frame = frame.raw;
-	e->stale_cpus = online_cpus();
+	if (!fake_models_tlb)
+		reach_add(frame.raw, -1);
+	else
+		remember_stale(va, frame);
 	check(mmap((void *)va, PAGE_SIZE, PROT_NONE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED,
 	      "munmap");

@@ -18,13 +18,16 @@
 
 void fake_mm_init(void);
 
-/* hostpt_map() and hostpt_map_2m() fail once, at the call with this number from now on; -1: never.
+/* hostpt_map() and hostpt_map_2m() fail once, at the call with this number from now on; -1: never,
+ * -2: always.
  */
 extern int64_t fake_map_fail_at;
 /* Page tables that hostpt_map() can take when the pool has none. */
 extern unsigned fake_boot_tables;
 /* Whether hostpt_map() needs page tables at all. */
 extern bool fake_uses_tables;
+/* Whether stale translations are looked out for: not with real threads. */
+extern bool fake_models_tlb;
 extern uint64_t fake_map_calls, fake_flush_calls, fake_scrubbed_frames;
 
 /* Pages of a range that are mapped. */

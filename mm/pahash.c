@@ -1,0 +1,355 @@
+/*
+ * PA->VA hash: where a frame is mapped persistently.
+ *
+ * State: one table of words in pages of its own, the one that is current. Lock: pahash_lock for all
+ * changes; look-ups take none. Ready for many CPUs.
+ *
+ * What arithmetic cannot tell is entered here: the frames behind the vmap area. (The image and the
+ * pools are linear in the physical address.) Key and value share one 64-bit word, written by one
+ * store, so that a reader sees an entry whole or not at all and needs no sequence count:
+ *
+ *    63                    32 31                     0
+ *   +------------------------+------------------------+
+ *   | (va - LAYOUT_BASE)>>12 | frame number           |   0: empty
+ *   +------------------------+------------------------+
+ *
+ * The words form buckets of one cache line. A frame may stand in either of two buckets, chosen by
+ * a hash of its number with random keys (guests influence frame numbers; without the keys they
+ * cannot fill a bucket on purpose). A search starts at the home word within the first bucket, so
+ * that it mostly ends with its first probe, and reads two lines at most. Entries never move within
+ * a table, and nothing marks a removed one.
+ *
+ * Growth, at half full or when both buckets of a frame are: a table of twice the size is filled and
+ * made current, under the lock; the old one is unmapped when no reader can have it any more. Each
+ * size has an address of its own. If there is no memory to grow, the table fills further; insertion
+ * fails only if both buckets of a frame are full. The tables' own frames are not entered here and
+ * do not come through vmap: so growing calls nothing that calls back.
+ */
+#include "mm/pahash.h"
+#include "layout.h"
+#include "lock.h"
+#include "mm/epoch.h"
+#include "mm/frame.h"
+#include "mm/hostpt.h"
+#include "mm/section.h"
+#include "public/errno.h"
+
+#define BUCKET_WORDS  8u
+#define FRAME_BITS    32
+#define FRAME_MASK    0xffffffffull
+#define FIRST_SIZE    9u /* log2 of words */
+#define LAST_SIZE     30u
+#define KEYS_TRIED    8u
+#define REGION_LENGTH (1ull << (32 + PAGE_SHIFT))
+
+struct table {
+	uint64_t mask;	 /* words - 1; words is a power of two */
+	uint64_t key[2]; /* random, odd */
+	uint64_t padding[BUCKET_WORDS - 3];
+	_Atomic uint64_t words[];
+};
+_Static_assert(offsetof(struct table, words) == 64, "buckets are cache lines");
+
+/* Where the table of one size lies; page_count: what is mapped there, 0: nothing is. */
+struct place {
+	struct epoch_deferred deferred;
+	uint64_t page_count;
+};
+
+static struct lock pahash_lock = LOCK_INIT;
+static _Atomic(struct table *) current;
+/* Under pahash_lock. */
+static struct place places[LAST_SIZE + 1];
+static unsigned current_size;
+static uint64_t key_state; /* of the keys' sequence */
+static _Atomic uint64_t entry_count;
+
+/* With a gap as large as the table behind each. */
+static struct table *table_at(unsigned size)
+{
+	return (struct table *)(LAYOUT_META_PAHASH + (4 * sizeof(uint64_t) << size));
+}
+_Static_assert(4 * sizeof(uint64_t) << LAST_SIZE <= 2 * LAYOUT_META_STRIDE, "tables' addresses");
+
+static uint64_t table_pages(unsigned size)
+{
+	return (sizeof(struct table) + (sizeof(uint64_t) << size) + PAGE_SIZE - 1) / PAGE_SIZE;
+}
+
+/*
+ * Two independent halves, 32 bits each. One product alone would not do: it maps runs and strides of
+ * frames to runs and strides of words, which under some keys pile up in a few buckets.
+ */
+static uint64_t hash(const struct table *t, mfn_t frame)
+{
+	uint64_t product = mfn_raw(frame) * t->key[0];
+
+	return (product ^ product >> 32) * t->key[1];
+}
+
+static uint64_t home1(const struct table *t, mfn_t frame)
+{
+	return hash(t, frame) >> 32 & t->mask;
+}
+
+static uint64_t home2(const struct table *t, mfn_t frame)
+{
+	return hash(t, frame) & t->mask;
+}
+
+/* Probe n of the bucket that home is in: home itself first, then round the bucket. */
+static uint64_t probe(uint64_t home, uint64_t n)
+{
+	return (home & ~(uint64_t)(BUCKET_WORDS - 1)) | ((home + n) & (BUCKET_WORDS - 1));
+}
+
+static uint64_t word_va(uint64_t word)
+{
+	return LAYOUT_BASE + (word >> FRAME_BITS << PAGE_SHIFT);
+}
+
+static bool is_frame(uint64_t word, mfn_t frame)
+{
+	return (word & FRAME_MASK) == mfn_raw(frame) && word;
+}
+
+static uint64_t load(const struct table *t, uint64_t i)
+{
+	return atomic_load_explicit(&t->words[i], memory_order_acquire);
+}
+
+static uint64_t __attribute__((noinline)) lookup_further(const struct table *t, mfn_t frame)
+{
+	uint64_t home = home1(t, frame);
+
+	for (unsigned n = 1; n < 2 * BUCKET_WORDS; n++) {
+		if (n == BUCKET_WORDS)
+			home = home2(t, frame);
+		uint64_t word = load(t, probe(home, n));
+		if (is_frame(word, frame))
+			return word_va(word);
+	}
+	return 0;
+}
+
+/*
+ * The page-aligned address at which a frame was entered; 0 if it was not. Takes any number and no
+ * lock: the answer stays true as long as the caller keeps the mapping, or until its next quiescent
+ * point.
+ */
+uint64_t pahash_lookup(mfn_t frame)
+{
+	const struct table *t = atomic_load_explicit(&current, memory_order_acquire);
+	uint64_t word = load(t, home1(t, frame));
+
+	if (likely(is_frame(word, frame)))
+		return word_va(word);
+	return lookup_further(t, frame);
+}
+
+/* The word that holds frame, or, if frame is NULL, an empty one among those where like may stand.
+ */
+static _Atomic uint64_t *find(struct table *t, const mfn_t *frame, mfn_t like)
+{
+	for (unsigned n = 0; n < 2 * BUCKET_WORDS; n++) {
+		uint64_t i = probe(n < BUCKET_WORDS ? home1(t, like) : home2(t, like), n);
+		uint64_t word = load(t, i);
+
+		if (frame ? is_frame(word, *frame) : !word)
+			return &t->words[i];
+	}
+	return NULL;
+}
+
+static bool put(struct table *t, mfn_t frame, uint64_t word)
+{
+	_Atomic uint64_t *at = find(t, NULL, frame);
+
+	if (at)
+		atomic_store_explicit(at, word, memory_order_release);
+	return at;
+}
+
+/* No CPU has translations of the place any more. */
+static void place_is_free(struct epoch_deferred *d)
+{
+	lock_acquire(&pahash_lock);
+	container_of(d, struct place, deferred)->page_count = 0;
+	lock_release(&pahash_lock);
+}
+
+/*
+ * Unmaps a table that no reader has, and lets the epoch free its frames, which hang together by
+ * their links until the flush is done. The place is taken until then.
+ */
+static void drop_place(struct place *p)
+{
+	uint64_t base = (uint64_t)table_at((unsigned)(p - places));
+	uint32_t chain = FRAME_LINK_NONE;
+
+	for (uint64_t i = 0; i < p->page_count; i++) {
+		mfn_t frame = hostpt_unmap(base + i * PAGE_SIZE);
+
+		section_entry(mfn_raw(frame))->next = chain;
+		chain = (uint32_t)mfn_raw(frame);
+	}
+	hostpt_flush(base, p->page_count);
+	while (chain != FRAME_LINK_NONE) {
+		mfn_t frame = make_mfn(chain);
+
+		chain = section_entry(chain)->next;
+		epoch_free_frames(frame, 0);
+	}
+	epoch_defer(&p->deferred, place_is_free);
+}
+
+static void place_is_unread(struct epoch_deferred *d)
+{
+	drop_place(container_of(d, struct place, deferred));
+}
+
+/* Maps an empty table of 2^size words. pahash_lock is held, or it is boot. */
+static int build_table(unsigned size)
+{
+	struct place *p = &places[size];
+	uint64_t base = (uint64_t)table_at(size);
+
+	if (p->page_count)
+		return -XEN_ENOMEM;
+	while (p->page_count < table_pages(size)) {
+		mfn_t frame;
+		int rc = frame_alloc(0, DOMID_HYPERVISOR, FRAME_VMAP, &frame);
+
+		if (!rc) {
+			rc = hostpt_map(base + p->page_count * PAGE_SIZE, frame, HOST_RW);
+			if (rc)
+				frame_free(frame, 0);
+		}
+		if (rc) {
+			if (p->page_count)
+				drop_place(p);
+			return rc;
+		}
+		p->page_count++;
+	}
+	table_at(size)->mask = (1ull << size) - 1;
+	return 0;
+}
+
+static uint64_t mix(uint64_t x)
+{
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+	return x ^ x >> 31;
+}
+
+/* The next number of a sequence that nobody can guess who does not know where it began. */
+static uint64_t next_key(void)
+{
+	return mix(key_state += 0x9e3779b97f4a7c15ull) | 1;
+}
+
+/* Fills t, which no reader has yet, with what old holds, under new keys. */
+static bool copy_table(struct table *t, const struct table *old)
+{
+	t->key[0] = next_key();
+	t->key[1] = next_key();
+	for (uint64_t i = 0; i <= old->mask; i++) {
+		uint64_t word = load(old, i);
+
+		if (word && !put(t, make_mfn(word & FRAME_MASK), word))
+			return false;
+	}
+	return true;
+}
+
+/* Doubles the table; on error the old one stays. */
+static int grow_locked(void)
+{
+	struct table *old = atomic_load_explicit(&current, memory_order_relaxed);
+	unsigned size = current_size + 1;
+	struct table *t = table_at(size);
+
+	assert_locked(&pahash_lock);
+	int rc = size > LAST_SIZE ? -XEN_ENOMEM : build_table(size);
+	if (rc)
+		return rc;
+	for (unsigned attempt = 0; !copy_table(t, old); attempt++) {
+		if (attempt == KEYS_TRIED) {
+			drop_place(&places[size]);
+			return -XEN_ENOMEM;
+		}
+		for (uint64_t i = 0; i <= t->mask; i++)
+			atomic_store_explicit(&t->words[i], 0, memory_order_relaxed);
+	}
+	atomic_store_explicit(&current, t, memory_order_release);
+	epoch_defer(&places[current_size].deferred, place_is_unread);
+	current_size = size;
+	return 0;
+}
+
+/* An empty hash. hash_key: a random number. Needs frame_init() and hostpt_map(). -XEN_ENOMEM. */
+int pahash_init(uint64_t hash_key)
+{
+	int rc = build_table(FIRST_SIZE);
+	if (rc)
+		return rc;
+	key_state = hash_key;
+	table_at(FIRST_SIZE)->key[0] = next_key();
+	table_at(FIRST_SIZE)->key[1] = next_key();
+	current_size = FIRST_SIZE;
+	atomic_store_explicit(&current, table_at(FIRST_SIZE), memory_order_release);
+	return 0;
+}
+
+/*
+ * Notes that frame is mapped at va, page aligned, below LAYOUT_BASE + 16 TiB. -XEN_EEXIST: it is
+ * there already; -XEN_ENOMEM: no place was found; nothing has changed. Frame 0 cannot be entered
+ * (-XEN_EINVAL), nor what is no frame number of RAM.
+ */
+int pahash_insert(mfn_t frame, uint64_t va)
+{
+	uint64_t offset = va - LAYOUT_BASE;
+
+	if (!mfn_raw(frame) || mfn_raw(frame) > FRAME_MASK || va & (PAGE_SIZE - 1) ||
+	    offset >= REGION_LENGTH)
+		return -XEN_EINVAL;
+	uint64_t word = offset >> PAGE_SHIFT << FRAME_BITS | mfn_raw(frame);
+	lock_acquire(&pahash_lock);
+	struct table *t = atomic_load_explicit(&current, memory_order_relaxed);
+	int rc = 0;
+	if (find(t, &frame, frame))
+		rc = -XEN_EEXIST;
+	else if (entry_count * 2 > t->mask && !grow_locked())
+		t = atomic_load_explicit(&current, memory_order_relaxed);
+	if (!rc && !put(t, frame, word)) {
+		/* Rare below half full, and not to be expected below an eighth. */
+		rc = entry_count * 8 > t->mask ? grow_locked() : -XEN_ENOMEM;
+		t = atomic_load_explicit(&current, memory_order_relaxed);
+		if (!rc && !put(t, frame, word))
+			rc = -XEN_ENOMEM;
+	}
+	if (!rc)
+		atomic_fetch_add_explicit(&entry_count, 1, memory_order_relaxed);
+	lock_release(&pahash_lock);
+	return rc;
+}
+
+/* Forgets a frame; one that is not there is none the less not there afterwards. */
+void pahash_remove(mfn_t frame)
+{
+	lock_acquire(&pahash_lock);
+	_Atomic uint64_t *at =
+	    find(atomic_load_explicit(&current, memory_order_relaxed), &frame, frame);
+	if (at) {
+		atomic_store_explicit(at, 0, memory_order_release);
+		atomic_fetch_sub_explicit(&entry_count, 1, memory_order_relaxed);
+	}
+	lock_release(&pahash_lock);
+}
+
+/* Frames entered. */
+uint64_t pahash_count(void)
+{
+	return atomic_load_explicit(&entry_count, memory_order_relaxed);
+}
