@@ -27,7 +27,7 @@ static void find_used(void)
 	const struct hvm_start_info *info = start_info();
 	const struct hvm_modlist_entry *module = (const void *)(uintptr_t)info->modlist_paddr;
 
-	in_use((uintptr_t)image_start, (uint64_t)(image_end - image_start));
+	in_use((uintptr_t)image_start, (uintptr_t)image_end - (uintptr_t)image_start);
 	in_use(start_info_address, sizeof(*info));
 	in_use(info->cmdline_paddr, strlen(command_line()) + 1);
 	in_use(info->memmap_paddr, info->memmap_entries * sizeof(struct hvm_memmap_table_entry));

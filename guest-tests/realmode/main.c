@@ -18,7 +18,8 @@ int main(void)
 	unsigned same = 0;
 
 	tap_plan(9);
-	memcpy((void *)REAL_BASE, real_start, (size_t)(real_end - real_start));
+	memcpy((void *)REAL_BASE, real_start,
+	       (size_t)((uintptr_t)real_end - (uintptr_t)real_start));
 	there_and_back();
 	tap_ok(read_cr0() & CR0_PG && rdmsr(MSR_EFER) & EFER_LMA, "to real mode and back");
 	tap_is(result(RESULT_SEGMENTS), REAL_PATTERN, "two segments overlap as they should");
