@@ -11,6 +11,7 @@
 #include "guest_copy.h"
 #include "guest_walk_fast.h"
 #include "mm/window.h"
+#include "mm/window_peek.h"
 #include "public/errno.h"
 
 /* What a guest names as its memory may be any of these; whose frame it is does not matter here. */
@@ -24,38 +25,42 @@
  */
 struct reach {
 	struct p2m *p2m;
-	uint64_t gfn, frame_count;
-	mfn_t frame;
-	unsigned access;
+	uint64_t first, length; /* the leaf, in bytes of guest-physical space */
+	uint64_t bias;		/* to be added for the host-physical address */
+	unsigned access;	/* P2M_* */
 };
 
-/* The frame of gpa, if the guest has memory there with all of the rights P2M_*. */
-static inline bool reach_frame(struct reach *r, gpa_t gpa, unsigned rights, mfn_t *frame)
+static inline bool reach_find(struct reach *r, gpa_t gpa)
 {
-	uint64_t gfn = gfn_raw(gpa_to_gfn(gpa));
+	gfn_t gfn = gpa_to_gfn(gpa);
+	struct p2m_entry e;
 
-	if (gfn - r->gfn >= r->frame_count) {
-		struct p2m_entry e;
+	if (unlikely(!p2m_lookup(r->p2m, gfn, &e)))
+		return false;
+	r->length = (uint64_t)PAGE_SIZE << e.order;
+	r->first = gpa_raw(gpa) & ~(r->length - 1);
+	r->bias = paddr_raw(mfn_to_paddr(e.frame)) - gpa_raw(gfn_to_gpa(gfn));
+	r->access = COPYABLE_TYPES >> e.type & 1 ? e.access : 0;
+	return true;
+}
 
-		if (unlikely(!p2m_lookup(r->p2m, make_gfn(gfn), &e)))
-			return false;
-		r->frame_count = 1ull << e.order;
-		r->gfn = gfn & ~(r->frame_count - 1);
-		r->frame = make_mfn(mfn_raw(e.frame) - (gfn - r->gfn));
-		r->access = COPYABLE_TYPES >> e.type & 1 ? e.access : 0;
-	}
-	*frame = mfn_add(r->frame, gfn - r->gfn);
+/* Where gpa is, if the guest has memory there with all of the rights P2M_*. */
+static inline bool reach_byte(struct reach *r, gpa_t gpa, unsigned rights, paddr_t *at)
+{
+	if (gpa_raw(gpa) - r->first >= r->length && unlikely(!reach_find(r, gpa)))
+		return false;
+	*at = make_paddr(gpa_raw(gpa) + r->bias);
 	return (r->access & rights) == rights;
 }
 
-static inline int read_entry(void *ctx, gpa_t gpa, unsigned width_bytes, uint64_t *value)
+static int read_entry(void *ctx, gpa_t gpa, unsigned width_bytes, uint64_t *value)
 {
-	mfn_t frame;
+	paddr_t at;
 
-	if (unlikely(!reach_frame(ctx, gpa, P2M_R, &frame)))
+	if (!reach_byte(ctx, gpa, P2M_R, &at))
 		return -XEN_EFAULT;
-	const char *entry = window_open_readonly(WINDOW_WALK, frame);
-	entry += gpa_offset(gpa);
+	const char *entry = window_open_readonly(WINDOW_WALK, paddr_to_mfn(at));
+	entry += paddr_offset(at);
 	*value = width_bytes == 8 ? *(const volatile uint64_t *)entry
 				  : *(const volatile uint32_t *)entry;
 	window_close(WINDOW_WALK);
@@ -65,12 +70,12 @@ static inline int read_entry(void *ctx, gpa_t gpa, unsigned width_bytes, uint64_
 static int cmpxchg_entry(void *ctx, gpa_t gpa, unsigned width_bytes, uint64_t expected,
 			 uint64_t desired, bool *swapped)
 {
-	mfn_t frame;
+	paddr_t at;
 
-	if (!reach_frame(ctx, gpa, P2M_RW, &frame))
+	if (!reach_byte(ctx, gpa, P2M_RW, &at))
 		return -XEN_EFAULT;
-	char *entry = window_open(WINDOW_WALK, frame);
-	entry += gpa_offset(gpa);
+	char *entry = window_open(WINDOW_WALK, paddr_to_mfn(at));
+	entry += paddr_offset(at);
 	if (width_bytes == 8) {
 		*swapped = __atomic_compare_exchange_n((uint64_t *)entry, &expected, desired, false,
 						       __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
@@ -99,14 +104,14 @@ static inline size_t page_part(uint64_t address, size_t left)
  */
 static inline int copy_part(struct reach *r, gpa_t gpa, void *in, const void *out, size_t length)
 {
-	mfn_t frame;
+	paddr_t at;
 
-	if (unlikely(!reach_frame(r, gpa, in ? P2M_R : P2M_W, &frame)))
+	if (unlikely(!reach_byte(r, gpa, in ? P2M_R : P2M_W, &at)))
 		return -XEN_EFAULT;
 	if (in)
-		window_read(in, frame, gpa_offset(gpa), length);
+		window_read(in, paddr_to_mfn(at), paddr_offset(at), length);
 	else
-		window_write(frame, gpa_offset(gpa), out, length);
+		window_write(paddr_to_mfn(at), paddr_offset(at), out, length);
 	return 0;
 }
 
@@ -136,19 +141,63 @@ static __attribute__((noinline)) int copy_pages(const struct guest_access *ga, g
 	return 0;
 }
 
-/* Nearly every copy lies within one page of a 64-bit kernel; what does not takes the long way. */
-static inline __attribute__((always_inline)) int
-copy_linear(const struct guest_access *ga, gva_t va, void *in, const void *out, size_t length)
-{
-	struct reach r = {.p2m = ga->p2m};
-	gpa_t gpa;
+/* --- the short way ---------------------------------------------------------------------------- */
 
-	if (likely(length && length <= PAGE_SIZE - (gva_raw(va) & (PAGE_SIZE - 1)) &&
-		   ga->paging.cpl != 3 && !ga->paging.compatibility &&
-		   guest_walk_fast(&ga->paging, va, in ? GUEST_WALK_READ : GUEST_WALK_WRITE,
-				   read_entry, &r, &gpa)))
-		return copy_part(&r, gpa, in, out, length);
-	return copy_pages(ga, va, in, out, length);
+struct short_walk {
+	struct reach reach; /* readable, or empty */
+	struct window_peek window;
+};
+
+static inline int read_entry_shortly(void *ctx, gpa_t table, uint64_t offset, uint64_t *entry)
+{
+	struct short_walk *w = ctx;
+
+	if (gpa_raw(table) - w->reach.first >= w->reach.length &&
+	    unlikely(!reach_find(&w->reach, table) || !(w->reach.access & P2M_R)))
+		return -XEN_EFAULT;
+	const char *page = window_peek_open(&w->window, make_paddr(gpa_raw(table) + w->reach.bias));
+	*entry = *(const volatile uint64_t *)(page + offset);
+	window_peek_close(&w->window);
+	return 0;
+}
+
+/* Counted in instructions, a repetition is one: words first. */
+static inline void copy_words(void *to, const void *from, size_t length)
+{
+	size_t words = length / 8, bytes = length % 8;
+
+	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
+	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
+}
+
+/*
+ * Nearly every copy lies within one page of a 64-bit kernel. False: it does not, or something else
+ * is unusual, and nothing was copied.
+ */
+static inline __attribute__((always_inline)) bool copy_shortly(const struct guest_access *ga,
+							       gva_t va, bool write, void *in,
+							       const void *out, size_t length)
+{
+	gpa_t gpa;
+	paddr_t at;
+
+	if (unlikely(length - 1 >= PAGE_SIZE - (gva_raw(va) & (PAGE_SIZE - 1)) ||
+		     ga->paging.cpl == 3 || ga->paging.compatibility))
+		return false;
+	struct short_walk w = {.reach = {.p2m = ga->p2m}, .window = window_peek_begin(WINDOW_WALK)};
+	bool found = guest_walk_fast(&ga->paging, va, write ? GUEST_WALK_WRITE : GUEST_WALK_READ,
+				     read_entry_shortly, &w, &gpa) &&
+		     reach_byte(&w.reach, gpa, write ? P2M_W : P2M_R, &at);
+	if (found && !write) {
+		const char *page = window_peek_open(&w.window, mfn_to_paddr(paddr_to_mfn(at)));
+
+		copy_words(in, page + paddr_offset(at), length);
+		window_peek_close(&w.window);
+	}
+	window_peek_end(&w.window);
+	if (found && write)
+		window_write(paddr_to_mfn(at), paddr_offset(at), out, length);
+	return found;
 }
 
 /*
@@ -158,14 +207,18 @@ copy_linear(const struct guest_access *ga, gva_t va, void *in, const void *out, 
  */
 int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length)
 {
-	return copy_linear(ga, from, to, NULL, length);
+	if (likely(copy_shortly(ga, from, false, to, NULL, length)))
+		return 0;
+	return copy_pages(ga, from, to, NULL, length);
 }
 
 /* Copies length bytes to the guest-linear address to. -XEN_EFAULT: whole pages before the failing
  * one may have been written. */
 int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t length)
 {
-	return copy_linear(ga, to, NULL, from, length);
+	if (likely(copy_shortly(ga, to, true, NULL, from, length)))
+		return 0;
+	return copy_pages(ga, to, NULL, from, length);
 }
 
 static int copy_physical(struct p2m *p2m, gpa_t gpa, void *in, const void *out, size_t length)

@@ -29,42 +29,45 @@ static inline uint64_t guest_walk_reserved(const struct guest_paging *p)
 	return (GPTE_ADDRESS & ~0ull << p->maxphyaddr) | (p->efer & EFER_NXE ? 0 : GPTE_NX);
 }
 
-/* read_entry: as in struct guest_walk_ops, always 8 bytes. True: *gpa is what linear leads to. */
+/* One level: the entry at offset in a table, if it has the bits looked at as they should be. */
+#define GUEST_WALK_STEP(shift, looked_at)                                                      \
+	do {                                                                                   \
+		if (unlikely(read_entry(ctx, make_gpa(table), (linear >> ((shift)-3)) & 0xff8, \
+					&entry) ||                                             \
+			     (entry & (looked_at)) != (GPTE_P | GPTE_A)))                      \
+			return false;                                                          \
+		all &= entry;                                                                  \
+		table = entry & GPTE_ADDRESS;                                                  \
+	} while (0)
+
+/* read_entry: 8 bytes at an offset in a table. True: *gpa is what the linear address leads to. */
 static inline __attribute__((always_inline)) bool
 guest_walk_fast(const struct guest_paging *p, gva_t va, unsigned access,
-		int (*read_entry)(void *ctx, gpa_t gpa, unsigned width_bytes, uint64_t *value),
+		int (*read_entry)(void *ctx, gpa_t table, uint64_t offset, uint64_t *entry),
 		void *ctx, gpa_t *gpa)
 {
 	uint64_t linear = gva_raw(va), table = p->cr3 & GPTE_ADDRESS, entry, all = ~0ull;
-	uint64_t looked_at = guest_walk_reserved(p) | GPTE_P | GPTE_A, offset = PAGE_SIZE - 1;
+	uint64_t looked_at = guest_walk_reserved(p) | GPTE_P | GPTE_A, within = PAGE_SIZE - 1;
 
 	if (unlikely(access & ~GUEST_WALK_WRITE || !(p->efer & EFER_LMA) ||
 		     !guest_address_canonical(va)))
 		return false;
-	for (unsigned shift = 39;; shift -= 9) {
-		gpa_t at = make_gpa(table | ((linear >> (shift - 3)) & 0xff8));
-
-		if (unlikely(read_entry(ctx, at, 8, &entry)))
+	/* 1G pages are left to guest_walk(), as is the mistake in a top-level entry. */
+	GUEST_WALK_STEP(39, looked_at | GPTE_PS);
+	GUEST_WALK_STEP(30, looked_at | GPTE_PS);
+	GUEST_WALK_STEP(21, looked_at);
+	if (entry & GPTE_PS) {
+		if (unlikely(entry & 0x1fe000)) /* reserved in a 2M page */
 			return false;
-		if (unlikely((entry & looked_at) != (GPTE_P | GPTE_A)))
-			return false;
-		all &= entry;
-		if (shift == PAGE_SHIFT)
-			break;
-		if (entry & GPTE_PS) {
-			/* 1G pages and mistakes are left to guest_walk(). */
-			if (unlikely(shift != PAGE_2M_SHIFT || entry & 0x1fe000))
-				return false;
-			offset = PAGE_2M_SIZE - 1;
-			break;
-		}
-		table = entry & GPTE_ADDRESS;
+		within = PAGE_2M_SIZE - 1;
+	} else {
+		GUEST_WALK_STEP(12, looked_at);
 	}
 	if (unlikely(all & GPTE_US))
 		return false;
 	if (access & GUEST_WALK_WRITE && unlikely(!(all & GPTE_RW && entry & GPTE_D)))
 		return false;
-	*gpa = make_gpa((entry & GPTE_ADDRESS & ~offset) | (linear & offset));
+	*gpa = make_gpa((table & ~within) | (linear & within));
 	return true;
 }
 
