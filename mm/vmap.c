@@ -1,14 +1,11 @@
 /*
  * The vmap area: virtually contiguous memory made of single frames.
  *
- * State: a tag of 16 bytes per page of the area, in an array of its own that grows with the highest
- * page ever used; free lists by size; counters: vmap_lock. Ready for many CPUs: mapping and
- * unmapping happen without the lock, on pages that are marked as in the making or on their way out.
+ * State: the ranges of mm/range.c, the lists of pending ones, counters: vmap_lock. Ready for many
+ * CPUs: mapping and unmapping happen without the lock, on ranges that are marked busy.
  *
- * The area is cut into ranges. Only the tags of a range's first and last page mean anything; both
- * know its length and state, so that neighbours find each other by arithmetic (boundary tags) and
- * free ranges join in constant time. A range in use is the pages and one guard page behind them;
- * the guard before them is the last page of the range below, or the area's first page, or free:
+ * A range in use is an area's pages and one guard page behind them; the guard before them is the
+ * last page of the range below, or the region's first page, or free:
  *
  *    | guard |  page  page  page | guard |  page | guard |  free ...  |
  *    |       |<------ range, length 4 -->|<- length 2 -->|<- range -->|
@@ -16,12 +13,13 @@
  * Giving back a part needs no other record: the first page of what goes away becomes the guard of
  * what stays below it, the rest becomes a range by itself.
  *
- * No recursion: tags lie in pages of their own (mm/meta.h), page tables come from the pool, and
- * neither calls back here. The heap sits on top.
+ * No recursion: the ranges' records lie in pages of their own (mm/meta.h), page tables come from
+ * the pool, and neither calls back here. The heap sits on top.
  *
- * A range that is given up is first PENDING: other CPUs may have translations of it until they pass
- * a quiescent point. Such ranges form two lists: one that waits for the epoch, one that collects
- * what comes meanwhile; so a single epoch_deferred serves them all and freeing never fails.
+ * A range that is given up is pending at first: other CPUs may have translations of it until they
+ * pass a quiescent point. Such ranges form two lists: one that waits for the epoch, one that
+ * collects what comes meanwhile; so a single epoch_deferred serves them all and freeing never
+ * fails.
  */
 #include "mm/vmap.h"
 #include "layout.h"
@@ -29,191 +27,24 @@
 #include "mm/epoch.h"
 #include "mm/frame.h"
 #include "mm/hostpt.h"
-#include "mm/meta.h"
 #include "mm/pahash.h"
+#include "mm/range.h"
 #include "mm/section.h"
 #include "print.h"
 #include "public/errno.h"
 
-enum tag_state {
-	TAG_NONE, /* the page begins or ends no range */
-	TAG_FREE,
-	TAG_BUSY, /* being mapped, or unmapped */
-	TAG_MEMORY,
-	TAG_DEVICE,
-	TAG_PENDING /* unmapped; other CPUs may still have translations */
-};
-
-#define TAG_FIRST 1u
-#define TAG_LAST  2u
-
-#define PAGE_LIMIT	   (LAYOUT_VMAP_AREAS_SIZE / PAGE_SIZE)
-#define NO_PAGE		   0u /* the area's first page is a guard for ever */
-#define CLASS_COUNT	   27u
-#define CLASS_SEARCH_LIMIT 8u  /* ranges looked at where not every one is long enough */
-#define PENDING_BATCH	   64u /* ranges freed at one quiescent point */
-
-_Static_assert(PAGE_LIMIT == 1ull << (CLASS_COUNT - 1), "the largest class holds the whole area");
-
-struct tag {
-	uint32_t length; /* pages of the range */
-	uint8_t state;	 /* enum tag_state */
-	uint8_t ends;	 /* TAG_FIRST, TAG_LAST */
-	uint16_t padding;
-	uint32_t next; /* in the first tag: of a list of ranges; in use: the user's mark */
-	uint32_t prev;
-};
-static_assert_size(struct tag, 16);
+#define PENDING_BATCH 64u /* ranges freed at one quiescent point */
 
 static struct lock vmap_lock = LOCK_INIT;
 
 /* All under vmap_lock. */
-static struct meta_array tag_pages = {.base = LAYOUT_META_VMAP};
-static uint32_t top = 1;		 /* pages from here on have never been used */
-static uint32_t free_lists[CLASS_COUNT]; /* class c: lengths from 2^c to 2^(c+1) - 1 */
-static uint32_t free_classes;		 /* bit c: list c is not empty */
-static uint32_t collecting, waiting;	 /* lists of pending ranges */
+static uint32_t collecting, waiting; /* lists of pending ranges */
 static struct epoch_deferred pending_deferred;
 static struct vmap_stats stats;
-
-static struct tag *tag_of(uint64_t page)
-{
-	return (struct tag *)LAYOUT_META_VMAP + page;
-}
 
 static uint64_t page_va(uint64_t page)
 {
 	return LAYOUT_VMAP + page * PAGE_SIZE;
-}
-
-static unsigned class_of(uint32_t length)
-{
-	return 31u - (unsigned)__builtin_clz(length);
-}
-
-/* --- ranges and their tags: vmap_lock held --- */
-
-static void range_set(uint32_t first, uint32_t length, enum tag_state state)
-{
-	uint32_t last = first + length - 1;
-
-	*tag_of(last) = (struct tag){.length = length, .state = (uint8_t)state, .ends = TAG_LAST};
-	*tag_of(first) = (struct tag){.length = length,
-				      .state = (uint8_t)state,
-				      .ends = first == last ? TAG_FIRST | TAG_LAST : TAG_FIRST};
-}
-
-static void range_set_state(uint32_t first, enum tag_state state)
-{
-	tag_of(first)->state = (uint8_t)state;
-	tag_of(first + tag_of(first)->length - 1)->state = (uint8_t)state;
-}
-
-/* Makes the tags of a range's ends mean nothing, before it becomes part of a larger one. */
-static void range_clear(uint32_t first, uint32_t length)
-{
-	*tag_of(first) = (struct tag){0};
-	*tag_of(first + length - 1) = (struct tag){0};
-}
-
-static void list_insert(uint32_t first)
-{
-	struct tag *tag = tag_of(first);
-	unsigned bin = class_of(tag->length);
-
-	tag->prev = NO_PAGE;
-	tag->next = free_lists[bin];
-	if (tag->next != NO_PAGE)
-		tag_of(tag->next)->prev = first;
-	free_lists[bin] = first;
-	free_classes |= 1u << bin;
-}
-
-static void list_remove(uint32_t first)
-{
-	struct tag *tag = tag_of(first);
-	unsigned bin = class_of(tag->length);
-
-	if (tag->prev != NO_PAGE)
-		tag_of(tag->prev)->next = tag->next;
-	else
-		free_lists[bin] = tag->next;
-	if (tag->next != NO_PAGE)
-		tag_of(tag->next)->prev = tag->prev;
-	if (free_lists[bin] == NO_PAGE)
-		free_classes &= ~(1u << bin);
-}
-
-/* Frees a range, joined with free neighbours. */
-static void range_free(uint32_t first, uint32_t length)
-{
-	struct tag *below = tag_of(first - 1), *above = tag_of(first + length);
-
-	range_clear(first, length);
-	if (first > 1 && below->state == TAG_FREE && below->ends & TAG_LAST) {
-		uint32_t below_length = below->length;
-
-		list_remove(first - below_length);
-		range_clear(first - below_length, below_length);
-		first -= below_length;
-		length += below_length;
-	}
-	if (first + length < top && above->state == TAG_FREE && above->ends & TAG_FIRST) {
-		uint32_t above_first = first + length, above_length = above->length;
-
-		list_remove(above_first);
-		range_clear(above_first, above_length);
-		length += above_length;
-	}
-	range_set(first, length, TAG_FREE);
-	list_insert(first);
-}
-
-/* A free range of at least length pages, or NO_PAGE. Looks at a bounded number of them. */
-static uint32_t range_find(uint32_t length)
-{
-	unsigned bin = class_of(length);
-	unsigned enough = bin + ((length & (length - 1)) != 0);
-	uint32_t candidate = free_lists[bin];
-
-	for (unsigned n = 0; enough > bin && n < CLASS_SEARCH_LIMIT && candidate; n++) {
-		if (tag_of(candidate)->length >= length)
-			return candidate;
-		candidate = tag_of(candidate)->next;
-	}
-	uint32_t classes = enough < CLASS_COUNT ? free_classes >> enough << enough : 0;
-	return classes ? free_lists[__builtin_ctz(classes)] : NO_PAGE;
-}
-
-/* Takes a range of length pages, new ones at the top if no free range is long enough. */
-static int range_take(uint32_t length, uint32_t *out)
-{
-	uint32_t first = range_find(length);
-
-	assert_locked(&vmap_lock);
-	if (first != NO_PAGE) {
-		uint32_t rest = tag_of(first)->length - length;
-
-		list_remove(first);
-		range_clear(first, length + rest);
-		if (rest) {
-			range_set(first + length, rest, TAG_FREE);
-			list_insert(first + length);
-		}
-	} else {
-		/* One tag more than pages in use, so that the neighbour above can be looked at. */
-		if (length > PAGE_LIMIT - top)
-			return -XEN_ENOMEM;
-		int rc =
-		    meta_reserve(&tag_pages, ((uint64_t)top + length + 1) * sizeof(struct tag));
-		if (rc)
-			return rc;
-		first = top;
-		top += length;
-	}
-	range_set(first, length, TAG_BUSY);
-	*out = first;
-	return 0;
 }
 
 /* --- pending ranges --- */
@@ -223,10 +54,10 @@ static void pending_run(struct epoch_deferred *d);
 /* Starts the wait for what has been collected, unless a wait is going on. vmap_lock held. */
 static void pending_start(void)
 {
-	if (waiting != NO_PAGE || collecting == NO_PAGE)
+	if (waiting != RANGE_NO_PAGE || collecting == RANGE_NO_PAGE)
 		return;
 	waiting = collecting;
-	collecting = NO_PAGE;
+	collecting = RANGE_NO_PAGE;
 	epoch_defer(&pending_deferred, pending_run);
 }
 
@@ -234,13 +65,13 @@ static void pending_start(void)
 static void pending_run(struct epoch_deferred *d)
 {
 	lock_acquire(&vmap_lock);
-	for (unsigned n = 0; n < PENDING_BATCH && waiting != NO_PAGE; n++) {
+	for (unsigned n = 0; n < PENDING_BATCH && waiting != RANGE_NO_PAGE; n++) {
 		uint32_t first = waiting;
 
-		waiting = tag_of(first)->next;
-		range_free(first, tag_of(first)->length);
+		waiting = range_tag(first)->next;
+		range_free(first, range_tag(first)->length);
 	}
-	if (waiting != NO_PAGE)
+	if (waiting != RANGE_NO_PAGE)
 		epoch_defer(d, pending_run);
 	else
 		pending_start();
@@ -250,8 +81,8 @@ static void pending_run(struct epoch_deferred *d)
 /* vmap_lock held. */
 static void range_give_up(uint32_t first, uint32_t length)
 {
-	range_set(first, length, TAG_PENDING);
-	tag_of(first)->next = collecting;
+	range_set(first, length, RANGE_PENDING);
+	range_tag(first)->next = collecting;
 	collecting = first;
 	pending_start();
 }
@@ -312,7 +143,7 @@ static int area_create(size_t page_count, const mfn_t *device, uint32_t *out)
 
 	if (!page_count)
 		return -XEN_EINVAL;
-	if (page_count >= PAGE_LIMIT)
+	if (page_count >= RANGE_PAGE_LIMIT)
 		return -XEN_ENOMEM;
 	uint32_t length = (uint32_t)page_count + 1;
 	lock_acquire(&vmap_lock);
@@ -332,7 +163,7 @@ static int area_create(size_t page_count, const mfn_t *device, uint32_t *out)
 		unmap_pages(first, mapped, device);
 	lock_acquire(&vmap_lock);
 	if (!rc) {
-		range_set_state(first, device ? TAG_DEVICE : TAG_MEMORY);
+		range_set_state(first, device ? RANGE_DEVICE : RANGE_MEMORY);
 		stats.areas++;
 		stats.pages += page_count;
 	} else if (mapped) {
@@ -349,7 +180,7 @@ static int area_create(size_t page_count, const mfn_t *device, uint32_t *out)
 int vmap_init(void)
 {
 	lock_acquire(&vmap_lock);
-	int rc = meta_reserve(&tag_pages, (top + 1) * sizeof(struct tag));
+	int rc = range_init();
 	lock_release(&vmap_lock);
 	return rc;
 }
@@ -383,7 +214,7 @@ int vmap_map_device(paddr_t start, size_t length_bytes, void **out)
 		return -XEN_EINVAL;
 	mfn_t first = paddr_to_mfn(start);
 	uint64_t count = ((end - 1) >> PAGE_SHIFT) - mfn_raw(first) + 1;
-	if (count >= PAGE_LIMIT)
+	if (count >= RANGE_PAGE_LIMIT)
 		return -XEN_ENOMEM;
 	for (uint64_t i = 0; i < count; i++)
 		if (frame_is_ram(mfn_add(first, i)))
@@ -394,22 +225,22 @@ int vmap_map_device(paddr_t start, size_t length_bytes, void **out)
 	return rc;
 }
 
-/* The page of an address that may be in an area, or NO_PAGE. vmap_lock held. */
+/* The page of an address that may be in an area, or RANGE_NO_PAGE. vmap_lock held. */
 static uint32_t page_of(const void *address)
 {
 	uint64_t offset = (uint64_t)address - LAYOUT_VMAP;
 
-	return offset < LAYOUT_VMAP_AREAS_SIZE && offset / PAGE_SIZE < top
+	return offset < LAYOUT_VMAP_AREAS_SIZE && offset / PAGE_SIZE < range_top()
 		   ? (uint32_t)(offset / PAGE_SIZE)
-		   : NO_PAGE;
+		   : RANGE_NO_PAGE;
 }
 
 static bool begins_area(uint32_t page)
 {
-	const struct tag *tag = tag_of(page);
+	const struct tag *tag = range_tag(page);
 
-	return page != NO_PAGE && tag->ends & TAG_FIRST &&
-	       (tag->state == TAG_MEMORY || tag->state == TAG_DEVICE);
+	return page != RANGE_NO_PAGE && tag->ends & TAG_FIRST &&
+	       (tag->state == RANGE_MEMORY || tag->state == RANGE_DEVICE);
 }
 
 /*
@@ -422,8 +253,8 @@ bool vmap_find(const void *address, size_t *page_count, uint32_t *mark)
 	uint32_t page = page_of(address);
 	bool found = begins_area(page);
 	if (found) {
-		*page_count = tag_of(page)->length - 1;
-		*mark = tag_of(page)->next;
+		*page_count = range_tag(page)->length - 1;
+		*mark = range_tag(page)->next;
 	}
 	lock_release(&vmap_lock);
 	return found;
@@ -436,19 +267,8 @@ void vmap_set_mark(void *start, uint32_t mark)
 	uint32_t page = page_of(start);
 	if (!begins_area(page))
 		panic("no vmap area begins at %p", start);
-	tag_of(page)->next = mark;
+	range_tag(page)->next = mark;
 	lock_release(&vmap_lock);
-}
-
-/* First page of the range that a page lies in. By the tags next to it, else by looking backwards.
- */
-static uint32_t range_of(uint32_t page, uint32_t end)
-{
-	if (end < top && tag_of(end)->ends & TAG_LAST && tag_of(end)->length <= end)
-		return end + 1 - tag_of(end)->length;
-	while (page && !(tag_of(page)->ends & TAG_FIRST))
-		page--;
-	return page;
 }
 
 /* What of an area is cut out; both sides stay areas if they have pages. */
@@ -456,7 +276,7 @@ struct cut {
 	uint32_t first, length; /* the area's range, guard included */
 	uint32_t from, to;	/* the pages that go, to exclusive */
 	uint32_t mark;
-	enum tag_state state;
+	enum range_state state;
 };
 
 static int cut_begin(void *start, size_t page_count, struct cut *cut)
@@ -465,15 +285,15 @@ static int cut_begin(void *start, size_t page_count, struct cut *cut)
 
 	lock_acquire(&vmap_lock);
 	uint32_t page = page_of(start);
-	if (page != NO_PAGE && page_count && page_count < top - page &&
+	if (page != RANGE_NO_PAGE && page_count && page_count < range_top() - page &&
 	    !((uint64_t)start & (PAGE_SIZE - 1))) {
 		uint32_t to = page + (uint32_t)page_count, first = range_of(page, to);
-		if (begins_area(first) && first <= page && to < first + tag_of(first)->length) {
-			const struct tag *tag = tag_of(first);
+		if (begins_area(first) && first <= page && to < first + range_tag(first)->length) {
+			const struct tag *tag = range_tag(first);
 
 			*cut = (struct cut){first, tag->length, page,
-					    to,	   tag->next,	(enum tag_state)tag->state};
-			range_set_state(first, TAG_BUSY);
+					    to,	   tag->next,	(enum range_state)tag->state};
+			range_set_state(first, RANGE_BUSY);
 			rc = 0;
 		}
 	}
@@ -489,14 +309,14 @@ static void cut_end(const struct cut *cut)
 	range_clear(cut->first, cut->length);
 	if (cut->from > cut->first) {
 		range_set(cut->first, cut->from + 1 - cut->first, cut->state);
-		tag_of(cut->first)->next = cut->mark;
+		range_tag(cut->first)->next = cut->mark;
 		from++; /* now the guard of what stays below */
 		stats.areas++;
 	}
 	stats.areas--;
 	if (cut->to + 1 < end) {
 		range_set(cut->to, end - cut->to, cut->state);
-		tag_of(cut->to)->next = cut->from > cut->first ? 0 : cut->mark;
+		range_tag(cut->to)->next = cut->from > cut->first ? 0 : cut->mark;
 		end = cut->to;
 		stats.areas++;
 	}
@@ -518,7 +338,7 @@ int vmap_free_part(void *start, size_t page_count)
 
 	if (rc)
 		return rc;
-	unmap_pages(cut.from, cut.to - cut.from, cut.state == TAG_DEVICE);
+	unmap_pages(cut.from, cut.to - cut.from, cut.state == RANGE_DEVICE);
 	cut_end(&cut);
 	return 0;
 }
