@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -19,6 +20,7 @@ import subprocess
 import tempfile
 import termios
 import time
+import tty
 from pathlib import Path
 
 from . import console
@@ -130,7 +132,13 @@ class Machine:
 
 
 class Bochs(Machine):
-    """Bochs, whose `term` display wants a terminal: it gets a pseudo-terminal of its own."""
+    """Bochs, whose `term` display wants a terminal: it gets a pseudo-terminal of its own.
+
+    Having its debugger compiled in, Bochs opens one more for the emulated screen, says which, and
+    waits for ever once that is full. So it is found, read and thrown away.
+    """
+
+    SCREEN = re.compile(rb'Bochs connected to screen "([^"]+)"')
 
     CONFIG = """\
 display_library: term
@@ -157,8 +165,11 @@ clock: sync=none
         self.model = model or os.environ.get("BOCHS_CPU") or BOCHS_CPU
         if self.firmware != "bios":
             raise MachineError("Bochs has a BIOS only: take RUNNER=tcg for UEFI")
-        self._terminal = None
+        self._terminal = None  # descriptors and files, while it runs
+        self._screen = None
         self._serial = None
+        self._chatter = None
+        self._said = b""
 
     def start(self):
         program = shutil.which("bochs")
@@ -186,25 +197,42 @@ clock: sync=none
         finally:
             os.close(slave)
         self._serial = open(self.serial_path, "rb")
-        self._screen = open(self.log_dir / "screen.log", "wb")
+        self._chatter = open(self.log_dir / "terminal.log", "wb")
 
     def _poll_output(self, seconds):
-        ready, _, _ = select.select([self._terminal], [], [], seconds)
-        if ready:
+        wanted = [self._terminal] + ([self._screen] if self._screen is not None else [])
+        ready, _, _ = select.select(wanted, [], [], seconds)
+        if self._terminal in ready:
             try:
-                self._screen.write(os.read(self._terminal, 65536))
+                self._read_terminal()
             except OSError:  # the other side is closed: Bochs ends
                 time.sleep(seconds)
+        if self._screen in ready:
+            try:
+                os.read(self._screen, 65536)
+            except OSError:
+                os.close(self._screen)
+                self._screen = None
         return self._decoder.decode(self._serial.read())
+
+    def _read_terminal(self):
+        data = os.read(self._terminal, 65536)
+        self._chatter.write(data)
+        self._said = (self._said + data)[-4096:]
+        if m := self.SCREEN.search(self._said):
+            self._said = b""
+            self._screen = os.open(m[1].decode(), os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+            tty.setraw(self._screen)
 
     def stop(self):
         super().stop()
-        for f in (self._serial, getattr(self, "_screen", None)):
+        for f in (self._serial, self._chatter):
             if f:
                 f.close()
-        if self._terminal is not None:
-            os.close(self._terminal)
-            self._terminal = None
+        for fd in (self._terminal, self._screen):
+            if fd is not None:
+                os.close(fd)
+        self._terminal = self._screen = None
 
     def complaints(self):
         """What Bochs itself says of an end by its own fault (panic lines), or of VM entries refused."""
