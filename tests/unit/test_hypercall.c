@@ -1,0 +1,1190 @@
+/* sources: kernel/hypercall.c kernel/hypercall_misc.c kernel/grant.c kernel/grant_op.c */
+/* sources: kernel/memory_op.c kernel/compat.c tests/unit/fake_cpu.c */
+/* flags: -pthread */
+/*
+ * Hypercalls end to end, from registers to registers, as two hostile guests would use them: all of
+ * kernel/ that they reach is the real code; memory management, p2m and guest memory are made up
+ * here, and can be made to fail at any step.
+ */
+#include "kernel/domain.h"
+#include "kernel/grant.h"
+#include "kernel/hypercall.h"
+#include "mm/epoch.h"
+#include "mm/frame.h"
+#include "mm/heap.h"
+#include "mm/window.h"
+#include "public/console.h"
+#include "public/errno.h"
+#include "public/grant_table.h"
+#include "public/memory.h"
+#include "public/sched.h"
+#include "public/version.h"
+#include "public/xen.h"
+#include "tap.h"
+#include "vcpu.h"
+#include <pthread.h>
+#include <stdarg.h>
+
+/* --- the made-up machine ---------------------------------------------------------------------- */
+
+#define FRAMES	      512u
+#define GFNS	      4096u
+#define LINEAR_BASE   0x10000ull
+#define LINEAR_SIZE   0x10000ull
+#define READONLY_BASE (LINEAR_BASE + 0xf000) /* the last page can only be read */
+
+static uint8_t ram[FRAMES][PAGE_SIZE] aligned_to(4096);
+static struct {
+	_Atomic uint32_t refs;
+	domid_t owner;
+	enum frame_type type;
+} frames[FRAMES];
+static uint32_t next_frame = 1;
+
+struct guest {
+	struct domain d;
+	struct vcpu_shared v;
+	struct p2m_entry p2m[GFNS];
+	uint8_t linear[LINEAR_SIZE];
+};
+static struct guest *guests[4];
+
+/* The step of allocation or mapping that fails; counts down; negative: none. */
+static _Thread_local int fail_at = -1;
+static _Atomic int objects; /* on the heap */
+static pthread_mutex_t big_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static bool fails(void)
+{
+	return fail_at >= 0 && fail_at-- == 0;
+}
+
+int heap_alloc(size_t size, domid_t owner, void **out)
+{
+	(void)owner;
+	if (fails())
+		return -XEN_ENOMEM;
+	*out = aligned_alloc(64, (size + 63) & ~63ul);
+	memset(*out, 0, size);
+	objects++;
+	return 0;
+}
+
+void heap_free(void *object)
+{
+	if (object)
+		objects--;
+	free(object);
+}
+
+int frame_alloc(unsigned order, domid_t owner, enum frame_type type, mfn_t *out)
+{
+	if (order || fails() || next_frame == FRAMES)
+		return -XEN_ENOMEM;
+	*out = make_mfn(next_frame++);
+	frames[out->raw].refs = 1;
+	frames[out->raw].owner = owner;
+	frames[out->raw].type = type;
+	memset(ram[out->raw], 0, PAGE_SIZE);
+	return 0;
+}
+
+void frame_free(mfn_t first, unsigned order)
+{
+	if (order || frames[first.raw].refs != 1)
+		bail_out("frame freed while referenced");
+	frames[first.raw].refs = 0;
+}
+
+int frame_get(mfn_t frame, domid_t owner, enum frame_type type)
+{
+	if (frame.raw >= FRAMES || !frames[frame.raw].refs || frames[frame.raw].owner != owner ||
+	    frames[frame.raw].type != type)
+		return -XEN_EINVAL;
+	frames[frame.raw].refs++;
+	return 0;
+}
+
+void frame_put(mfn_t frame)
+{
+	if (!frames[frame.raw].refs)
+		bail_out("frame put once too often");
+	frames[frame.raw].refs--;
+}
+
+static _Thread_local bool window_is_open[WINDOW_SLOT_COUNT];
+void *window_open(enum window_slot slot, mfn_t frame)
+{
+	if (window_is_open[slot])
+		bail_out("window slot opened twice");
+	window_is_open[slot] = true;
+	return ram[frame.raw];
+}
+void window_close(enum window_slot slot)
+{
+	window_is_open[slot] = false;
+}
+
+static struct guest *guest_of(struct p2m *p2m)
+{
+	return container_of(container_of(p2m, struct domain, p2m), struct guest, d);
+}
+
+int p2m_map(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t count, enum p2m_type type,
+	    unsigned access)
+{
+	struct guest *g = guest_of(p2m);
+	int rc = 0;
+
+	if (count != 1 || gfn.raw >= p2m->max_gfn)
+		return -XEN_EINVAL;
+	if (fails())
+		return -XEN_ENOMEM;
+	pthread_mutex_lock(&big_lock);
+	if (g->p2m[gfn.raw].type != P2M_NONE)
+		rc = -XEN_EEXIST;
+	else
+		g->p2m[gfn.raw] = (struct p2m_entry){frame, type, (uint8_t)access, 0};
+	pthread_mutex_unlock(&big_lock);
+	return rc;
+}
+
+int p2m_unmap(struct p2m *p2m, gfn_t gfn, uint64_t count, p2m_removed_fn removed, void *ctx)
+{
+	struct guest *g = guest_of(p2m);
+
+	if (count != 1 || gfn.raw >= p2m->max_gfn)
+		return -XEN_EINVAL;
+	if (fails())
+		return -XEN_ENOMEM;
+	pthread_mutex_lock(&big_lock);
+	if (g->p2m[gfn.raw].type != P2M_NONE)
+		removed(gfn, &g->p2m[gfn.raw], 1, ctx);
+	memset(&g->p2m[gfn.raw], 0, sizeof(g->p2m[0]));
+	p2m->generation++;
+	pthread_mutex_unlock(&big_lock);
+	return 0;
+}
+
+bool p2m_lookup(struct p2m *p2m, gfn_t gfn, struct p2m_entry *out)
+{
+	struct guest *g = guest_of(p2m);
+
+	if (gfn.raw >= p2m->max_gfn || g->p2m[gfn.raw].type == P2M_NONE)
+		return false;
+	*out = g->p2m[gfn.raw];
+	return true;
+}
+
+static _Thread_local struct epoch_deferred *deferred;
+void epoch_defer(struct epoch_deferred *d, void (*run)(struct epoch_deferred *d))
+{
+	d->run = run;
+	d->next = deferred;
+	deferred = d;
+}
+static void epoch_pass(void)
+{
+	while (deferred) {
+		struct epoch_deferred *d = deferred;
+		deferred = d->next;
+		d->run(d);
+	}
+}
+
+struct domain *domain_find(domid_t id)
+{
+	struct domain *d = id && id < array_size(guests) && guests[id] ? &guests[id]->d : NULL;
+	return d && d->end == END_NONE ? d : NULL;
+}
+void domain_end(struct domain *d, enum domain_end why, uint64_t detail)
+{
+	d->end = why;
+	d->end_detail = detail;
+}
+unsigned domain_ram_ranges(uint64_t ram_bytes, struct domain_range out[DOMAIN_RANGES_MAX])
+{
+	out[0] = (struct domain_range){0, ram_bytes};
+	out[1] = (struct domain_range){GUEST_HOLE_END, PAGE_SIZE};
+	return 2;
+}
+
+static _Thread_local unsigned cpl;
+static _Thread_local bool wide = true;
+static unsigned yields, blocks;
+static char printed[8192];
+static size_t printed_length;
+
+unsigned vcpu_cpl(void)
+{
+	return cpl;
+}
+bool vcpu_in_long_mode64(void)
+{
+	return wide;
+}
+void vcpu_guest_access(struct guest_access *out)
+{
+	out->p2m = &this_cpu()->current->domain->p2m;
+}
+void vcpu_yield(void)
+{
+	yields++;
+}
+void vcpu_block(bool interrupts_on)
+{
+	blocks += interrupts_on;
+}
+void guest_console_write(struct domain *d, const char *text, size_t length)
+{
+	(void)d;
+	memcpy(printed + printed_length, text, length);
+	printed_length += length;
+}
+void print(enum log_level level, const char *fmt, ...)
+{
+	(void)level;
+	(void)fmt;
+}
+
+static void *linear(struct guest *g, uint64_t address, size_t length)
+{
+	if (address < LINEAR_BASE || length > LINEAR_SIZE ||
+	    address - LINEAR_BASE > LINEAR_SIZE - length)
+		return NULL;
+	return &g->linear[address - LINEAR_BASE];
+}
+int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length)
+{
+	void *p = linear(guest_of(ga->p2m), from.raw, length);
+	if (!p)
+		return -XEN_EFAULT;
+	memcpy(to, p, length);
+	return 0;
+}
+int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t length)
+{
+	void *p = linear(guest_of(ga->p2m), to.raw, length);
+	if (!p || (length && to.raw + length > READONLY_BASE))
+		return -XEN_EFAULT;
+	memcpy(p, from, length);
+	return 0;
+}
+
+/* --- guests ----------------------------------------------------------------------------------- */
+
+#define RAM_FRAMES 16u /* gfns 0 to 15 */
+
+static struct guest *new_guest(domid_t id)
+{
+	struct guest *g = aligned_alloc(64, (sizeof(*g) + 63) & ~63ul);
+	memset(g, 0, sizeof(*g));
+	g->d.id = id;
+	g->d.priv = DOMAIN_PRIV_NONE;
+	g->d.p2m.max_gfn = GFNS;
+	g->d.ram_bytes = RAM_FRAMES * PAGE_SIZE;
+	g->v.domain = &g->d;
+	for (uint64_t i = 0; i < RAM_FRAMES; i++) {
+		mfn_t frame;
+		if (frame_alloc(0, id, FRAME_GUEST_RAM, &frame) ||
+		    p2m_map(&g->d.p2m, make_gfn(i), frame, 1, P2M_RAM, P2M_RWX))
+			bail_out("no memory for a guest");
+	}
+	if (grant_table_create(&g->d))
+		bail_out("no grant table");
+	guests[id] = g;
+	return g;
+}
+
+static struct guest *owner, *mapper; /* domains 1 and 2 */
+
+static void be(struct guest *g)
+{
+	test_cpu.current = &g->v;
+}
+
+static void fresh(void)
+{
+	for (unsigned i = 0; i < array_size(guests); i++) {
+		if (!guests[i])
+			continue;
+		epoch_pass();
+		while (!grant_maps_release_step(&guests[i]->d))
+			;
+	}
+	for (unsigned i = 0; i < array_size(guests); i++) {
+		if (guests[i])
+			grant_table_free(&guests[i]->d);
+		free(guests[i]);
+		guests[i] = NULL;
+	}
+	memset(frames, 0, sizeof(frames));
+	next_frame = 1;
+	fail_at = -1;
+	cpl = 0;
+	wide = true;
+	owner = new_guest(1);
+	mapper = new_guest(2);
+	be(mapper);
+}
+
+/* One VMCALL; *done tells whether it was finished. */
+static int64_t call_once(struct vcpu_regs *r, bool *done)
+{
+	*done = hypercall(r);
+	return wide ? (int64_t)r->rax : (int32_t)(uint32_t)r->rax;
+}
+
+static void load(struct vcpu_regs *r, uint64_t number, uint64_t a, uint64_t b, uint64_t c)
+{
+	memset(r, 0xee, sizeof(*r));
+	/* The upper halves mean nothing to a 32-bit caller. */
+	uint64_t junk = wide ? 0 : 0xdeadbeef00000000ull;
+	r->rax = number | junk;
+	*(wide ? &r->rdi : &r->rbx) = a | junk;
+	*(wide ? &r->rsi : &r->rcx) = b | junk;
+	r->rdx = c | junk;
+}
+
+/* A call to its end, through its continuations. */
+static unsigned continuations;
+static int64_t call(uint64_t number, uint64_t a, uint64_t b, uint64_t c)
+{
+	struct vcpu_regs r;
+	int64_t result;
+	bool done;
+
+	load(&r, number, a, b, c);
+	continuations = 0;
+	for (;;) {
+		result = call_once(&r, &done);
+		if (done)
+			return result;
+		if (continuations++ > 1000)
+			bail_out("a call that never ends");
+		if ((uint32_t)r.rax != number)
+			bail_out("a continuation changed the number");
+	}
+}
+
+#define AT(offset)	     (LINEAR_BASE + (offset))
+#define MEM(g, offset, type) ((type *)(void *)&(g)->linear[offset])
+
+static struct grant_entry_v1 *entry(uint32_t ref)
+{
+	/* The first frame that a guest got after its RAM is that of its grant table. */
+	return (struct grant_entry_v1 *)(void *)ram[1 + RAM_FRAMES] + ref;
+}
+
+static void permit(uint32_t ref, domid_t grantee, uint32_t gfn, uint16_t more)
+{
+	entry(ref)->frame = gfn;
+	entry(ref)->domid = grantee;
+	entry(ref)->flags = (uint16_t)(GTF_permit_access | more);
+}
+
+static struct gnttab_map_grant_ref *map_op(unsigned i, uint32_t ref, uint64_t gfn, uint32_t flags)
+{
+	struct gnttab_map_grant_ref *op = MEM(mapper, 0, struct gnttab_map_grant_ref) + i;
+	*op = (struct gnttab_map_grant_ref){
+	    .host_addr = gfn << PAGE_SHIFT, .flags = flags, .ref = ref, .dom = 1, .status = 99};
+	op->handle = 12345;
+	op->dev_bus_addr = 77;
+	return op;
+}
+
+static int map(uint32_t ref, uint64_t gfn, uint32_t flags, uint32_t *handle)
+{
+	struct gnttab_map_grant_ref *op = map_op(0, ref, gfn, flags);
+	int64_t rc = call(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, AT(0), 1);
+	if (rc)
+		return (int)rc - 1000;
+	if (op->dev_bus_addr)
+		fail("a machine address is told");
+	if (handle)
+		*handle = op->handle;
+	return op->status;
+}
+
+static int unmap(uint32_t handle, uint64_t gfn)
+{
+	struct gnttab_unmap_grant_ref *op = MEM(mapper, 0, struct gnttab_unmap_grant_ref);
+	*op = (struct gnttab_unmap_grant_ref){
+	    .host_addr = gfn << PAGE_SHIFT, .handle = handle, .status = 99};
+	int64_t rc = call(__HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, AT(0), 1);
+	return rc ? (int)rc - 1000 : op->status;
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+static void dispatching(void)
+{
+	struct vcpu_regs r, before;
+	bool done;
+
+	fresh();
+	is(call(__HYPERVISOR_xen_version, XENVER_version, 0, 0), 4 << 16 | 17, "xen_version");
+	cpl = 3;
+	is(call(__HYPERVISOR_xen_version, XENVER_version, 0, 0), -XEN_EPERM, "not from CPL 3");
+	cpl = 1;
+	is(call(9999, 0, 0, 0), -XEN_EPERM, "nor from CPL 1, whatever the number");
+	cpl = 0;
+	for (unsigned n = 0; n < 64; n++) {
+		if (n == __HYPERVISOR_memory_op || n == __HYPERVISOR_xen_version ||
+		    n == __HYPERVISOR_console_io || n == __HYPERVISOR_grant_table_op ||
+		    n == __HYPERVISOR_sched_op)
+			continue;
+		if (call(n, 0, 0, 0) != -XEN_ENOSYS)
+			fail("call %u is unknown", n);
+	}
+	is(call(0xffffffff, 0, 0, 0), -XEN_ENOSYS, "an unknown number");
+	is(call(1u << 30 | __HYPERVISOR_xen_version, 0, 0, 0), -XEN_ENOSYS,
+	   "the reserved flag is refused");
+	load(&r, __HYPERVISOR_xen_version, 999, 2, 3);
+	before = r;
+	call_once(&r, &done);
+	is(r.rax, (uint64_t)-XEN_ENOSYS, "64-bit: an error is sign-extended");
+	before.rax = r.rax;
+	ok(done && !memcmp(&r, &before, sizeof(r)), "no other register has changed");
+	wide = false;
+	load(&r, __HYPERVISOR_xen_version, 999, 2, 3);
+	call_once(&r, &done);
+	is(r.rax, (uint32_t)-XEN_ENOSYS, "32-bit: the result is in EAX alone");
+	is(call(__HYPERVISOR_xen_version, XENVER_pagesize, 0, 0), 4096, "32-bit registers");
+}
+
+static void versions(void)
+{
+	for (int w = 1; w >= 0; w--) {
+		fresh();
+		wide = w;
+		struct xen_feature_info *info = MEM(mapper, 0, struct xen_feature_info);
+		info->submap_idx = 0;
+		is(call(__HYPERVISOR_xen_version, XENVER_get_features, AT(0), 0), 0, "features");
+		ok(info->submap & 1u << XENFEAT_auto_translated_physmap, "auto-translated");
+		ok(!(info->submap & 1u << XENFEAT_hvm_callback_vector), "no callback vector");
+		info->submap_idx = 1;
+		is(call(__HYPERVISOR_xen_version, XENVER_get_features, AT(0), 0), -XEN_EINVAL,
+		   "another submap");
+		memset(mapper->linear, 0x55, 2048);
+		is(call(__HYPERVISOR_xen_version, XENVER_capabilities, AT(0), 0), 0,
+		   "capabilities");
+		ok(!memcmp(mapper->linear, "hvm-3.0-", 8) && mapper->linear[1023] == 0 &&
+		       mapper->linear[1024] == 0x55,
+		   "1024 bytes of them");
+		is(call(__HYPERVISOR_xen_version, XENVER_platform_parameters, AT(0), 0), 0,
+		   "platform parameters");
+		ok(!memcmp(mapper->linear, "\0\0\0\0\0\0\0", w ? 8 : 4) &&
+		       mapper->linear[w ? 8 : 4] == "hvm-3.0-x86_32"[w ? 8 : 4],
+		   "a word is written, and nothing behind it");
+		is(call(__HYPERVISOR_xen_version, XENVER_extraversion, 0x100, 0), -XEN_EFAULT,
+		   "nowhere to write to");
+		is(call(__HYPERVISOR_xen_version, XENVER_compile_info, READONLY_BASE - 8, 0),
+		   -XEN_EFAULT, "half into a read-only page");
+		is(call(__HYPERVISOR_xen_version, XENVER_pagesize, 1, 0), -XEN_EINVAL,
+		   "pagesize takes no argument");
+		is(call(__HYPERVISOR_xen_version, XENVER_build_id, 0, 0), -XEN_ENODATA,
+		   "no build id");
+		is(call(__HYPERVISOR_xen_version, 11, AT(0), 0), -XEN_ENOSYS, "unknown");
+	}
+}
+
+static void console(void)
+{
+	fresh();
+	printed_length = 0;
+	memset(mapper->linear, 'x', 5000);
+	is(call(__HYPERVISOR_console_io, CONSOLEIO_write, 5000, AT(0)), 0, "console_io");
+	is(printed_length, 5000, "all is printed");
+	ok(continuations >= 4, "in several goes (%u)", continuations);
+	printed_length = 0;
+	is(call(__HYPERVISOR_console_io, CONSOLEIO_write, 0, 0), 0, "nothing from nowhere");
+	is(call(__HYPERVISOR_console_io, CONSOLEIO_write, 200, AT(LINEAR_SIZE - 150)), -XEN_EFAULT,
+	   "beyond what can be read");
+	is(printed_length, 128, "what could be read is printed");
+	is(call(__HYPERVISOR_console_io, CONSOLEIO_read, 10, AT(0)), -XEN_ENOSYS, "no reading");
+	is(call(__HYPERVISOR_console_io, CONSOLEIO_write, 0xffffffff, ~0ull - 4), -XEN_EFAULT,
+	   "wrapping");
+}
+
+static void scheduling(void)
+{
+	fresh();
+	yields = blocks = 0;
+	is(call(__HYPERVISOR_sched_op, SCHEDOP_yield, 0, 0), 0, "yield");
+	is(yields, 1, "yields");
+	is(call(__HYPERVISOR_sched_op, SCHEDOP_block, 0, 0), 0, "block");
+	is(blocks, 1, "blocks");
+	is(call(__HYPERVISOR_sched_op, SCHEDOP_poll, AT(0), 0), -XEN_ENOSYS, "no poll");
+	is(call(__HYPERVISOR_sched_op, 77, 0, 0), -XEN_ENOSYS, "unknown");
+	is(call(__HYPERVISOR_sched_op, SCHEDOP_shutdown, 0, 0), -XEN_EFAULT, "no reason to read");
+	is(mapper->d.end, END_NONE, "and no shutdown");
+	static const enum domain_end ends[] = {END_POWEROFF, END_REBOOT, END_SUSPEND, END_CRASH,
+					       END_CRASH,    END_REBOOT, END_CRASH};
+	for (uint32_t i = 0; i < array_size(ends); i++) {
+		fresh();
+		MEM(mapper, 0, struct sched_shutdown)->reason = i == 6 ? 0x12345678 : i;
+		call(__HYPERVISOR_sched_op, SCHEDOP_shutdown, AT(0), 0);
+		is(mapper->d.end, ends[i], "shutdown with reason %u", i);
+	}
+	is(mapper->d.end_detail, SHUTDOWN_crash, "a reason that is none is not kept");
+}
+
+static void granting(void)
+{
+	uint32_t h1, h2, h3;
+
+	fresh();
+	permit(8, 2, 5, 0);
+	uint64_t frame = owner->p2m[5].frame.raw;
+	is(map(8, 100, GNTMAP_host_map, &h1), GNTST_okay, "map");
+	is(mapper->p2m[100].type, P2M_GRANT_RW, "in the p2m");
+	is(mapper->p2m[100].frame.raw, frame, "the owner's frame");
+	is(mapper->p2m[100].access, P2M_RW, "read and write, not execute");
+	is(frames[frame].refs, 2, "with a reference");
+	is(entry(8)->flags, GTF_permit_access | GTF_reading | GTF_writing, "marked for the owner");
+	entry(8)->frame = 6;
+	is(map(8, 101, GNTMAP_host_map | GNTMAP_readonly, &h2), GNTST_okay, "a second time");
+	is(mapper->p2m[101].frame.raw, frame, "it is still the frame it was at first");
+	is(mapper->p2m[101].access, P2M_R, "read-only");
+	ok(h1 != h2, "another handle");
+	is(unmap(h1, 100), GNTST_okay, "unmap the first");
+	is(mapper->p2m[100].type, P2M_NONE, "gone from the p2m");
+	is(frames[frame].refs, 3, "held until no TLB can have it");
+	ok(entry(8)->flags & GTF_writing, "and marked so long");
+	epoch_pass();
+	is(frames[frame].refs, 2, "then no longer");
+	is(entry(8)->flags, GTF_permit_access | GTF_reading, "no longer written");
+	is(unmap(h1, 100), GNTST_bad_handle, "a handle works once");
+	is(unmap(h2, 101), GNTST_okay, "unmap the second");
+	epoch_pass();
+	is(entry(8)->flags, GTF_permit_access, "no longer read");
+	is(frames[frame].refs, 1, "all references are gone");
+	entry(8)->frame = 7;
+	is(map(8, 100, GNTMAP_host_map | GNTMAP_readonly, &h1), GNTST_okay, "map what it is now");
+	is(mapper->p2m[100].frame.raw, owner->p2m[7].frame.raw, "the new frame");
+	is(map(8, 101, GNTMAP_host_map, &h2), GNTST_okay, "and then to write");
+	is(entry(8)->flags, GTF_permit_access | GTF_reading | GTF_writing, "marked so");
+	is(map(8, 102, GNTMAP_host_map, &h3), GNTST_okay, "twice");
+	unmap(h2, 101);
+	epoch_pass();
+	ok(entry(8)->flags & GTF_writing, "still written by one");
+	is(unmap(h3, 101), GNTST_bad_virt_addr, "another address");
+	is(mapper->p2m[102].type, P2M_GRANT_RW, "changes nothing");
+	is(unmap(h3, 102), GNTST_okay, "and does not use the handle up");
+	entry(8)->flags |= GTF_readonly;
+	epoch_pass();
+	is(map(8, 103, GNTMAP_host_map, NULL), GNTST_general_error, "now read-only for new ones");
+	is(entry(8)->flags, GTF_permit_access | GTF_reading | GTF_readonly, "marks stay as due");
+}
+
+/* State that a refused call must leave alone. */
+struct snapshot {
+	struct p2m_entry p2m[GFNS];
+	uint32_t refs[FRAMES];
+	uint8_t table[PAGE_SIZE];
+};
+static void take(struct snapshot *s)
+{
+	memcpy(s->p2m, mapper->p2m, sizeof(s->p2m));
+	for (unsigned i = 0; i < FRAMES; i++)
+		s->refs[i] = frames[i].refs;
+	memcpy(s->table, ram[1 + RAM_FRAMES], PAGE_SIZE);
+}
+static struct snapshot before, after;
+#define UNCHANGED(what)              \
+	(epoch_pass(), take(&after), \
+	 ok(!memcmp(&before, &after, sizeof(before)), "%s: nothing has changed", what))
+
+static void refuse_map(const char *what, int status, uint32_t ref, uint64_t gfn, uint32_t flags)
+{
+	take(&before);
+	is(map(ref, gfn, flags, NULL), status, "map refused: %s", what);
+	if (MEM(mapper, 0, struct gnttab_map_grant_ref)->handle != UINT32_MAX)
+		fail("a handle for a refused mapping");
+	UNCHANGED(what);
+}
+
+static void hostile_grants(void)
+{
+	const uint32_t host = GNTMAP_host_map;
+	uint32_t h;
+
+	fresh();
+	permit(8, 2, 5, 0);
+	permit(9, 3, 5, 0);
+	permit(10, 2, 5, GTF_readonly);
+	permit(11, 2, RAM_FRAMES, 0); /* no RAM there */
+	permit(12, 2, 0xffffffff, 0);
+	permit(13, 2, 5, GTF_sub_page);
+	permit(14, 2, 2000, 0);
+	permit(15, DOMID_SELF, 5, 0);
+	entry(16)->flags = GTF_accept_transfer;
+	entry(16)->domid = 2;
+	entry(17)->flags = GTF_transitive;
+	entry(17)->domid = 2;
+	/* gfn 2000 of the owner is another domain's frame. */
+	owner->p2m[2000] = (struct p2m_entry){mapper->p2m[3].frame, P2M_FOREIGN, P2M_RW, 0};
+	refuse_map("a reference just beyond the table", GNTST_bad_gntref, 512, 100, host);
+	refuse_map("a reference beyond the table", GNTST_bad_gntref, UINT32_MAX, 100, host);
+	refuse_map("an entry that is not set", GNTST_general_error, 20, 100, host);
+	refuse_map("granted to another", GNTST_general_error, 9, 100, host);
+	refuse_map("granted to DOMID_SELF", GNTST_general_error, 15, 100, host);
+	refuse_map("read-only", GNTST_general_error, 10, 100, host);
+	refuse_map("no RAM behind it", GNTST_bad_page, 11, 100, host);
+	refuse_map("a frame number beyond all", GNTST_bad_page, 12, 100, host);
+	refuse_map("a part of a page", GNTST_general_error, 13, 100, host);
+	refuse_map("a page that the granter itself has mapped", GNTST_bad_page, 14, 100, host);
+	refuse_map("for a transfer", GNTST_general_error, 16, 100, host);
+	refuse_map("transitive", GNTST_general_error, 17, 100, host);
+	refuse_map("over RAM", GNTST_general_error, 8, 3, host);
+	refuse_map("beyond all addresses", GNTST_address_too_big, 8, GFNS, host);
+	refuse_map("at the highest address", GNTST_address_too_big, 8, ~0ull >> PAGE_SHIFT, host);
+	refuse_map("for a device", GNTST_bad_dev_addr, 8, 100, host | GNTMAP_device_map);
+	refuse_map("not for the host", GNTST_bad_gntref, 8, 100, GNTMAP_readonly);
+	refuse_map("no flags", GNTST_bad_gntref, 8, 100, 0);
+	refuse_map("contains_pte", GNTST_general_error, 8, 100, host | GNTMAP_contains_pte);
+	refuse_map("unknown flags", GNTST_general_error, 8, 100, host | 0x40);
+	refuse_map("available bits", GNTST_general_error, 8, 100, host | 1u << 31);
+
+	static const domid_t no_domains[] = {0, 3, 7, 0x7ff0, 0x7ff1, 0x7ff2, 0xffff};
+	for (unsigned i = 0; i < array_size(no_domains); i++) {
+		map_op(0, 8, 100, host)->dom = no_domains[i];
+		call(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, AT(0), 1);
+		is(MEM(mapper, 0, struct gnttab_map_grant_ref)->status, GNTST_bad_domain,
+		   "domain %u", no_domains[i]);
+	}
+	take(&before);
+	map_op(0, 8, 100, host)->host_addr += 8;
+	call(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, AT(0), 1);
+	is(MEM(mapper, 0, struct gnttab_map_grant_ref)->status, GNTST_bad_virt_addr, "not aligned");
+
+	/* Arguments that cannot be read, or not be written back. */
+	is(call(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, 0, 1), -XEN_EFAULT, "at 0");
+	is(call(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, ~0ull - 7, 1), -XEN_EFAULT,
+	   "wrapping");
+	is(call(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, 0, 0), 0, "none at all");
+	map_op(0, 8, 100, host);
+	memcpy(&mapper->linear[READONLY_BASE - LINEAR_BASE], mapper->linear, 32);
+	is(call(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, READONLY_BASE, 1), -XEN_EFAULT,
+	   "a result that cannot be written");
+	UNCHANGED("arguments out of reach");
+	map_op(0, 8, 100, host);
+	map_op(1, 8, 101, host);
+	memcpy(&mapper->linear[READONLY_BASE - LINEAR_BASE - 32], mapper->linear, 64);
+	is(call(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, READONLY_BASE - 32, 2),
+	   -XEN_EFAULT, "the second of two");
+	is(mapper->p2m[100].type, P2M_GRANT_RW, "the first is done");
+	is(mapper->p2m[101].type, P2M_NONE, "the second is not");
+	h = MEM(mapper, READONLY_BASE - LINEAR_BASE - 32, struct gnttab_map_grant_ref)->handle;
+
+	/* Unmapping. */
+	take(&before);
+	is(unmap(UINT32_MAX, 100), GNTST_bad_handle, "the handle that is none");
+	is(unmap(h + 1, 100), GNTST_bad_handle, "a handle that is free");
+	is(unmap(1u << 20, 100), GNTST_bad_handle, "a handle beyond all");
+	is(unmap(h, 99), GNTST_bad_virt_addr, "another address");
+	MEM(mapper, 0, struct gnttab_unmap_grant_ref)->dev_bus_addr = 4096;
+	MEM(mapper, 0, struct gnttab_unmap_grant_ref)->host_addr = 100 << 12;
+	call(__HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, AT(0), 1);
+	is(MEM(mapper, 0, struct gnttab_unmap_grant_ref)->status, GNTST_bad_dev_addr, "a device");
+	be(owner);
+	memcpy(owner->linear, mapper->linear, 64);
+	MEM(owner, 0, struct gnttab_unmap_grant_ref)->dev_bus_addr = 0;
+	call(__HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, AT(0), 1);
+	is(MEM(owner, 0, struct gnttab_unmap_grant_ref)->status, GNTST_bad_handle,
+	   "another domain's handle");
+	be(mapper);
+	*MEM(mapper, READONLY_BASE - LINEAR_BASE, struct gnttab_unmap_grant_ref) =
+	    (struct gnttab_unmap_grant_ref){.host_addr = 100 << 12, .handle = h};
+	is(call(__HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, READONLY_BASE, 1),
+	   -XEN_EFAULT, "a result that cannot be written");
+	UNCHANGED("refused unmappings");
+	is(unmap(h, 100), GNTST_okay, "and it can still be unmapped");
+	epoch_pass();
+
+	is(call(__HYPERVISOR_grant_table_op, GNTTABOP_transfer, AT(0), 1), -XEN_ENOSYS, "transfer");
+	is(call(__HYPERVISOR_grant_table_op, 999, AT(0), 1), -XEN_ENOSYS, "unknown command");
+
+	/* The counts of one reference do not overflow. */
+	int status = 0;
+	unsigned n = 0;
+	while (n < 400 && (status = map(8, 200 + n, host | GNTMAP_readonly, NULL)) == GNTST_okay)
+		n++;
+	is(status, GNTST_no_space, "too many readers of one reference (%u)", n);
+	is(n, 255, "the counter's range");
+	is(frames[owner->p2m[5].frame.raw].refs, 256, "references as many");
+	n = 0;
+	while (n < 400 && (status = map(8, 600 + n, host, NULL)) == GNTST_okay)
+		n++;
+	is(n, 127, "and of writers");
+}
+
+static void failing_steps(void)
+{
+	int status = 1;
+
+	for (int step = 0; step < 10 && status; step++) {
+		fresh();
+		permit(8, 2, 5, 0);
+		take(&before);
+		fail_at = step;
+		status = map(8, 100, GNTMAP_host_map, NULL);
+		fail_at = -1;
+		if (!status)
+			break;
+		is(status, GNTST_no_space, "map: step %d fails", step);
+		UNCHANGED("a failed map");
+		is(map(8, 100, GNTMAP_host_map, NULL), GNTST_okay, "and then succeeds");
+	}
+	uint32_t h;
+	fresh();
+	permit(8, 2, 5, 0);
+	map(8, 100, GNTMAP_host_map, &h);
+	take(&before);
+	fail_at = 0;
+	is(unmap(h, 100), GNTST_no_space, "unmap: the p2m fails");
+	fail_at = -1;
+	UNCHANGED("a failed unmap");
+	is(unmap(h, 100), GNTST_okay, "and then succeeds");
+	epoch_pass();
+	for (int step = 0;; step++) {
+		fresh();
+		int had = objects;
+		uint32_t frames_before = grant_table_frames(&mapper->d);
+		fail_at = step;
+		int rc = grant_table_grow(&mapper->d, 4);
+		fail_at = -1;
+		if (!rc) {
+			is(step, 6, "three more frames take six allocations");
+			break;
+		}
+		if (rc != -XEN_ENOMEM || objects != had ||
+		    grant_table_frames(&mapper->d) != frames_before)
+			fail("grow: step %d fails and leaves something", step);
+		if (grant_table_grow(&mapper->d, 4))
+			fail("grow: not possible any more after a failure");
+	}
+	/* Handles run out. */
+	fresh();
+	unsigned n = 0;
+	for (uint32_t ref = 8; ref < 500; ref++)
+		permit(ref, 2, ref % RAM_FRAMES, 0);
+	while (n < 3000 && map(8 + n / 100, 100 + n, GNTMAP_host_map, NULL) == GNTST_okay)
+		n++;
+	is(n, 3000, "3000 handles");
+}
+
+static void batches(void)
+{
+	for (int w = 1; w >= 0; w--) {
+		fresh();
+		wide = w;
+		permit(8, 2, 5, 0);
+		for (unsigned i = 0; i < 150; i++)
+			map_op(i, i == 70 ? 9 : 8, 100 + i, GNTMAP_host_map | GNTMAP_readonly);
+		is(call(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, AT(0), 150), 0,
+		   "a batch of 150");
+		is(continuations, 2, "in three goes");
+		unsigned good = 0;
+		for (unsigned i = 0; i < 150; i++)
+			good += MEM(mapper, 0, struct gnttab_map_grant_ref)[i].status ==
+				(i == 70 ? GNTST_general_error : GNTST_okay);
+		is(good, 150, "each with its status");
+		struct gnttab_unmap_grant_ref un[150];
+		for (unsigned i = 0; i < 150; i++)
+			un[i] = (struct gnttab_unmap_grant_ref){
+			    .host_addr = (100ull + i) << 12,
+			    .handle = MEM(mapper, 0, struct gnttab_map_grant_ref)[i].handle};
+		memcpy(mapper->linear, un, sizeof(un));
+		is(call(__HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, AT(0), 150), 0,
+		   "and unmapped");
+		epoch_pass();
+		is(entry(8)->flags, GTF_permit_access, "all");
+	}
+}
+
+static void dying(void)
+{
+	fresh();
+	permit(8, 2, 5, 0);
+	uint64_t frame = owner->p2m[5].frame.raw;
+	uint32_t h;
+	map(8, 100, GNTMAP_host_map, &h);
+	owner->d.end = END_CRASH;
+	is(map(8, 101, GNTMAP_host_map, NULL), GNTST_bad_domain, "a dying granter");
+	is(frames[frame].refs, 2, "its frame lives on in the mapper");
+	is(unmap(h, 100), GNTST_okay, "which can unmap it");
+	epoch_pass();
+	is(frames[frame].refs, 1, "and so let it go");
+
+	fresh();
+	permit(8, 2, 5, 0);
+	frame = owner->p2m[5].frame.raw;
+	map(8, 100, GNTMAP_host_map, NULL);
+	map(8, 101, GNTMAP_host_map | GNTMAP_readonly, NULL);
+	mapper->d.end = END_CRASH;
+	unsigned steps = 0;
+	while (!grant_maps_release_step(&mapper->d))
+		if (++steps > 10)
+			break;
+	is(frames[frame].refs, 1, "a dying mapper lets all go");
+	is(entry(8)->flags, GTF_permit_access, "and the marks with it");
+	fresh();
+	permit(8, 1, 5, 0);
+	be(owner);
+	*MEM(owner, 0, struct gnttab_map_grant_ref) = (struct gnttab_map_grant_ref){
+	    .host_addr = 100 << 12, .flags = GNTMAP_host_map, .ref = 8, .dom = 1};
+	call(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, AT(0), 1);
+	is(MEM(owner, 0, struct gnttab_map_grant_ref)->status, GNTST_okay, "a grant to oneself");
+	be(mapper);
+}
+
+static void tables(void)
+{
+	for (int w = 1; w >= 0; w--) {
+		fresh();
+		wide = w;
+		struct gnttab_query_size *q = MEM(mapper, 0, struct gnttab_query_size);
+		*q = (struct gnttab_query_size){.dom = DOMID_SELF};
+		is(call(__HYPERVISOR_grant_table_op, GNTTABOP_query_size, AT(0), 1), 0, "query");
+		ok(q->status == 0 && q->nr_frames == 1 && q->max_nr_frames == GRANT_FRAMES_MAX,
+		   "one frame at first");
+		q->dom = 1;
+		call(__HYPERVISOR_grant_table_op, GNTTABOP_query_size, AT(0), 1);
+		is(q->status, GNTST_permission_denied, "of another domain");
+		is(call(__HYPERVISOR_grant_table_op, GNTTABOP_query_size, AT(0), 2), -XEN_EINVAL,
+		   "two at once");
+
+		/* Frames of the table at gfns 300 and 301. */
+		struct xen_add_to_physmap *a = MEM(mapper, 0x100, struct xen_add_to_physmap);
+		struct compat_add_to_physmap *ca = MEM(mapper, 0x100, struct compat_add_to_physmap);
+#define ADD(space_, idx_, gfn_)                                                                   \
+	(w ? (void)(*a = (struct xen_add_to_physmap){DOMID_SELF, 0, space_, idx_, gfn_})          \
+	   : (void)(*ca = (struct compat_add_to_physmap){DOMID_SELF, 0, space_, (uint32_t)(idx_), \
+							 (uint32_t)(gfn_)}),                      \
+	 call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, AT(0x100), 0))
+		is(ADD(XENMAPSPACE_grant_table, 0, 300), 0, "frame 0 at a gfn");
+		is(mapper->p2m[300].type, P2M_SHARED, "as a shared page");
+		is(mapper->p2m[300].access, P2M_RW, "not executable");
+		is(ADD(XENMAPSPACE_grant_table, 1, 301), 0, "frame 1: the table grows");
+		is(grant_table_frames(&mapper->d), 2, "to two");
+		is(ADD(XENMAPSPACE_grant_table, 1, 301), 0, "the same again");
+		is(ADD(XENMAPSPACE_grant_table, 1, 302), 0, "elsewhere");
+		is(mapper->p2m[301].type, P2M_NONE, "it has moved");
+		is(ADD(XENMAPSPACE_grant_table, 0, 302), -XEN_EEXIST, "over another");
+		is(mapper->p2m[300].type, P2M_SHARED, "nothing has moved");
+		is(ADD(XENMAPSPACE_grant_table, 2, 3), -XEN_EEXIST, "over RAM");
+		is(ADD(XENMAPSPACE_grant_table, 2, GFNS), -XEN_EINVAL, "beyond all addresses");
+		is(ADD(XENMAPSPACE_grant_table, GRANT_FRAMES_MAX, 310), -XEN_EINVAL,
+		   "beyond the largest table");
+		is(ADD(XENMAPSPACE_grant_table, XENMAPIDX_grant_table_status, 310), -XEN_EINVAL,
+		   "status frames");
+		is(ADD(XENMAPSPACE_shared_info, 0, 310), -XEN_ENOSYS, "shared info");
+		is(ADD(XENMAPSPACE_gmfn_foreign, 0, 310), -XEN_ENOSYS, "foreign, not in a batch");
+		is(ADD(77, 0, 310), -XEN_EINVAL, "an unknown space");
+		a->domid = 1;
+		is(call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, AT(0x100), 0), -XEN_EPERM,
+		   "for another domain");
+
+		struct gnttab_setup_table *s = MEM(mapper, 0, struct gnttab_setup_table);
+		struct compat_gnttab_setup_table *cs =
+		    MEM(mapper, 0, struct compat_gnttab_setup_table);
+#define SETUP(dom_, n_, list_)                                                                  \
+	(w ? (void)(*s = (struct gnttab_setup_table){dom_, n_, 99, list_})                      \
+	   : (void)(*cs = (struct compat_gnttab_setup_table){dom_, n_, 99, (uint32_t)(list_)}), \
+	 call(__HYPERVISOR_grant_table_op, GNTTABOP_setup_table, AT(0), 1))
+#define STATUS (w ? s->status : cs->status)
+		is(SETUP(DOMID_SELF, 3, AT(0x200)), 0, "setup_table");
+		is(STATUS, GNTST_okay, "ok");
+		if (w) {
+			uint64_t *list = MEM(mapper, 0x200, uint64_t);
+			ok(list[0] == 300 && list[1] == 302 && list[2] == ~0ull,
+			   "gfns, never machine frames");
+		} else {
+			uint32_t *list = MEM(mapper, 0x200, uint32_t);
+			ok(list[0] == 300 && list[1] == 302 && list[2] == ~0u,
+			   "gfns, never machine frames");
+		}
+		is(grant_table_frames(&mapper->d), 3, "three frames now");
+		is(SETUP(DOMID_SELF, GRANT_FRAMES_MAX + 1, AT(0x200)), 0, "too many");
+		is(STATUS, GNTST_general_error, "refused");
+		is(SETUP(1, 1, AT(0x200)), 0, "another domain's");
+		is(STATUS, GNTST_permission_denied, "refused");
+		is(SETUP(2, 1, 8), 0, "a list that cannot be written");
+		is(STATUS, GNTST_bad_virt_addr, "refused");
+		is(SETUP(2, 2, w ? ~0ull - 7 : 0xfffffffcu), 0, "a list that wraps");
+		is(STATUS, GNTST_bad_virt_addr, "refused");
+
+		/* Taking things out again. */
+		struct xen_remove_from_physmap *r =
+		    MEM(mapper, 0x100, struct xen_remove_from_physmap);
+		struct compat_remove_from_physmap *cr =
+		    MEM(mapper, 0x100, struct compat_remove_from_physmap);
+#define REMOVE(dom_, gfn_)                                                              \
+	(w ? (void)(*r = (struct xen_remove_from_physmap){dom_, gfn_})                  \
+	   : (void)(*cr = (struct compat_remove_from_physmap){dom_, (uint32_t)(gfn_)}), \
+	 call(__HYPERVISOR_memory_op, XENMEM_remove_from_physmap, AT(0x100), 0))
+		is(REMOVE(DOMID_SELF, 300), 0, "remove a frame of the table");
+		ok(gfn_equal(grant_table_frame_gfn(&mapper->d, 0), GFN_INVALID), "known as gone");
+		is(REMOVE(DOMID_SELF, 300), -XEN_ENOENT, "twice");
+		is(ADD(XENMAPSPACE_grant_table, 0, 300), 0, "and back");
+		uint64_t frame = mapper->p2m[4].frame.raw;
+		is(REMOVE(DOMID_SELF, 4), 0, "remove RAM");
+		is(frames[frame].refs, 0, "which is given back");
+		is(REMOVE(DOMID_SELF, GFNS), -XEN_EINVAL, "beyond all");
+		is(REMOVE(1, 5), -XEN_EPERM, "another domain's");
+		permit(8, 2, 5, 0);
+		map(8, 100, GNTMAP_host_map, NULL);
+		is(REMOVE(DOMID_SELF, 100), -XEN_EBUSY, "a grant is not removed so");
+	}
+}
+
+static void memory_maps(void)
+{
+	for (int w = 1; w >= 0; w--) {
+		fresh();
+		wide = w;
+		struct xen_memory_map *m = MEM(mapper, 0, struct xen_memory_map);
+		struct compat_memory_map *cm = MEM(mapper, 0, struct compat_memory_map);
+		struct e820_entry *e = MEM(mapper, 0x200, struct e820_entry);
+#define MAP(n_, buffer_)                                                        \
+	(w ? (void)(*m = (struct xen_memory_map){n_, buffer_})                  \
+	   : (void)(*cm = (struct compat_memory_map){n_, (uint32_t)(buffer_)}), \
+	 call(__HYPERVISOR_memory_op, XENMEM_memory_map, AT(0), 0))
+		memset(e, 0x55, 100);
+		is(MAP(10, AT(0x200)), 0, "memory_map");
+		is(m->nr_entries, 2, "two ranges");
+		ok(e[0].addr == 0 && e[0].size == mapper->d.ram_bytes && e[0].type == E820_RAM,
+		   "its RAM");
+		is(*(uint8_t *)&e[2], 0x55, "no more than that is written");
+		is(MAP(1, AT(0x200)), 0, "room for one");
+		is(m->nr_entries, 1, "gives one");
+		is(MAP(0, 0), 0, "room for none");
+		is(MAP(2, 8), -XEN_EFAULT, "nowhere");
+		is(MAP(2, READONLY_BASE - 20), -XEN_EFAULT, "room for one in fact");
+		is(call(__HYPERVISOR_memory_op, XENMEM_memory_map | 1 << 6, AT(0), 0), -XEN_ENOSYS,
+		   "a continuation of what has none");
+		is(call(__HYPERVISOR_memory_op, 5, AT(0), 0), -XEN_ENOSYS, "unknown");
+	}
+}
+
+#define ERRS MEM(mapper, 0x5000, int32_t)
+static int64_t foreign(domid_t target, unsigned n, uint64_t start)
+{
+	if (wide)
+		*MEM(mapper, 0, struct xen_add_to_physmap_batch) =
+		    (struct xen_add_to_physmap_batch){DOMID_SELF,  XENMAPSPACE_gmfn_foreign,
+						      (uint16_t)n, target,
+						      AT(0x1000),  AT(0x3000),
+						      AT(0x5000)};
+	else
+		*MEM(mapper, 0, struct compat_add_to_physmap_batch) =
+		    (struct compat_add_to_physmap_batch){DOMID_SELF,  XENMAPSPACE_gmfn_foreign,
+							 (uint16_t)n, target,
+							 AT(0x1000),  AT(0x3000),
+							 AT(0x5000)};
+	memset(&mapper->linear[0x5000], 0x77, 4 * n + 4);
+	return call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch | start << 6, AT(0), 0);
+}
+
+static void foreign_index(unsigned i, uint64_t idx, uint64_t gfn)
+{
+	if (wide) {
+		MEM(mapper, 0x1000, uint64_t)[i] = idx;
+		MEM(mapper, 0x3000, uint64_t)[i] = gfn;
+	} else {
+		MEM(mapper, 0x1000, uint32_t)[i] = (uint32_t)idx;
+		MEM(mapper, 0x3000, uint32_t)[i] = (uint32_t)gfn;
+	}
+}
+
+static void foreigners(void)
+{
+	for (int w = 1; w >= 0; w--) {
+		fresh();
+		wide = w;
+		uint64_t frame = owner->p2m[5].frame.raw;
+		foreign_index(0, 5, 100);
+		take(&before);
+		is(foreign(1, 1, 0), -XEN_EPERM, "no right");
+		is(foreign(3, 1, 0), -XEN_EPERM, "nor to know who exists");
+		mapper->d.priv = 3;
+		is(foreign(1, 1, 0), -XEN_EPERM, "a right to another");
+		UNCHANGED("without the right");
+		mapper->d.priv = 1;
+		is(foreign(1, 1, 0), 0, "with it");
+		is(ERRS[0], 0, "mapped");
+		is(mapper->p2m[100].type, P2M_FOREIGN, "as foreign");
+		is(mapper->p2m[100].frame.raw, frame, "the target's frame");
+		is(mapper->p2m[100].access, P2M_RW, "not executable");
+		is(frames[frame].refs, 2, "with a reference");
+		mapper->d.priv = DOMAIN_PRIV_ALL;
+		owner->p2m[2000] = (struct p2m_entry){make_mfn(1), P2M_GRANT_RW, P2M_RW, 0};
+		foreign_index(0, 6, 101);
+		foreign_index(1, RAM_FRAMES, 102);
+		foreign_index(2, 7, 100);
+		foreign_index(3, ~0ull, 103);
+		foreign_index(4, 2000, 104);
+		foreign_index(5, 7, GFNS);
+		foreign_index(6, 7, ~0ull);
+		foreign_index(7, 8, 3);
+		is(foreign(1, 8, 0), 0, "eight, of which one is possible");
+		ok(ERRS[0] == 0 && ERRS[1] == -XEN_EINVAL && ERRS[2] == -XEN_EEXIST &&
+		       ERRS[3] == -XEN_EINVAL && ERRS[4] == -XEN_EINVAL && ERRS[5] == -XEN_EINVAL &&
+		       ERRS[6] == -XEN_EINVAL && ERRS[7] == -XEN_EEXIST,
+		   "each with its error");
+		is(frames[owner->p2m[7].frame.raw].refs, 1, "no reference is left behind");
+		is(foreign(3, 1, 0), -XEN_ESRCH, "no such domain");
+		is(foreign(2, 1, 0), -XEN_EINVAL, "its own");
+		is(foreign(DOMID_SELF, 1, 0), -XEN_EINVAL, "its own by another name");
+		is(foreign(1, 0, 0), 0, "none");
+		is(foreign(1, 3, 4), -XEN_EILSEQ, "a continuation beyond the end");
+		owner->d.end = END_CRASH;
+		is(foreign(1, 1, 0), -XEN_ESRCH, "a dying target");
+
+		fresh();
+		wide = w;
+		mapper->d.priv = 1;
+		for (unsigned i = 0; i < 200; i++)
+			foreign_index(i, i % RAM_FRAMES, 100 + i);
+		is(foreign(1, 200, 0), 0, "a batch of 200");
+		is(continuations, 3, "in four goes");
+		unsigned good = 0;
+		for (unsigned i = 0; i < 200; i++)
+			good += ERRS[i] == 0 && mapper->p2m[100 + i].type == P2M_FOREIGN;
+		is(good, 200, "all mapped");
+		is(ERRS[200], 0x77777777, "no more than that is written");
+
+		fresh();
+		wide = w;
+		mapper->d.priv = 1;
+		foreign_index(0, 5, 100);
+		take(&before);
+		fail_at = 0;
+		is(foreign(1, 1, 0), 0, "out of p2m tables");
+		fail_at = -1;
+		is(ERRS[0], -XEN_ENOMEM, "is the error of the one");
+		UNCHANGED("out of tables");
+		foreign(1, 1, 0);
+		is(mapper->p2m[100].type, P2M_FOREIGN, "later it works");
+		foreign_index(0, 6, 101);
+		take(&before);
+		if (w) {
+			struct xen_add_to_physmap_batch *b =
+			    MEM(mapper, 0, struct xen_add_to_physmap_batch);
+			b->errs = READONLY_BASE;
+			is(call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch, AT(0), 0),
+			   -XEN_EFAULT, "errors that cannot be written");
+			b->errs = AT(0x5000);
+			b->idxs = ~0ull - 7;
+			is(call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch, AT(0), 0),
+			   -XEN_EFAULT, "indices that wrap");
+			b->space = XENMAPSPACE_gmfn;
+			is(call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch, AT(0), 0),
+			   -XEN_ENOSYS, "another kind");
+			b->space = 99;
+			is(call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch, AT(0), 0),
+			   -XEN_EINVAL, "an unknown kind");
+			b->domid = 1;
+			is(call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch, AT(0), 0),
+			   -XEN_EPERM, "into another domain");
+		}
+		UNCHANGED("arguments out of reach");
+	}
+}
+
+static void hypercall_page(void)
+{
+	fresh();
+	is(hypercall_page_write(make_gpa(0x2008)), -XEN_EINVAL, "hypercall page: not aligned");
+	is(hypercall_page_write(make_gpa(100 << 12)), -XEN_EINVAL, "no RAM");
+	is(hypercall_page_write(make_gpa(~0xfffull)), -XEN_EINVAL, "beyond all");
+	mapper->p2m[50] = (struct p2m_entry){owner->p2m[1].frame, P2M_FOREIGN, P2M_RW, 0};
+	is(hypercall_page_write(make_gpa(50 << 12)), -XEN_EINVAL, "another domain's page");
+	is(hypercall_page_write(make_gpa(2 << 12)), 0, "its RAM");
+	const uint8_t *page = ram[mapper->p2m[2].frame.raw];
+	ok(!memcmp(page + 32 * __HYPERVISOR_sched_op, "\xb8\x1d\0\0\0\x0f\x01\xc1\xc3", 9),
+	   "mov, vmcall, ret");
+	ok(!memcmp(page + 32 * __HYPERVISOR_iret, "\x0f\x0b", 2), "no iret");
+}
+
+/* Several vCPUs map and unmap the same few references at once. */
+#define THREADS 3u /* ticket locks are slow when there are more threads than processors */
+#define ROUNDS	400u
+static void *hammer(void *arg)
+{
+	unsigned n = (unsigned)(uintptr_t)arg, seed = n * 7919;
+
+	test_cpu.index = n;
+	be(mapper);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		seed = seed * 1103515245 + 12345;
+		struct grant_map m = {.mapper = &mapper->d,
+				      .granter = 1,
+				      .ref = 8 + (seed >> 16) % 3,
+				      .gfn = make_gfn(100 + n),
+				      .readonly = seed >> 20 & 1};
+		struct grant_track *track;
+		if (grant_map_prepare(&m) != GNTST_okay)
+			return (void *)1;
+		uint16_t mark = m.readonly ? GTF_reading : GTF_reading | GTF_writing;
+		if (seed >> 24 & 1) {
+			grant_map_cancel(&m);
+			continue;
+		}
+		if (grant_map_commit(&m) != GNTST_okay)
+			return (void *)2;
+		if ((*(volatile uint16_t *)&entry(m.ref)->flags & mark) != mark)
+			return (void *)3; /* in use and not marked */
+		if (grant_unmap_prepare(&mapper->d, m.handle, m.gfn, &track) != GNTST_okay ||
+		    grant_unmap_commit(&mapper->d, track) != GNTST_okay)
+			return (void *)4;
+		if (i % 5 == 0)
+			epoch_pass();
+	}
+	epoch_pass();
+	return NULL;
+}
+
+static void concurrency(void)
+{
+	pthread_t threads[THREADS];
+	uintptr_t wrong = 0;
+
+	fresh();
+	for (uint32_t ref = 8; ref < 11; ref++)
+		permit(ref, 2, 5, 0);
+	for (uintptr_t i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, hammer, (void *)(i + 1));
+	for (unsigned i = 0; i < THREADS; i++) {
+		void *result;
+		pthread_join(threads[i], &result);
+		wrong |= (uintptr_t)result;
+	}
+	is(wrong, 0, "CPUs map and unmap the same references");
+	ok(entry(8)->flags == GTF_permit_access && entry(9)->flags == GTF_permit_access &&
+	       entry(10)->flags == GTF_permit_access,
+	   "no mark is left");
+	is(frames[owner->p2m[5].frame.raw].refs, 1, "no reference is left");
+}
+
+int main(void)
+{
+	tap_no_plan();
+	dispatching();
+	versions();
+	console();
+	scheduling();
+	granting();
+	hostile_grants();
+	failing_steps();
+	batches();
+	dying();
+	tables();
+	memory_maps();
+	foreigners();
+	hypercall_page();
+	concurrency();
+	return tap_end();
+}
