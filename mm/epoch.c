@@ -42,18 +42,24 @@ static struct epoch_cpu cpus[LAYOUT_CPUS_MAX];
 static _Atomic uint64_t global_epoch = 1;
 static _Atomic uint32_t cpu_limit; /* one past the highest CPU that was ever online */
 
-/* An epoch for something just made unreachable; all CPUs will be brought to a quiescent point. */
+static void want_quiescent(struct cpu_shared *shared)
+{
+	if (!(atomic_load(&shared->entry_work) & ENTRY_WORK_EPOCH))
+		atomic_fetch_or(&shared->entry_work, ENTRY_WORK_EPOCH);
+}
+
+/*
+ * An epoch for something just made unreachable. All CPUs will be brought to a quiescent point; this
+ * one also if it is not online yet, at boot, or what it defers then would be forgotten.
+ */
 static uint64_t advance(void)
 {
 	uint64_t epoch = atomic_fetch_add(&global_epoch, 1) + 1;
 
-	for (uint32_t cpu = 0; cpu < atomic_load(&cpu_limit); cpu++) {
-		struct cpu_shared *shared = &cpu_shared[cpu];
-
-		if (atomic_load(&shared->online) &&
-		    !(atomic_load(&shared->entry_work) & ENTRY_WORK_EPOCH))
-			atomic_fetch_or(&shared->entry_work, ENTRY_WORK_EPOCH);
-	}
+	for (uint32_t cpu = 0; cpu < atomic_load(&cpu_limit); cpu++)
+		if (atomic_load(&cpu_shared[cpu].online))
+			want_quiescent(&cpu_shared[cpu]);
+	want_quiescent(this_cpu_shared());
 	return epoch;
 }
 
@@ -65,7 +71,9 @@ static uint64_t reached(void)
 	for (uint32_t cpu = 0; cpu < atomic_load(&cpu_limit); cpu++) {
 		uint64_t epoch = atomic_load(&cpu_shared[cpu].epoch);
 
-		if (atomic_load(&cpu_shared[cpu].online) && epoch < oldest)
+		/* One that sleeps holds nothing, and flushes before it looks at anything again. */
+		if (atomic_load(&cpu_shared[cpu].online) && !atomic_load(&cpu_shared[cpu].idle) &&
+		    epoch < oldest)
 			oldest = epoch;
 	}
 	return oldest == UINT64_MAX ? atomic_load(&global_epoch) : oldest;

@@ -122,6 +122,20 @@ static bool offline_cpus(void)
 	return true;
 }
 
+/* What the boot CPU defers before it is online runs once it is. */
+static bool before_online(void)
+{
+	struct epoch_deferred d;
+
+	must(boot(0));
+	epoch_defer(&d, count_run);
+	fake_cpu_online(0);
+	must(work_wanted(0) && !ran);
+	epoch_quiescent();
+	must(ran == 1);
+	return true;
+}
+
 /* A CPU flushes before it says that it has passed. */
 static bool flush_first(void)
 {
@@ -305,12 +319,14 @@ void retire(struct epoch_deferred *d)
 
 int main(void)
 {
-	plan(10);
+	plan(11);
 	ok(fake_in_child(one_cpu), "one CPU");
 	ok(fake_in_child(waits_for_all), "every online CPU must have passed");
 	ok(fake_in_child(earlier_does_not_count),
 	   "a quiescent point before the deferral is no use");
 	ok(fake_in_child(offline_cpus), "CPUs that go offline and come online");
+	ok(fake_in_child(before_online),
+	   "what is deferred before a CPU is online is not forgotten");
 	ok(fake_in_child(flush_first), "a CPU flushes before it is counted; frames wait for that");
 	ok(fake_in_child(bounded), "the work at one quiescent point is bounded");
 	ok(fake_in_child(blocks), "blocks of any order");
