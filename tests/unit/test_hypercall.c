@@ -24,6 +24,7 @@
 #include "vcpu.h"
 #include <pthread.h>
 #include <stdarg.h>
+#include <time.h>
 
 /* --- the made-up machine ---------------------------------------------------------------------- */
 
@@ -635,6 +636,10 @@ static void hostile_grants(void)
 	refuse_map("a frame number beyond all", GNTST_bad_page, 12, 100, host);
 	refuse_map("a part of a page", GNTST_general_error, 13, 100, host);
 	refuse_map("a page that the granter itself has mapped", GNTST_bad_page, 14, 100, host);
+	owner->p2m[2001] = (struct p2m_entry){owner->p2m[3].frame, P2M_GRANT_RW, P2M_RW, 0};
+	permit(18, 2, 2001, 0);
+	refuse_map("a page that the granter has by a grant, even its own", GNTST_bad_page, 18, 100,
+		   host);
 	refuse_map("for a transfer", GNTST_general_error, 16, 100, host);
 	refuse_map("transitive", GNTST_general_error, 17, 100, host);
 	refuse_map("over RAM", GNTST_general_error, 8, 3, host);
@@ -802,6 +807,37 @@ static void batches(void)
 		epoch_pass();
 		is(entry(8)->flags, GTF_permit_access, "all");
 	}
+}
+
+/* While one domain has it mapped, the granter makes the entry over to another. */
+static void two_mappers(void)
+{
+	fresh();
+	struct guest *third = new_guest(3);
+	permit(8, 2, 5, 0);
+	map(8, 100, GNTMAP_host_map, NULL);
+	entry(8)->domid = 3;
+	for (unsigned readonly = 0; readonly < 2; readonly++) {
+		*MEM(third, 0, struct gnttab_map_grant_ref) = (struct gnttab_map_grant_ref){
+		    .host_addr = 100 << 12,
+		    .flags = GNTMAP_host_map | (readonly ? GNTMAP_readonly : 0),
+		    .ref = 8,
+		    .dom = 1};
+		be(third);
+		call(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, AT(0), 1);
+		be(mapper);
+		is(MEM(third, 0, struct gnttab_map_grant_ref)->status, GNTST_general_error,
+		   "in use by another domain");
+		is(third->p2m[100].type, P2M_NONE, "and not mapped");
+	}
+	struct hypercall c = {.wide = false};
+	gva_t at;
+	is(hypercall_element(&c, make_gva(0xfffffff8), 1, 8, &at), -XEN_EFAULT,
+	   "32-bit: an element beyond the address space");
+	is(hypercall_element(&c, make_gva(0xfffffff0), 1, 8, &at), 0, "the last one");
+	c.wide = true;
+	is(hypercall_element(&c, make_gva(0xfffffff8), 1, 8, &at), 0, "64-bit: not the end");
+	is(hypercall_element(&c, make_gva(0), 1ull << 62, 8, &at), -XEN_EFAULT, "a product wraps");
 }
 
 static void dying(void)
@@ -1110,15 +1146,26 @@ static void hypercall_page(void)
 }
 
 /* Several vCPUs map and unmap the same few references at once. */
-#define THREADS 3u /* ticket locks are slow when there are more threads than processors */
-#define ROUNDS	400u
+#define THREADS	     3u /* ticket locks are slow when there are more threads than processors */
+#define MILLISECONDS 300u
+static pthread_barrier_t start;
+
+static uint64_t milliseconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
 static void *hammer(void *arg)
 {
 	unsigned n = (unsigned)(uintptr_t)arg, seed = n * 7919;
 
 	test_cpu.index = n;
 	be(mapper);
-	for (unsigned i = 0; i < ROUNDS; i++) {
+	pthread_barrier_wait(&start);
+	uint64_t end = milliseconds() + MILLISECONDS;
+	for (unsigned i = 0; milliseconds() < end; i++) {
 		seed = seed * 1103515245 + 12345;
 		struct grant_map m = {.mapper = &mapper->d,
 				      .granter = 1,
@@ -1153,6 +1200,7 @@ static void concurrency(void)
 	uintptr_t wrong = 0;
 
 	fresh();
+	pthread_barrier_init(&start, NULL, THREADS);
 	for (uint32_t ref = 8; ref < 11; ref++)
 		permit(ref, 2, 5, 0);
 	for (uintptr_t i = 0; i < THREADS; i++)
@@ -1180,6 +1228,7 @@ int main(void)
 	hostile_grants();
 	failing_steps();
 	batches();
+	two_mappers();
 	dying();
 	tables();
 	memory_maps();
