@@ -121,7 +121,7 @@ int main(void)
 		wrong += unmap(AT(i)) != 0;
 	tap_is(wrong, 0, "they are taken away again");
 	tap_is(unmap(AT(1)), -XEN_ENOENT, "a second time there is nothing to take");
-	__asm__ volatile("lock incq %0" : "+m"(first->mappers_done));
+	__asm__ volatile("lock incl %0" : "+m"(first->mappers_done));
 	tap_is(unmap(AT(0)), 0, "the last one too");
 	tap_is(unmap((uintptr_t)page_alloc()), 0, "RAM of one's own can be given back");
 	tap_done();

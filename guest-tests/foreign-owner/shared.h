@@ -17,7 +17,7 @@
 /* At the start of each page. */
 struct shared_page {
 	volatile uint64_t owner, mapper;
-	volatile uint64_t mappers_done; /* page 0 only */
+	volatile uint32_t mappers_done; /* page 0 only */
 };
 
 #endif

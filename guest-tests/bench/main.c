@@ -1,0 +1,269 @@
+/*
+ * bench: what exits, hypercalls and shared pages cost, seen from the guest.
+ *
+ * One sample is the difference of two readings of the time-stamp counter around one operation;
+ *where that counter counts instructions (Bochs), so does the sample. The same samples with the
+ *operation left out are the overhead, which is taken off. A line per row:
+ *
+ *	bench: NAME samples=N mean=A.BCD max=M
+ *
+ * mean and max are per page for batches. Around one more run of each operation stand two magic
+ * breakpoints (xchg bx, bx: does nothing), announced by `trace: NAME`, between which a debugger can
+ * list every instruction executed.
+ *
+ * Its peer is the domain before it (guest-tests/bench-peer). `exits` on the command line: rows that
+ * any hypervisor has, nothing else.
+ */
+#include "guest.h"
+#include "shared.h"
+
+#define SAMPLES	     1000u
+#define BATCHES	     16u /* of 64 pages */
+#define FOREIGN_RUNS 2u
+
+#define MSR_BIOS_SIGN_ID 0x8bu
+
+#define AT_CONTROL HOLE
+#define AT_GRANTS  (HOLE + 0x200000ul)
+#define AT_FOREIGN (HOLE + 0x400000ul)
+
+#define MAGIC_BREAK() __asm__ volatile("xchg %%bx, %%bx" : : : "memory")
+
+struct row {
+	uint64_t samples, sum, max;
+};
+
+static void row_add(struct row *row, uint64_t cost)
+{
+	row->samples++;
+	row->sum += cost;
+	if (cost > row->max)
+		row->max = cost;
+}
+
+/* Takes SAMPLES samples of a statement. */
+#define MEASURE(row, count, statement)                      \
+	do {                                                \
+		for (unsigned i_ = 0; i_ < (count); i_++) { \
+			uint64_t begin_ = rdtsc();          \
+			statement;                          \
+			row_add(row, rdtsc() - begin_);     \
+		}                                           \
+	} while (0)
+
+/* pages: how many one sample stands for. */
+static void row_print(const char *name, const struct row *row, const struct row *empty,
+		      unsigned pages)
+{
+	uint64_t overhead = empty->sum / empty->samples;
+	uint64_t total = row->sum - overhead * row->samples;
+	uint64_t thousandths = total * 1000 / (row->samples * pages);
+
+	printf("bench: %s samples=%lu mean=%lu.%03lu max=%lu\n", name, row->samples * pages,
+	       thousandths / 1000, thousandths % 1000, (row->max - overhead + pages - 1) / pages);
+}
+
+/* One more run of the statement, between the marks. */
+#define TRACE(name, statement)               \
+	do {                                 \
+		printf("trace: %s\n", name); \
+		MAGIC_BREAK();               \
+		statement;                   \
+		MAGIC_BREAK();               \
+	} while (0)
+
+/* The instruction, or nothing with the same operands. */
+#define ONE_CPUID(instruction)                                                          \
+	do {                                                                            \
+		uint32_t a_ = 0, b_, c_ = 0, d_;                                        \
+		__asm__ volatile(instruction : "+a"(a_), "=b"(b_), "+c"(c_), "=d"(d_)); \
+	} while (0)
+#define ONE_RDMSR(instruction)                                                              \
+	do {                                                                                \
+		uint32_t a_ = 0, d_ = 0;                                                    \
+		__asm__ volatile(instruction : "+a"(a_), "+d"(d_) : "c"(MSR_BIOS_SIGN_ID)); \
+	} while (0)
+#define ONE_CALL(instruction, number, a, b, c)                                       \
+	do {                                                                         \
+		unsigned long result_ = (number);                                    \
+		__asm__ volatile(instruction                                         \
+				 : "+a"(result_)                                     \
+				 : "D"((unsigned long)(a)), "S"((unsigned long)(b)), \
+				   "d"((unsigned long)(c))                           \
+				 : "memory", "cc");                                  \
+		last_result = (long)result_;                                         \
+	} while (0)
+
+static long last_result;
+
+static void exits(void)
+{
+	struct row row = {0}, empty = {0};
+
+	MEASURE(&empty, SAMPLES, ONE_CPUID(""));
+	MEASURE(&row, SAMPLES, ONE_CPUID("cpuid"));
+	row_print("cpuid_exit", &row, &empty, 1);
+	TRACE("cpuid_exit", ONE_CPUID("cpuid"));
+
+	row = empty = (struct row){0};
+	MEASURE(&empty, SAMPLES, ONE_RDMSR(""));
+	MEASURE(&row, SAMPLES, ONE_RDMSR("rdmsr"));
+	row_print("rdmsr_exit", &row, &empty, 1);
+	TRACE("rdmsr_exit", ONE_RDMSR("rdmsr"));
+}
+
+/*
+ * The null call asks for the version's number. The copy is of a struct xen_add_to_physmap, 24
+ * bytes, that names another domain and is refused for it at once; compared with an unknown command
+ * of the same call, which is refused without looking at its argument.
+ */
+static void calls(void)
+{
+	struct row row = {0}, empty = {0}, without = {0};
+	static struct xen_add_to_physmap argument = {.domid = DOMID_FIRST_RESERVED - 1};
+
+	MEASURE(&empty, SAMPLES, ONE_CALL("", __HYPERVISOR_xen_version, XENVER_version, 0, 0));
+	MEASURE(&row, SAMPLES, ONE_CALL("vmcall", __HYPERVISOR_xen_version, XENVER_version, 0, 0));
+	tap_ok(last_result > 0x40000, "the null call answers (0x%lx)", last_result);
+	row_print("hypercall_null", &row, &empty, 1);
+	TRACE("hypercall_null", ONE_CALL("vmcall", __HYPERVISOR_xen_version, XENVER_version, 0, 0));
+
+	row = (struct row){0};
+	MEASURE(&without, SAMPLES, ONE_CALL("vmcall", __HYPERVISOR_memory_op, 60, &argument, 0));
+	tap_is(last_result, -XEN_ENOSYS, "an unknown command is refused");
+	MEASURE(&row, SAMPLES,
+		ONE_CALL("vmcall", __HYPERVISOR_memory_op, XENMEM_add_to_physmap, &argument, 0));
+	tap_is(last_result, -XEN_EPERM, "an argument that was read is refused");
+	row_print("copy_in", &row, &without, 1);
+	TRACE("copy_in_without", ONE_CALL("vmcall", __HYPERVISOR_memory_op, 60, &argument, 0));
+	TRACE("copy_in",
+	      ONE_CALL("vmcall", __HYPERVISOR_memory_op, XENMEM_add_to_physmap, &argument, 0));
+}
+
+static struct gnttab_map_grant_ref maps[GRANTS];
+static struct gnttab_unmap_grant_ref unmaps[GRANTS];
+
+static void map_fill(uint32_t peer)
+{
+	for (unsigned i = 0; i < GRANTS; i++)
+		maps[i] = (struct gnttab_map_grant_ref){.host_addr = AT_GRANTS + i * PAGE_SIZE,
+							.flags = GNTMAP_host_map,
+							.ref = REF_FIRST + i,
+							.dom = (domid_t)peer,
+							.status = 99};
+}
+
+static void unmap_fill(void)
+{
+	for (unsigned i = 0; i < GRANTS; i++)
+		unmaps[i] = (struct gnttab_unmap_grant_ref){
+		    .host_addr = maps[i].host_addr, .handle = maps[i].handle, .status = 99};
+}
+
+#define MAP_ALL() \
+	ONE_CALL("vmcall", __HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, maps, GRANTS)
+#define UNMAP_ALL() \
+	ONE_CALL("vmcall", __HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, unmaps, GRANTS)
+
+static void grants(uint32_t peer)
+{
+	struct row map = {0}, unmap = {0}, empty = {0};
+	unsigned wrong = 0;
+
+	MEASURE(&empty, BATCHES,
+		ONE_CALL("", __HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, maps, GRANTS));
+	/* The first round, in which memory for handles is taken, is not counted. */
+	for (unsigned n = 0; n <= BATCHES; n++) {
+		map_fill(peer);
+		if (n == 0)
+			MAP_ALL();
+		else
+			MEASURE(&map, 1, MAP_ALL());
+		wrong += last_result != 0;
+		for (unsigned i = 0; i < GRANTS; i++)
+			wrong += maps[i].status != GNTST_okay;
+		unmap_fill();
+		if (n == 0)
+			UNMAP_ALL();
+		else
+			MEASURE(&unmap, 1, UNMAP_ALL());
+		wrong += last_result != 0;
+		for (unsigned i = 0; i < GRANTS; i++)
+			wrong += unmaps[i].status != GNTST_okay;
+		yield();
+	}
+	tap_is(wrong, 0, "every grant was mapped and unmapped");
+	row_print("grant_map_64", &map, &empty, GRANTS);
+	row_print("grant_unmap_64", &unmap, &empty, GRANTS);
+	map_fill(peer);
+	TRACE("grant_map_64", MAP_ALL());
+	unmap_fill();
+	TRACE("grant_unmap_64", UNMAP_ALL());
+}
+
+static xen_ulong_t indices[FOREIGN_PAGES], places[FOREIGN_PAGES];
+static int32_t errors[FOREIGN_PAGES];
+
+static void foreign_remove(void)
+{
+	for (unsigned i = 0; i < FOREIGN_PAGES; i++) {
+		struct xen_remove_from_physmap argument = {.domid = DOMID_SELF, .gpfn = places[i]};
+
+		memory_op(XENMEM_remove_from_physmap, &argument);
+	}
+}
+
+static void foreign(uint32_t peer)
+{
+	struct row row = {0}, empty = {0};
+	struct xen_add_to_physmap_batch batch = {.domid = DOMID_SELF,
+						 .space = XENMAPSPACE_gmfn_foreign,
+						 .size = FOREIGN_PAGES,
+						 .foreign_domid = (domid_t)peer,
+						 .idxs = handle(indices),
+						 .gpfns = handle(places),
+						 .errs = handle(errors)};
+	unsigned wrong = 0;
+
+	for (unsigned i = 0; i < FOREIGN_PAGES; i++) {
+		indices[i] = FOREIGN_START / PAGE_SIZE + i;
+		places[i] = AT_FOREIGN / PAGE_SIZE + i;
+	}
+	MEASURE(&empty, 1,
+		ONE_CALL("", __HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch, &batch, 0));
+	for (unsigned n = 0; n < FOREIGN_RUNS; n++) {
+		yield();
+		MEASURE(&row, 1,
+			ONE_CALL("vmcall", __HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch,
+				 &batch, 0));
+		wrong += last_result != 0;
+		for (unsigned i = 0; i < FOREIGN_PAGES; i++)
+			wrong += errors[i] != 0;
+		foreign_remove();
+	}
+	tap_is(wrong, 0, "every foreign page was mapped");
+	row_print("foreign_map_512", &row, &empty, FOREIGN_PAGES);
+	TRACE("foreign_map_512",
+	      ONE_CALL("vmcall", __HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch, &batch, 0));
+	foreign_remove();
+}
+
+int main(void)
+{
+	struct bench_control *control = (void *)AT_CONTROL;
+	grant_handle_t handle;
+	uint32_t peer;
+
+	exits();
+	if (option("exits"))
+		tap_done();
+	peer = self_domain() - 1;
+	calls();
+	tap_ok(WAIT_UNTIL(grant_map(peer, REF_CONTROL, AT_CONTROL, GNTMAP_host_map, &handle) ==
+			  GNTST_okay),
+	       "domain %u grants its pages", peer);
+	grants(peer);
+	foreign(peer);
+	control->done = 1;
+	tap_done();
+}
