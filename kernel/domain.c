@@ -34,23 +34,24 @@ enum { DESTROY_NONE, DESTROY_WAIT, DESTROY_MAPS, DESTROY_MEMORY, DESTROY_TABLES 
 
 static const struct {
 	const char *text;
+	const char *detail; /* what the number kept with it is, if it says more than the text */
 	bool ok;
 } end_texts[] = {
-    [END_NONE] = {"still running", false},
-    [END_POWEROFF] = {"powered off", true},
-    [END_REBOOT] = {"asked for a reboot", false},
-    [END_SUSPEND] = {"asked to be suspended", false},
-    [END_CRASH] = {"crashed by its own account", false},
-    [END_BLOCKED] = {"waits, and nothing could ever wake it", false},
-    [END_TRIPLE_FAULT] = {"triple fault", false},
-    [END_EPT_VIOLATION] = {"touched memory that it does not have", false},
-    [END_EPT_MISCONFIG] = {"EPT misconfiguration", false},
-    [END_ENTRY_FAILURE] = {"VM entry refused its state", false},
-    [END_UNEXPECTED_EXIT] = {"unexpected VM exit", false},
-    [END_DEBUG_EXIT] = {"wrote to the debug-exit port", false},
-    [END_OUT_OF_MEMORY] = {"out of memory", false},
-    [END_DESTROYED] = {"destroyed", false},
-    [END_NOT_STARTED] = {"could not be started", false},
+    [END_NONE] = {"still running", NULL, false},
+    [END_POWEROFF] = {"powered off", NULL, true},
+    [END_REBOOT] = {"asked for a reboot", NULL, false},
+    [END_SUSPEND] = {"asked to be suspended", NULL, false},
+    [END_CRASH] = {"crashed by its own account", NULL, false},
+    [END_BLOCKED] = {"waits, and nothing could ever wake it", NULL, false},
+    [END_TRIPLE_FAULT] = {"triple fault", NULL, false},
+    [END_EPT_VIOLATION] = {"touched memory that it does not have", NULL, false},
+    [END_EPT_MISCONFIG] = {"EPT misconfiguration", NULL, false},
+    [END_ENTRY_FAILURE] = {"VM entry refused its state", "error", false},
+    [END_UNEXPECTED_EXIT] = {"unexpected VM exit", "reason", false},
+    [END_DEBUG_EXIT] = {"wrote to the debug-exit port", "value", false},
+    [END_OUT_OF_MEMORY] = {"out of memory", NULL, false},
+    [END_DESTROYED] = {"destroyed", NULL, false},
+    [END_NOT_STARTED] = {"could not be started", NULL, false},
 };
 
 /* What the summary says of an end. */
@@ -59,6 +60,12 @@ const char *domain_end_text(enum domain_end why)
 	if ((unsigned)why >= array_size(end_texts))
 		return "unknown end";
 	return end_texts[why].text;
+}
+
+/* What the number kept with an end is called; NULL if it says nothing more. */
+const char *domain_end_detail(enum domain_end why)
+{
+	return (unsigned)why < array_size(end_texts) ? end_texts[why].detail : NULL;
 }
 
 /* A debug-exit value of 0 is success, as programs made for QEMU's port have it. */

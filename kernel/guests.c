@@ -116,9 +116,10 @@ uint32_t domains_report(void)
 		if (!r)
 			continue;
 		failed += !r->ok;
-		if (r->detail)
-			print(LOG_RESULT, "guest d%u \"%s\": %s (%lu)", r->id, r->name,
-			      domain_end_text(r->end), r->detail);
+		const char *detail = domain_end_detail(r->end);
+		if (detail)
+			print(LOG_RESULT, "guest d%u \"%s\": %s (%s %lu)", r->id, r->name,
+			      domain_end_text(r->end), detail, r->detail);
 		else
 			print(LOG_RESULT, "guest d%u \"%s\": %s", r->id, r->name,
 			      domain_end_text(r->end));

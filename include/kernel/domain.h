@@ -41,6 +41,7 @@ bool domain_destroy(struct domain *d);
 struct domain *domain_next(domid_t after);
 unsigned domain_ram_ranges(uint64_t ram_bytes, struct domain_range out[DOMAIN_RANGES_MAX]);
 const char *domain_end_text(enum domain_end why);
+const char *domain_end_detail(enum domain_end why);
 
 void domain_report(const struct domain *d);
 void domain_report_not_started(domid_t id, const char *name);
