@@ -300,11 +300,12 @@ class Qemu(Machine):
         self._log.flush()
         return self._decoder.decode(data)
 
-    def monitor(self, command):
-        """Runs a command of QEMU's human monitor and returns what it prints."""
+    def monitor(self, command, cpu=0):
+        """Runs a command of QEMU's human monitor, seen from a CPU, and returns what it prints."""
         if self._qmp is None:
             self._connect()
-        answer = self._request("human-monitor-command", {"command-line": command})
+        answer = self._request("human-monitor-command",
+                               {"command-line": command, "cpu-index": cpu})
         return answer.replace("\r", "")
 
     def _connect(self):

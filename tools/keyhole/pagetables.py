@@ -98,6 +98,14 @@ def region_of(leaf, table):
     return None
 
 
+def private_ranges(leaves, names):
+    """The CPUs (by index) whose private range is mapped."""
+    first = names["LAYOUT_PRIVATE"]
+    size = names["LAYOUT_PRIVATE_SIZE"]
+    return {(x.va - first) // size for x in leaves
+            if first <= x.va < first + size * names["LAYOUT_CPUS_MAX"]}
+
+
 def _merged(ranges):
     """The same addresses as ranges in order that do not touch."""
     merged = []
