@@ -274,6 +274,10 @@ int domain_create(const struct guest_module *modules, uint32_t module_count, uin
 		format_string(error, error_size, "at most %u guests are possible", DOMAINS_MAX);
 		return -XEN_EINVAL;
 	}
+	if (atomic_load_explicit(&domains[config->id], memory_order_relaxed)) {
+		format_string(error, error_size, "domain id %u is taken", config->id);
+		return -XEN_EEXIST;
+	}
 	frame_get_stats(&stats);
 	if (config->mem_bytes >> PAGE_SHIFT > stats.free) {
 		format_string(error, error_size, "mem=%lu KiB wanted, %lu KiB are free",
@@ -319,15 +323,8 @@ int domain_create(const struct guest_module *modules, uint32_t module_count, uin
 	vcpu_set_pvh_entry(d->vcpus[0], place.entry, place.start_info);
 
 	lock_acquire(&domain_list_lock);
-	if (atomic_load_explicit(&domains[d->id], memory_order_relaxed))
-		rc = -XEN_EEXIST;
-	else
-		atomic_store_explicit(&domains[d->id], d, memory_order_release);
+	atomic_store_explicit(&domains[d->id], d, memory_order_release);
 	lock_release(&domain_list_lock);
-	if (rc) {
-		format_string(error, error_size, "domain id %u is taken", d->id);
-		goto undo;
-	}
 	*out = d;
 	return 0;
 undo:

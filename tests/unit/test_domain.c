@@ -1,0 +1,540 @@
+/* sources: kernel/domain.c kernel/pvh_build.c kernel/elf.c tests/unit/fake_cpu.c */
+/*
+ * Making domains and taking them apart: what a PVH guest finds in its memory, and that nothing is
+ * left behind, whether it ran or any step of making it failed. Frames, p2m and heap are made up.
+ */
+#include "kernel/domain.h"
+#include "kernel/grant.h"
+#include "mm/epoch.h"
+#include "mm/frame.h"
+#include "mm/heap.h"
+#include "mm/window.h"
+#include "public/elfnote.h"
+#include "public/errno.h"
+#include "public/hvm/start_info.h"
+#include "tap.h"
+#include <elf.h>
+#include <stdarg.h>
+
+/* --- the made-up machine ---------------------------------------------------------------------- */
+
+#define FRAMES	   8192u /* 32 MiB of "physical" memory; the first 64 are the modules' */
+#define FILE_FRAME 16u
+#define DATA_FRAME 32u
+#define GFNS	   (3u << 18)
+
+static uint8_t (*ram)[PAGE_SIZE];
+static uint32_t refs[FRAMES];
+static domid_t owners[FRAMES];
+static struct p2m_entry *p2m_map_of;
+static bool no_large, p2m_there;
+static int fail_at = -1, objects, vcpus, tables_late;
+static uint64_t mapped;
+
+static bool fails(void)
+{
+	return fail_at >= 0 && fail_at-- == 0;
+}
+
+size_t format_string(char *buf, size_t size, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	int n = vsnprintf(buf, size, fmt, ap);
+	va_end(ap);
+	return (size_t)n < size ? (size_t)n : size - 1;
+}
+void print(enum log_level level, const char *fmt, ...)
+{
+	(void)level;
+	(void)fmt;
+}
+
+int heap_alloc(size_t size, domid_t owner, void **out)
+{
+	(void)owner;
+	if (fails())
+		return -XEN_ENOMEM;
+	*out = aligned_alloc(64, (size + 63) & ~63ul);
+	memset(*out, 0, size);
+	objects++;
+	return 0;
+}
+void heap_free(void *object)
+{
+	objects -= object != NULL;
+	free(object);
+}
+
+int frame_alloc(unsigned order, domid_t owner, enum frame_type type, mfn_t *out)
+{
+	uint64_t count = 1ull << order;
+	(void)type;
+	if (fails() || (no_large && order))
+		return -XEN_ENOMEM;
+	for (uint64_t f = 512; f + count <= FRAMES; f += count) {
+		bool is_free = true;
+		for (uint64_t i = 0; i < count && is_free; i++)
+			is_free = !refs[f + i];
+		if (!is_free)
+			continue;
+		for (uint64_t i = 0; i < count; i++) {
+			refs[f + i] = 1;
+			owners[f + i] = owner;
+			memset(ram[f + i], 0, PAGE_SIZE);
+		}
+		*out = make_mfn(f);
+		return 0;
+	}
+	return -XEN_ENOMEM;
+}
+void frame_free(mfn_t first, unsigned order)
+{
+	for (uint64_t i = 0; i < 1ull << order; i++)
+		if (refs[first.raw + i]-- != 1)
+			bail_out("frame freed while referenced");
+}
+void frame_put(mfn_t frame)
+{
+	if (!refs[frame.raw]--)
+		bail_out("frame put once too often");
+}
+static uint64_t frames_used(void)
+{
+	uint64_t n = 0;
+	for (unsigned i = 0; i < FRAMES; i++)
+		n += refs[i] != 0;
+	return n;
+}
+static uint64_t frames_free_reported = FRAMES;
+void frame_get_stats(struct frame_stats *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->free = frames_free_reported;
+}
+
+int p2m_init(struct p2m *p2m, uint32_t quota, uint64_t max_gfn)
+{
+	if (fails())
+		return -XEN_ENOMEM;
+	p2m->max_gfn = max_gfn;
+	p2m->tables.quota = quota;
+	p2m->tables.used = 1;
+	p2m_there = true;
+	return 0;
+}
+void p2m_destroy(struct p2m *p2m)
+{
+	if (mapped)
+		bail_out("p2m destroyed with something in it");
+	/* Its tables come back late. */
+	p2m->tables.used = tables_late ? 1 : 0;
+	p2m_there = false;
+}
+/* Entries from 4 GiB on lie behind those below 3 GiB. */
+static uint64_t place(uint64_t gfn)
+{
+	return gfn < GFNS ? gfn : gfn - (GUEST_HOLE_END - GUEST_HOLE_START) / PAGE_SIZE;
+}
+int p2m_map(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t count, enum p2m_type type,
+	    unsigned access)
+{
+	(void)p2m;
+	if (fails())
+		return -XEN_ENOMEM;
+	for (uint64_t i = 0; i < count; i++)
+		p2m_map_of[place(gfn.raw) + i] = (struct p2m_entry){
+		    mfn_add(frame, i), type, (uint8_t)access, count == 512 ? 9 : 0};
+	mapped += count;
+	return 0;
+}
+int p2m_unmap(struct p2m *p2m, gfn_t gfn, uint64_t count, p2m_removed_fn removed, void *ctx)
+{
+	(void)p2m;
+	for (uint64_t i = 0; i < count; i++) {
+		struct p2m_entry *e = &p2m_map_of[place(gfn.raw) + i];
+		if (e->type == P2M_NONE)
+			continue;
+		removed(gfn_add(gfn, i), e, 1, ctx);
+		memset(e, 0, sizeof(*e));
+		mapped--;
+	}
+	return 0;
+}
+bool p2m_lookup(struct p2m *p2m, gfn_t gfn, struct p2m_entry *out)
+{
+	(void)p2m;
+	*out = p2m_map_of[place(gfn.raw)];
+	return out->type != P2M_NONE;
+}
+void p2m_for_each(struct p2m *p2m, bool (*fn)(gfn_t gfn, const struct p2m_entry *entry, void *ctx),
+		  void *ctx)
+{
+	(void)p2m;
+	for (uint64_t i = 0; mapped && i < GFNS + 4096; i++) {
+		const struct p2m_entry *e = &p2m_map_of[i];
+		uint64_t gfn = i < GFNS ? i : i + (GUEST_HOLE_END - GUEST_HOLE_START) / PAGE_SIZE;
+		if (e->type == P2M_NONE)
+			continue;
+		if (!fn(make_gfn(gfn), e, ctx))
+			return;
+		i += (1ull << e->order) - 1;
+	}
+}
+
+static struct epoch_deferred *deferred;
+void epoch_defer(struct epoch_deferred *d, void (*run)(struct epoch_deferred *d))
+{
+	d->run = run;
+	d->next = deferred;
+	deferred = d;
+}
+static void epoch_pass(void)
+{
+	struct epoch_deferred *d = deferred;
+	deferred = NULL;
+	while (d) {
+		struct epoch_deferred *next = d->next;
+		d->run(d);
+		d = next;
+	}
+}
+
+void window_write(mfn_t to, uint32_t offset, const void *from, size_t length)
+{
+	if (offset + length > PAGE_SIZE || to.raw < 512)
+		bail_out("a write beyond a frame, or to a module");
+	memcpy(ram[to.raw] + offset, from, length);
+}
+void window_copy(mfn_t to, uint32_t to_offset, mfn_t from, uint32_t from_offset, size_t length)
+{
+	if (from_offset + length > PAGE_SIZE)
+		bail_out("a read beyond a frame");
+	window_write(to, to_offset, ram[from.raw] + from_offset, length);
+}
+void window_read_phys(void *to, paddr_t from, size_t length)
+{
+	memcpy(to, (uint8_t *)ram + from.raw, length);
+}
+
+/* The grant table is another test's: here it is something to be freed. */
+int grant_table_create(struct domain *d)
+{
+	void *object;
+	int rc = heap_alloc(16, d->id, &object);
+	if (!rc)
+		d->grants = object;
+	return rc;
+}
+bool grant_maps_release_step(struct domain *d)
+{
+	(void)d;
+	return true;
+}
+void grant_table_free(struct domain *d)
+{
+	heap_free(d->grants);
+	d->grants = NULL;
+}
+
+static gpa_t entry_set, info_set;
+int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out)
+{
+	void *object;
+	int rc = heap_alloc(sizeof(struct vcpu_shared), d->id, &object);
+	if (rc)
+		return rc;
+	*out = object;
+	(*out)->domain = d;
+	(*out)->id = id;
+	vcpus++;
+	return 0;
+}
+void vcpu_destroy(struct vcpu_shared *v)
+{
+	vcpus--;
+	heap_free(v);
+}
+void vcpu_set_pvh_entry(struct vcpu_shared *v, gpa_t entry, gpa_t info)
+{
+	(void)v;
+	entry_set = entry;
+	info_set = info;
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+static struct guest_module modules[3];
+static char error[GUEST_ERROR_MAX];
+#define SEGMENT_SIZE 0x2345u
+#define LOAD_AT	     0x100123ull
+
+static void make_file(uint64_t load_at)
+{
+	uint8_t *file = ram[FILE_FRAME];
+	Elf64_Ehdr *e = (Elf64_Ehdr *)file;
+	Elf64_Phdr *p = (Elf64_Phdr *)(file + sizeof(*e));
+	memset(file, 0, 16 * PAGE_SIZE);
+	memcpy(e->e_ident, "\177ELF\2\1\1", 7);
+	e->e_type = ET_EXEC;
+	e->e_machine = EM_X86_64;
+	e->e_version = 1;
+	e->e_phoff = sizeof(*e);
+	e->e_phentsize = sizeof(*p);
+	e->e_phnum = 2;
+	p[0] = (Elf64_Phdr){.p_type = PT_LOAD,
+			    .p_offset = 0x801,
+			    .p_paddr = load_at,
+			    .p_filesz = SEGMENT_SIZE,
+			    .p_memsz = SEGMENT_SIZE + 0x3000};
+	p[1] = (Elf64_Phdr){.p_type = PT_NOTE, .p_offset = 0x400, .p_filesz = 20};
+	uint32_t note[5] = {4, 4, XEN_ELFNOTE_PHYS32_ENTRY, 0x006e6558, (uint32_t)load_at + 16};
+	memcpy(file + 0x400, note, sizeof(note));
+	for (unsigned i = 0; i < SEGMENT_SIZE; i++)
+		file[0x801 + i] = (uint8_t)(i * 7 + 1);
+	for (unsigned i = 0; i < 2 * PAGE_SIZE; i++)
+		((uint8_t *)ram)[DATA_FRAME * PAGE_SIZE + i + 0x10] = (uint8_t)(i * 5 + 3);
+}
+
+static void fresh(uint64_t mem)
+{
+	tables_late = 0;
+	memset(modules, 0, sizeof(modules));
+	make_file(LOAD_AT);
+	modules[0].start = make_paddr(FILE_FRAME * PAGE_SIZE);
+	modules[0].size = 0x801 + SEGMENT_SIZE;
+	struct guest_config *c = &modules[0].config;
+	c->valid = true;
+	c->id = 1;
+	strcpy(c->name, "a");
+	strcpy(c->cmdline, "hello=world");
+	c->mem_bytes = mem;
+	c->vcpus = 1;
+	c->priv_domain = DOMAIN_PRIV_NONE;
+	c->module_count = 1;
+	c->module_index[0] = 1;
+	modules[1].start = make_paddr(DATA_FRAME * PAGE_SIZE + 0x10);
+	modules[1].size = PAGE_SIZE + 100;
+	modules[1].config.is_data = true;
+	strcpy(modules[1].config.cmdline, "the data");
+}
+
+static uint8_t at(uint64_t gpa)
+{
+	const struct p2m_entry *e = &p2m_map_of[place(gpa >> PAGE_SHIFT)];
+	if (e->type != P2M_RAM)
+		bail_out("no RAM where something should be");
+	return ram[e->frame.raw][gpa & 4095];
+}
+static void get(uint64_t gpa, void *to, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		((uint8_t *)to)[i] = at(gpa + i);
+}
+static bool string_at(uint64_t gpa, const char *text)
+{
+	char buf[64] = "";
+	get(gpa, buf, strlen(text) + 1);
+	return !strcmp(buf, text);
+}
+
+static int create(struct domain **d)
+{
+	return domain_create(modules, 2, 0, d, error, sizeof(error));
+}
+
+/* Takes a domain apart; the number of steps, or -1 if it did not come to an end. */
+static int destroy(struct domain *d, int late)
+{
+	tables_late = late;
+	for (int steps = 1; steps < 1000; steps++) {
+		if (late && steps > late && !p2m_there)
+			atomic_store(&d->p2m.tables.used, 0);
+		if (domain_destroy(d))
+			return steps;
+		epoch_pass();
+	}
+	return -1;
+}
+
+static void contents(void)
+{
+	struct hvm_start_info info;
+	struct hvm_modlist_entry module;
+	struct hvm_memmap_table_entry map;
+	struct domain *d = NULL;
+
+	fresh(4 << 20);
+	is(create(&d), 0, "a guest is made");
+	is(mapped, 1024, "with all its RAM");
+	is(p2m_map_of[512].order, 9, "in blocks of 2 MiB");
+	ok(domain_find(1) == d && domain_next(0) == d && !domain_next(1), "it can be found");
+	ok(!domain_find(2) && !domain_find(0) && !domain_find(0x7ff0) && !domain_find(0xffff),
+	   "nobody else is there");
+	is(entry_set.raw, LOAD_AT + 16, "entry");
+	bool same = true;
+	for (unsigned i = 0; i < SEGMENT_SIZE; i++)
+		same &= at(LOAD_AT + i) == (uint8_t)(i * 7 + 1);
+	ok(same, "the segment is where it belongs, though aligned nowhere");
+	is(at(LOAD_AT - 1), 0, "nothing before it");
+	is(at(LOAD_AT + SEGMENT_SIZE), 0, "zeros behind it");
+	get(info_set.raw, &info, sizeof(info));
+	is(info_set.raw, (LOAD_AT + SEGMENT_SIZE + 0x3000 + 4095) & ~4095ull,
+	   "start info: the next page behind the segments");
+	ok(info.magic == XEN_HVM_START_MAGIC_VALUE && info.version == 1 && info.flags == 0,
+	   "magic and version");
+	ok(string_at(info.cmdline_paddr, "hello=world"), "command line");
+	is(info.rsdp_paddr, 0, "no ACPI tables");
+	is(info.memmap_entries, 1, "one range of memory");
+	get(info.memmap_paddr, &map, sizeof(map));
+	ok(map.addr == 0 && map.size == 4 << 20 && map.type == XEN_HVM_MEMMAP_TYPE_RAM, "its RAM");
+	is(info.nr_modules, 1, "one module");
+	get(info.modlist_paddr, &module, sizeof(module));
+	ok(module.size == PAGE_SIZE + 100 && !(module.paddr & 4095) &&
+	       module.paddr > info.cmdline_paddr,
+	   "page aligned, behind the rest");
+	ok(string_at(module.cmdline_paddr, "the data"), "its command line");
+	same = true;
+	for (unsigned i = 0; i < module.size; i++)
+		same &= at(module.paddr + i) == (uint8_t)(i * 5 + 3);
+	ok(same && !at(module.paddr + module.size), "its contents, and no more");
+
+	domain_end(d, END_TRIPLE_FAULT, 5);
+	domain_end(d, END_POWEROFF, 6);
+	is(d->end, END_TRIPLE_FAULT, "the first end stays");
+	is(d->end_detail, 5, "with its detail");
+	ok(!domain_find(1), "who has ended is not found");
+	ok(domain_next(0) == d, "but still in the list");
+	domain_report(d);
+	ok(!domain_result(1)->ok && domain_result(1)->end == END_TRIPLE_FAULT,
+	   "its result is kept");
+	ok(!domain_destroy(d) && !domain_next(0), "taking it apart hides it at first");
+	ok(!domain_destroy(d) && vcpus == 1, "nothing is freed before an epoch has passed");
+	epoch_pass();
+	int steps = destroy(d, 0);
+	ok(steps > 0, "it comes to an end (%d steps)", steps);
+	ok(!frames_used() && !objects && !vcpus, "and leaves nothing");
+
+	fresh(2 << 20);
+	no_large = true;
+	is(create(&d), 0, "with no blocks of 2 MiB");
+	is(mapped, 512, "of single frames");
+	no_large = false;
+	d->end = END_POWEROFF;
+	ok(destroy(d, 0) > 512 / 16, "taken apart in many steps");
+	ok(!frames_used() && !objects, "nothing is left");
+
+	fresh(3 << 20);
+	is(create(&d), 0, "half a block at the end");
+	is(mapped, 768, "is single frames");
+	p2m_map_of[2000] = (struct p2m_entry){make_mfn(600), P2M_FOREIGN, P2M_RW, 0};
+	p2m_map_of[2001] = (struct p2m_entry){make_mfn(600), P2M_GRANT_RW, P2M_RW, 0};
+	mapped += 2;
+	refs[600] += 2;
+	d->end = END_POWEROFF;
+	is(destroy(d, 50), 51, "tables that come back late are waited for");
+	is(refs[600], 1, "foreign frames are let go, grants are not: their handles do it");
+	refs[600] = 0;
+	ok(!frames_used() && !objects, "nothing is left");
+}
+
+static void failures(void)
+{
+	struct domain *d;
+
+	no_large = false;
+	for (int step = 0;; step++) {
+		fresh(2 << 20);
+		fail_at = step;
+		int rc = create(&d);
+		bool reached = fail_at < 0;
+		fail_at = -1;
+		if (!rc && !reached) {
+			ok(step > 5, "%d steps can fail", step);
+			d->end = END_POWEROFF;
+			destroy(d, 0);
+			break;
+		}
+		if (!rc) {
+			/* Without its large block: single frames did as well. */
+			d->end = END_POWEROFF;
+			destroy(d, 0);
+			continue;
+		}
+		epoch_pass();
+		if (frames_used() || objects || vcpus || p2m_there || domain_next(0))
+			fail("step %d fails and leaves something behind", step);
+		if (!error[0])
+			fail("step %d fails without a text", step);
+	}
+	pass("each leaves nothing behind");
+
+	static const struct {
+		const char *what, *text;
+		uint64_t load_at, mem, module_size;
+	} cases[] = {
+	    {"a segment behind its RAM", "has no RAM", 3 << 20, 2 << 20, 10},
+	    {"a segment in the hole", "has no RAM", 0xc0000000, 2 << 20, 10},
+	    {"modules that do not fit", "need", LOAD_AT, 2 << 20, 1 << 20},
+	    {"no room for the start info", "need", (2 << 20) - SEGMENT_SIZE - 0x3000, 2 << 20, 10},
+	};
+	for (unsigned i = 0; i < array_size(cases); i++) {
+		fresh(cases[i].mem);
+		make_file(cases[i].load_at);
+		modules[1].size = cases[i].module_size;
+		int rc = create(&d);
+		epoch_pass();
+		if (!ok(rc == -XEN_EINVAL && strstr(error, cases[i].text), "%s", cases[i].what))
+			diag("%d: %s", rc, error);
+		ok(!frames_used() && !objects && !vcpus, "nothing is left");
+	}
+	fresh(2 << 20);
+	modules[0].size = 100;
+	is(create(&d), -XEN_EINVAL, "a file cut off");
+	epoch_pass();
+	fresh(1ull << 40);
+	frames_free_reported = 1000;
+	is(create(&d), -XEN_ENOMEM, "more memory than there is");
+	ok(strstr(error, "4000 KiB are free"), "says how much there is");
+	frames_free_reported = FRAMES;
+	fresh(2 << 20);
+	modules[0].config.id = DOMAINS_MAX + 1;
+	is(create(&d), -XEN_EINVAL, "an id beyond the table");
+	fresh(2 << 20);
+	struct domain *first;
+	is(create(&first), 0, "one guest");
+	uint64_t used = frames_used();
+	is(create(&d), -XEN_EEXIST, "another with its id");
+	epoch_pass();
+	is(frames_used(), used, "leaves nothing");
+	ok(domain_find(1) == first, "and does not replace it");
+}
+
+static void ranges(void)
+{
+	struct domain_range r[DOMAIN_RANGES_MAX];
+
+	is(domain_ram_ranges(3ull << 30, r), 1, "3 GiB: one range");
+	is(domain_ram_ranges((3ull << 30) + 4096, r), 2, "a page more: two");
+	ok(r[0].size == 3ull << 30 && r[1].start == 4ull << 30 && r[1].size == 4096,
+	   "the second from 4 GiB on");
+	domain_report_not_started(7, "seven");
+	ok(domain_result(7) && !domain_result(7)->ok && !domain_result(8),
+	   "one that did not start");
+	domain_report_not_started(DOMAINS_MAX + 1, "x");
+	for (unsigned i = END_NONE; i <= END_NOT_STARTED; i++)
+		if (!domain_end_text(i)[0])
+			fail("end %u has no text", i);
+	is_str(domain_end_text(99), "unknown end", "an end that is none");
+}
+
+int main(void)
+{
+	tap_no_plan();
+	ram = aligned_alloc(4096, FRAMES * PAGE_SIZE);
+	p2m_map_of = calloc(GFNS + 4096, sizeof(*p2m_map_of));
+	contents();
+	failures();
+	ranges();
+	return tap_end();
+}
