@@ -227,6 +227,7 @@ entry_high:
 	.bss
 	.balign 4096
 	.globl boot_root, boot_private_pdpt, boot_private_pd, boot_window_pt
+	.globl boot_pdpt_low, boot_pd_low, boot_pt_low
 boot_root:
 	.skip 4096
 boot_pdpt_image:

@@ -36,6 +36,8 @@
 #define LVT_MASKED	      0x10000u
 #define VERSION_MAX_LVT_SHIFT 16
 #define ICR_NMI		      0x00400u
+#define ICR_INIT	      0x00500u
+#define ICR_STARTUP	      0x00600u
 #define ICR_PENDING	      0x01000u /* xAPIC only */
 #define ICR_ASSERT	      0x04000u
 #define ICR_DESTINATION_SHIFT 32
@@ -171,4 +173,14 @@ void apic_send_ipi(uint32_t to, unsigned vector)
 void apic_send_nmi(uint32_t to)
 {
 	send(to, ICR_ASSERT | ICR_NMI);
+}
+
+void apic_send_init(uint32_t to)
+{
+	send(to, ICR_ASSERT | ICR_INIT);
+}
+
+void apic_send_startup(uint32_t to, uint8_t page)
+{
+	send(to, ICR_ASSERT | ICR_STARTUP | page);
 }

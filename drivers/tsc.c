@@ -131,3 +131,12 @@ uint64_t tsc_khz(void)
 {
 	return khz;
 }
+
+/* Waits, for a hardware protocol that asks for it. After tsc_init(). */
+void tsc_delay_us(uint64_t us)
+{
+	uint64_t end = rdtsc() + us * khz / 1000;
+
+	while (rdtsc() < end)
+		__builtin_ia32_pause();
+}

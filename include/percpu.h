@@ -26,6 +26,7 @@ struct cpu_shared {
 	_Atomic uint32_t entry_work;
 	_Atomic uint64_t epoch; /* the global epoch seen at this CPU's last quiescent point */
 	uint32_t apic_id;
+	_Atomic bool idle; /* asleep, and thereby quiescent (kernel/smp.c) */
 	_Atomic bool online;
 } aligned_to(64);
 

@@ -17,9 +17,11 @@
 #include "kernel/domain.h"
 #include "kernel/sched.h"
 #include "kernel/selftest.h"
+#include "kernel/smp.h"
 #include "kernel/traps.h"
 #include "lock.h"
 #include "mm/audit.h"
+#include "mm/direct_map.h"
 #include "mm/epoch.h"
 #include "mm/frame.h"
 #include "mm/heap.h"
@@ -41,33 +43,6 @@ noreturn_fn static void main_private(void);
 
 /* RAM up to here is left alone: real-mode vectors, firmware data, the start page of other CPUs. */
 #define LOW_MEMORY_END 0x100000ull
-
-static void enable_protections(void)
-{
-	uint32_t a, b, c, d, leaf7_b = 0, leaf7_c = 0;
-
-	cpuid(0, 0, &a, &b, &c, &d);
-	if (a >= 7)
-		cpuid(7, 0, &a, &leaf7_b, &leaf7_c, &d);
-	cpuid(1, 0, &a, &b, &c, &d);
-	uint64_t cr4 = CR4_PAE | CR4_PGE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
-	if (c & CPUID_1_ECX_XSAVE)
-		cr4 |= CR4_OSXSAVE;
-	if (leaf7_b & CPUID_7_EBX_SMEP)
-		cr4 |= CR4_SMEP;
-	if (leaf7_b & CPUID_7_EBX_SMAP)
-		cr4 |= CR4_SMAP;
-	if (leaf7_c & CPUID_7_ECX_UMIP)
-		cr4 |= CR4_UMIP;
-	/* No page of the hypervisor is a user page; with this a guest's PKRU can be read. */
-	if (leaf7_c & CPUID_7_ECX_PKU)
-		cr4 |= CR4_PKE;
-	write_cr4(cr4);
-	/* Caches on, monitoring off, native FPU errors, read-only pages hold in ring 0. */
-	write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
-	print(LOG_INFO, "cpu0: NX WP%s%s%s", cr4 & CR4_SMEP ? " SMEP" : "",
-	      cr4 & CR4_SMAP ? " SMAP" : "", cr4 & CR4_UMIP ? " UMIP" : "");
-}
 
 /* Hands the RAM that the loader reports to the frame allocator, but for what is in use. */
 static void add_memory(void)
@@ -159,6 +134,7 @@ static void move_to_private_range(void)
 /* Entered from boot/entry.S with the physical address of the loader's information. */
 void boot_main(uint64_t info)
 {
+	direct_map_init();
 	private_boot_init();
 	print_init_early();
 	traps_init_early();
@@ -168,7 +144,7 @@ void boot_main(uint64_t info)
 	print(LOG_INFO, "version " VERSION ", started by %s%s",
 	      boot_info.loader[0] ? boot_info.loader : "an unnamed loader",
 	      boot_info.efi ? " (UEFI)" : "");
-	enable_protections();
+	cpu_enable_protections();
 	init_memory();
 	move_to_private_range();
 }
@@ -182,18 +158,41 @@ static void print_memory(void)
 	      s.free >> 8);
 }
 
+static struct audit_result audits[LAYOUT_CPUS_MAX];
+
+static void audit_here(void *arg)
+{
+	audit_run(arg, false);
+}
+
+/* Audits the tables of every CPU, each on that CPU; returns the number of errors. */
+static uint64_t audit_all(void)
+{
+	uint64_t errors = 0;
+
+	for (uint32_t cpu = 0; cpu < smp_cpu_count(); cpu++) {
+		struct audit_result *a = &audits[cpu];
+
+		if (cpu) {
+			smp_call(cpu, audit_here, a);
+			smp_wait();
+		} else {
+			audit_here(a);
+		}
+		print(LOG_RESULT, "audit: cpu%u %s, %lu pages mapped of %lu, %lu of any guest", cpu,
+		      a->errors ? "FAILED" : "ok", a->pages_mapped, a->ram_pages, a->guest_pages);
+		if (a->errors)
+			print(LOG_ERROR, "audit: %lu mappings against the rules", a->errors);
+		errors += a->errors;
+	}
+	return errors;
+}
+
 /* The last lines, the status and the end. */
 noreturn_fn static void finish(uint32_t guests, uint32_t failed_guests, uint32_t failed_tests)
 {
-	struct audit_result audit;
+	unsigned status = audit_all() || failed_guests || failed_tests ? 1 : 0;
 
-	audit_run(&audit, false);
-	print(LOG_RESULT, "audit: cpu%u %s, %lu pages mapped of %lu, %lu of any guest", cpu_index(),
-	      audit.errors ? "FAILED" : "ok", audit.pages_mapped, audit.ram_pages,
-	      audit.guest_pages);
-	if (audit.errors)
-		print(LOG_ERROR, "audit: %lu mappings against the rules", audit.errors);
-	unsigned status = failed_guests || failed_tests || audit.errors ? 1 : 0;
 	print(LOG_RESULT, "end: %u guests, %u ok, %u failed, status %u", guests,
 	      guests - failed_guests, failed_guests, status);
 	if (!cmdline_options.poweroff) {
@@ -214,6 +213,7 @@ noreturn_fn static void main_private(void)
 	acpi_init();
 	apic_init();
 	tsc_init();
+	smp_start(cmdline_options.cpus);
 	print_memory();
 
 	vcpu_dump_enabled = cmdline_options.dump_registers;

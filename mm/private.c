@@ -20,6 +20,7 @@ struct cpu_shared cpu_shared[LAYOUT_CPUS_MAX];
 static struct cpu_private boot_cpu;
 
 extern uint64_t boot_root[], boot_private_pdpt[], boot_private_pd[], boot_window_pt[];
+extern uint64_t boot_pdpt_low[], boot_pd_low[], boot_pt_low[];
 
 #define PAGE_FLAGS (PTE_P | PTE_RW | PTE_A | PTE_D | PTE_NX)
 
@@ -168,6 +169,7 @@ void private_drop_boot_range(void)
 	__builtin_memset(boot_private_pdpt, 0, PAGE_SIZE);
 	__builtin_memset(boot_private_pd, 0, PAGE_SIZE);
 	__builtin_memset(boot_window_pt, 0, PAGE_SIZE);
+	private_unmap_trampoline(); /* what is left of the first mode switch */
 	__builtin_memset(boot_stack, 0, (size_t)(boot_stack_top - boot_stack));
 	__builtin_memset(&boot_cpu, 0, sizeof(boot_cpu));
 }
@@ -183,4 +185,24 @@ void private_clear_stack(void)
 
 	/* Leaves this function's own frame, which holds addresses only. */
 	clear_qwords(bottom, (size_t)(end - bottom) / 8 - 16);
+}
+
+/* frame lies below 1 MiB. Readable and executable; no CPU but a starting one uses these tables. */
+void private_map_trampoline(mfn_t frame)
+{
+	uint64_t va = mfn_raw(frame) << PAGE_SHIFT;
+
+	pte_store(&boot_pt_low[pte_index(va, 1)], pte_make(frame, PTE_P | PTE_A));
+	pte_store(&boot_pd_low[pte_index(va, 2)],
+		  pte_make(paddr_to_mfn(image_paddr(boot_pt_low)), PTE_TABLE));
+	pte_store(&boot_pdpt_low[0], pte_make(paddr_to_mfn(image_paddr(boot_pd_low)), PTE_TABLE));
+	pte_store(&boot_root[0], pte_make(paddr_to_mfn(image_paddr(boot_pdpt_low)), PTE_TABLE));
+}
+
+void private_unmap_trampoline(void)
+{
+	pte_store(&boot_root[0], 0);
+	__builtin_memset(boot_pt_low, 0, PAGE_SIZE);
+	__builtin_memset(boot_pd_low, 0, PAGE_SIZE);
+	__builtin_memset(boot_pdpt_low, 0, PAGE_SIZE);
 }

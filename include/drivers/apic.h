@@ -14,5 +14,8 @@ void apic_eoi(void);
 /* Interprocessor interrupts; nothing before apic_init(). vector: 32..254. */
 void apic_send_ipi(uint32_t to, unsigned vector);
 void apic_send_nmi(uint32_t to);
+/* To start another processor: INIT, then start-up at a page below 1 MiB. */
+void apic_send_init(uint32_t to);
+void apic_send_startup(uint32_t to, uint8_t page);
 
 #endif

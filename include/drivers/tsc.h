@@ -7,5 +7,6 @@
 void tsc_init(void);
 /* Ticks in a millisecond; never 0 after tsc_init(). */
 uint64_t tsc_khz(void);
+void tsc_delay_us(uint64_t us);
 
 #endif

@@ -6,5 +6,9 @@
 
 /* Prints TAP; returns how many failed. */
 uint32_t selftest_run(void);
+/* One result, as a line of TAP. */
+void selftest_ok(bool passed, const char *what);
+void selftest_drain(void);
+void selftest_smp(void); /* kernel/selftest_smp.c */
 
 #endif

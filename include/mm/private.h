@@ -14,6 +14,9 @@ void private_map_vcpu(const mfn_t frames[PRIVATE_VCPU_PAGES]);
 void private_unmap_vcpu(void);
 noreturn_fn void private_enter(uint32_t cpu, mfn_t root, void (*fn)(void));
 void private_drop_boot_range(void);
+/* The start page of other processors, one to one in the boot tables, while they start. */
+void private_map_trampoline(mfn_t frame);
+void private_unmap_trampoline(void);
 void private_clear_stack(void);
 
 static inline uint64_t private_base_of(uint32_t cpu)

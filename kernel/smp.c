@@ -1,0 +1,252 @@
+/*
+ * Bringing up the other processors, and their idle loop.
+ *
+ * State: the mailbox, which one starting processor reads while the boot CPU waits for it; per-CPU
+ * call slots in shared memory; the number of CPUs, constant after smp_start(). No lock: processors
+ * are started one at a time, and a call slot is handed over by its function pointer (released by
+ * the caller, taken by exchange).
+ *
+ * An idle CPU waits in HLT with interrupts on. There it holds no pointer to anything shared and
+ * counts as quiescent (cpu_shared.idle); before it does anything else after waking it looks at its
+ * entry_work, and so drops translations that went away while it slept.
+ *
+ * Source: SDM Vol. 3, "MP Initialization Protocol Algorithm for MP Systems".
+ */
+#include "kernel/smp.h"
+#include "boot_info.h"
+#include "cpu.h"
+#include "drivers/acpi.h"
+#include "drivers/apic.h"
+#include "drivers/tsc.h"
+#include "kernel/ap_mailbox.h"
+#include "kernel/traps.h"
+#include "mm/epoch.h"
+#include "mm/private.h"
+#include "mm/window.h"
+#include "percpu.h"
+#include "print.h"
+
+#define VECTOR_WAKE	 0xf0u
+#define TRAMPOLINE_LIMIT 0x9f000u /* below the EBDA */
+#define INIT_WAIT_US	 10000u
+#define SIPI_WAIT_US	 200u
+#define ONLINE_WAIT_US	 200000u
+
+struct ap_mailbox {
+	uint64_t root; /* physical address of its top-level table */
+	uint64_t stack;
+	uint64_t cpu; /* its struct cpu_private */
+};
+_Static_assert(offsetof(struct ap_mailbox, root) == AP_MAILBOX_ROOT &&
+		   offsetof(struct ap_mailbox, stack) == AP_MAILBOX_STACK &&
+		   offsetof(struct ap_mailbox, cpu) == AP_MAILBOX_CPU,
+	       "boot/ap_trampoline.S");
+
+struct ap_mailbox ap_mailbox;
+
+static struct call {
+	_Atomic(void (*)(void *)) fn; /* NULL: free */
+	void *arg;
+	_Atomic bool busy; /* until fn has returned */
+} aligned_to(64) calls[LAYOUT_CPUS_MAX];
+
+static uint32_t cpu_count = 1;
+
+extern const char ap_trampoline[], ap_trampoline_end[];
+extern const char ap_gdt_base[], ap_far32[], ap_far64[], ap_gdt[], ap_start32[], ap_start64[];
+
+noreturn_fn void smp_ap_main(void);
+
+uint32_t smp_cpu_count(void)
+{
+	return cpu_count;
+}
+
+static void run_call(void)
+{
+	struct call *call = &calls[cpu_index()];
+	void (*fn)(void *) = atomic_exchange(&call->fn, NULL);
+
+	if (!fn)
+		return;
+	fn(call->arg);
+	atomic_store(&call->busy, false);
+}
+
+static bool work_waits(void)
+{
+	return atomic_load(&this_cpu_shared()->entry_work) || atomic_load(&calls[cpu_index()].fn);
+}
+
+/* The life of a CPU that has no guest to run. */
+noreturn_fn static void idle(void)
+{
+	struct cpu_shared *shared = this_cpu_shared();
+
+	for (;;) {
+		/* First of all: translations that went away while it slept. */
+		epoch_quiescent();
+		run_call();
+		/* Nothing but EPOCH and HOST_FLUSH concerns a CPU without a guest. */
+		atomic_fetch_and(&shared->entry_work, ENTRY_WORK_EPOCH | ENTRY_WORK_HOST_FLUSH);
+		if (epoch_pending() || work_waits())
+			continue;
+		/* A wake-up that comes after this look finds interrupts off, and ends the HLT. */
+		atomic_store(&shared->idle, true);
+		if (!atomic_load(&calls[cpu_index()].fn))
+			__asm__ volatile("sti; hlt; cli" : : : "memory");
+		atomic_store(&shared->idle, false);
+	}
+}
+
+/* A started processor, on its own tables and stack. */
+void smp_ap_main(void)
+{
+	traps_init_cpu();
+	cpu_enable_protections();
+	apic_init();
+	epoch_cpu_online(cpu_index());
+	idle();
+}
+
+static void wake(unsigned vector)
+{
+	(void)vector; /* HLT has ended: that is all */
+}
+
+/* Calls slots are used by one CPU at a time: the boot CPU. */
+void smp_call(uint32_t cpu, void (*fn)(void *arg), void *arg)
+{
+	struct call *call = &calls[cpu];
+
+	assert_always(cpu < cpu_count && cpu != cpu_index() && !atomic_load(&call->busy));
+	call->arg = arg;
+	atomic_store(&call->busy, true);
+	atomic_store(&call->fn, fn);
+	apic_send_ipi(cpu_shared[cpu].apic_id, VECTOR_WAKE);
+}
+
+/*
+ * Boot, self-tests and the end of a run only: a CPU that runs guests never waits for another one.
+ * It passes quiescent points here, so that those which it waits for can go on.
+ */
+void smp_wait(void)
+{
+	for (uint32_t cpu = 0; cpu < cpu_count; cpu++)
+		while (atomic_load(&calls[cpu].busy)) {
+			epoch_quiescent();
+			__builtin_ia32_pause();
+		}
+}
+
+/* A page of usable RAM below 640 KiB for the start code: the highest that the loader does not use.
+ */
+static bool find_page(mfn_t *out)
+{
+	uint64_t best = 0;
+
+	for (uint32_t i = 0; i < boot_info.range_count; i++) {
+		const struct boot_range *r = &boot_info.ranges[i];
+		uint64_t end =
+		    paddr_raw(r->end) < TRAMPOLINE_LIMIT ? paddr_raw(r->end) : TRAMPOLINE_LIMIT;
+		uint64_t page = (end & PAGE_MASK) - PAGE_SIZE;
+
+		if (r->usable && end >= 2 * PAGE_SIZE && page >= paddr_raw(r->start) && page > best)
+			best = page;
+	}
+	*out = make_mfn(best >> PAGE_SHIFT);
+	return best != 0;
+}
+
+static void patch(uint8_t *page, const char *where, uint64_t value)
+{
+	uint32_t low = (uint32_t)value;
+
+	__builtin_memcpy(page + (where - ap_trampoline), &low, sizeof(low));
+}
+
+static void write_trampoline(mfn_t frame)
+{
+	uint64_t base = mfn_raw(frame) << PAGE_SHIFT;
+	uint8_t *page = window_open(WINDOW_BUILD, frame);
+
+	__builtin_memcpy(page, ap_trampoline, (size_t)(ap_trampoline_end - ap_trampoline));
+	patch(page, ap_gdt_base, base + (uint64_t)(ap_gdt - ap_trampoline));
+	patch(page, ap_far32, base + (uint64_t)(ap_start32 - ap_trampoline));
+	patch(page, ap_far64, base + (uint64_t)(ap_start64 - ap_trampoline));
+	window_close(WINDOW_BUILD);
+}
+
+static bool wait_online(uint32_t cpu, uint64_t us)
+{
+	uint64_t end = rdtsc() + us * tsc_khz() / 1000;
+
+	while (!atomic_load(&cpu_shared[cpu].online)) {
+		if (rdtsc() > end)
+			return false;
+		__builtin_ia32_pause();
+	}
+	return true;
+}
+
+static bool start_one(uint32_t cpu, uint32_t apic, mfn_t trampoline)
+{
+	mfn_t root;
+	int rc = private_create(cpu, &root);
+
+	if (rc) {
+		print(LOG_WARN, "cpu%u: not enough memory for its private range", cpu);
+		return false;
+	}
+	uint64_t base = private_base_of(cpu);
+	ap_mailbox = (struct ap_mailbox){
+	    .root = paddr_raw(mfn_to_paddr(root)),
+	    .stack = base + PRIVATE_STACK + PRIVATE_STACK_PAGES * PAGE_SIZE,
+	    .cpu = base + PRIVATE_CPU,
+	};
+	atomic_thread_fence(memory_order_seq_cst);
+	apic_send_init(apic);
+	tsc_delay_us(INIT_WAIT_US);
+	for (unsigned attempt = 0; attempt < 2; attempt++) {
+		apic_send_startup(apic, (uint8_t)mfn_raw(trampoline));
+		if (wait_online(cpu, attempt ? ONLINE_WAIT_US : SIPI_WAIT_US))
+			return true;
+	}
+	/* It may still come to life later: its memory stays with it, and its range stays reserved.
+	 */
+	print(LOG_WARN, "cpu%u: the processor with APIC id %u does not answer and is left out", cpu,
+	      apic);
+	return false;
+}
+
+/*
+ * Starts the processors that the MADT lists. Boot CPU, once, with the APIC and the TSC ready, no
+ * guest yet. One that does not answer is reported, and no more are started after it, since it might
+ * still read the mailbox.
+ */
+uint32_t smp_start(uint32_t max_cpus)
+{
+	uint32_t own = apic_id();
+	mfn_t trampoline;
+
+	traps_set_interrupt(VECTOR_WAKE, wake);
+	if (acpi_info.cpu_count < 2 || max_cpus < 2)
+		return cpu_count;
+	if (!find_page(&trampoline)) {
+		print(LOG_WARN, "no usable page below 640 KiB: other processors are not started");
+		return cpu_count;
+	}
+	write_trampoline(trampoline);
+	private_map_trampoline(trampoline);
+	for (uint32_t i = 0; i < acpi_info.cpu_count && cpu_count < max_cpus; i++) {
+		if (acpi_info.apic_ids[i] == own)
+			continue;
+		if (!start_one(cpu_count, acpi_info.apic_ids[i], trampoline))
+			break;
+		cpu_count++;
+	}
+	private_unmap_trampoline();
+	window_scrub(trampoline, 0);
+	print(LOG_INFO, "%u of %u processors run", cpu_count, acpi_info.cpu_count);
+	return cpu_count;
+}
