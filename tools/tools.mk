@@ -63,7 +63,7 @@ $(BUILD)/keyhole.iso: $(BUILD)/keyhole.elf guests tools/demo.toml
 # The packages come first, as a step of their own: without them nothing else can be made.
 run: ## install, build and run the demo (GUESTS='a.elf:name=a,mem=32M': your own guests)
 	@tools/deps run
-	@$(MAKE) --no-print-directory $(if $(strip $(GUESTS)),all guests,iso)
+	@$(MAKE) -s --no-print-directory $(if $(strip $(GUESTS)),all guests,iso)
 	@$(PYTHON) tools/run --build $(BUILD)
 
 gdb: iso ## run under QEMU with a debugger's stub, and gdb with symbols

@@ -7,6 +7,7 @@ A Machine owns one child process. The child gets SIGKILL when this process dies,
 import codecs
 import ctypes
 import fcntl
+import functools
 import json
 import os
 import pty
@@ -131,10 +132,18 @@ class Machine:
         self.child.wait()
 
 
+@functools.cache
+def _bochs_has_debugger(program):
+    """Whether this Bochs, as Debian 12's, has its own debugger compiled in."""
+    text = subprocess.run([program, "-help"], stdin=subprocess.DEVNULL, capture_output=True,
+                          check=False, timeout=20)
+    return b"-rc filename" in text.stdout + text.stderr
+
+
 class Bochs(Machine):
     """Bochs, whose `term` display wants a terminal: it gets a pseudo-terminal of its own.
 
-    Having its debugger compiled in, Bochs opens one more for the emulated screen, says which, and
+    With its debugger compiled in, Bochs opens one more for the emulated screen, says which, and
     waits for ever once that is full. So it is found, read and thrown away.
     """
 
@@ -183,16 +192,19 @@ clock: sync=none
         config.write_text(self.CONFIG.format(
             model=self.model, cpus=self.cpus, mem=self.mem, roms=BOCHS_ROMS, iso=self.iso,
             serial=self.serial_path.resolve(), log=self.emulator_path.resolve()))
-        # Debian's Bochs has its debugger compiled in, which would wait at its prompt: "continue".
-        commands = self.log_dir / "debugger.rc"
-        commands.write_text("c\n")
+        arguments = [program, "-q", "-f", config]
+        if _bochs_has_debugger(program):
+            # It would wait at its prompt: "continue".
+            commands = self.log_dir / "debugger.rc"
+            commands.write_text("c\n")
+            arguments += ["-rc", commands]
         self.serial_path.touch()
         self._terminal, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 132, 0, 0))
         try:
             self.child = subprocess.Popen(
-                [program, "-q", "-f", config, "-rc", commands], stdin=slave, stdout=slave,
-                stderr=slave, env=dict(os.environ, TERM="xterm", LINES="50", COLUMNS="132"),
+                arguments, stdin=slave, stdout=slave, stderr=slave,
+                env=dict(os.environ, TERM="xterm", LINES="50", COLUMNS="132"),
                 start_new_session=True, preexec_fn=_die_with_parent)
         finally:
             os.close(slave)
