@@ -5,7 +5,7 @@
  *
  * Pure text work: no state, no lock, so nothing to do for many CPUs. What the loader passes is not
  * hostile, but it is typed by people: each mistake gets a text of its own that says what is
- *allowed.
+ * allowed.
  */
 #include "kernel/guest_config.h"
 #include "print.h"

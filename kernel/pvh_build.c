@@ -7,7 +7,7 @@
  *
  * Files lie in boot modules, in physical memory that is mapped nowhere: headers are read through
  * the window, contents are copied from frame to frame. State: none. No lock; the domain does not
- *run yet. Boot CPU.
+ * run yet. Boot CPU.
  *
  * Source: Xen, public/arch-x86/hvm/start_info.h and docs/misc/pvh.pandoc.
  */

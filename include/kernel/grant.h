@@ -1,4 +1,4 @@
-/* Grant tables: the state behind the hypercalls. kernel/grant.c. */
+/* Grants: the state behind the hypercalls. kernel/grant.c, kernel/grant_table.c. */
 #ifndef KEYHOLE_KERNEL_GRANT_H
 #define KEYHOLE_KERNEL_GRANT_H
 
