@@ -3,12 +3,16 @@
 #   BUILD=dir        where output goes (build)
 #   CC=gcc|clang     compiler
 #   CONFIG_TEST=1    test build: built-in checks that a guest can ask for
+#   CONFIG_LEAK_LAB=1  lab build: the gadget of `make lab-leak`
+#   DIRECT_MAP=1     comparator build: all memory mapped, the window leads there
 #   WERROR=0         warnings are not errors
 #   V=1              show the commands
 
 BUILD ?= build
 V ?= 0
 CONFIG_TEST ?= 0
+CONFIG_LEAK_LAB ?= 0
+DIRECT_MAP ?= 0
 WERROR ?= 1
 PYTHON ?= /usr/bin/python3
 LD := ld
@@ -24,6 +28,12 @@ CFLAGS += -Werror
 endif
 ifeq ($(CONFIG_TEST),1)
 CFLAGS += -DCONFIG_TEST
+endif
+ifeq ($(CONFIG_LEAK_LAB),1)
+CFLAGS += -DCONFIG_LEAK_LAB
+endif
+ifeq ($(DIRECT_MAP),1)
+CFLAGS += -DCONFIG_DIRECT_MAP
 endif
 LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments \
 	--build-id=none -T linker.ld

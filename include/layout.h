@@ -7,6 +7,8 @@
  *   258   0xffff810000000000   512 GiB  PRIVATE  CPU n at + n GiB; no other CPU's tables map it
  *   288   0xffff900000000000    16 TiB  shared   table pools, linear in the physical address:
  *                                                only frames that belong to a pool are mapped
+ *   320   0xffffa00000000000     8 GiB  shared   nothing, ever; in the comparator build of the
+ *                                                benchmarks all physical memory (mm/direct_map.h)
  *   511   0xffffffff80000000     1 GiB  shared   the image: text RX, rodata R, data and bss RW
  *
  * A slot is one entry of a top-level page table. Everything else is empty. On the host, where
@@ -29,6 +31,7 @@
 #define LAYOUT_PRIVATE	    (LAYOUT_BASE + 0x010000000000ull)
 #define LAYOUT_PRIVATE_SIZE (1ull << 30) /* of one CPU */
 #define LAYOUT_POOL	    (LAYOUT_BASE + 0x100000000000ull)
+#define LAYOUT_DIRECT_MAP   (LAYOUT_BASE + 0x200000000000ull)
 #define LAYOUT_IMAGE	    0xffffffff80000000ull
 
 /* The vmap area's first half holds areas, the second half what its own bookkeeping lies in: arrays

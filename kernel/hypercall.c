@@ -11,6 +11,7 @@
  * Sources: Xen, public/arch-x86/xen-x86_64.h and xen-x86_32.h.
  */
 #include "kernel/hypercall.h"
+#include "kernel/leak_lab.h"
 #include "kernel/test_call.h"
 #include "mm/window.h"
 #include "percpu.h"
@@ -132,6 +133,10 @@ static int64_t dispatch(struct hypercall *c, uint32_t number)
 #ifdef CONFIG_TEST
 	case __HYPERVISOR_keyhole_test:
 		return test_hypercall((unsigned)c->arg[0], make_gva(c->arg[1]), &c->access);
+#endif
+#ifdef CONFIG_LEAK_LAB
+	case __HYPERVISOR_keyhole_lab:
+		return leak_lab_hypercall((unsigned)c->arg[0], make_gva(c->arg[1]), &c->access);
 #endif
 	default:
 		return -XEN_ENOSYS;

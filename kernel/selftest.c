@@ -32,8 +32,8 @@ void selftest_ok(bool passed, const char *what)
 }
 
 /*
- * Free frames, and those that hold records of mm/ itself: areas of records grow and stay, and how far depends on how
- * the CPUs' work happened to overlap.
+ * Free frames, and those that hold records of mm/ itself: areas of records grow and stay, and how
+ * far depends on how the CPUs' work happened to overlap.
  */
 static uint64_t free_frames(void)
 {
@@ -99,6 +99,8 @@ static void test_layout(void)
 
 	selftest_ok(!readable(0) && !readable(IMAGE_PHYSICAL),
 		    "layout: nothing is mapped one to one");
+	selftest_ok(!readable(LAYOUT_DIRECT_MAP + IMAGE_PHYSICAL),
+		    "layout: there is no direct map");
 	selftest_ok(!readable(base + PRIVATE_STACK - 8) &&
 			!readable(base + PRIVATE_STACK + PRIVATE_STACK_PAGES * PAGE_SIZE),
 		    "layout: guard pages around the stack");

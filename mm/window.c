@@ -10,6 +10,7 @@
  */
 #include "mm/window.h"
 #include "cpu.h"
+#include "mm/direct_map.h"
 #include "mm/pte.h"
 #include "percpu.h"
 #include "print.h"
@@ -37,6 +38,8 @@ static void *open_slot(enum window_slot slot, mfn_t frame, uint64_t flags)
 	struct cpu_private *cpu = this_cpu();
 	uint64_t bit = 1ull << slot;
 
+	if (DIRECT_MAP)
+		return direct_map_at(frame);
 	if (unlikely(cpu->window_open_mask & bit))
 		panic("window slot %d opened twice", (int)slot);
 	cpu->window_open_mask |= bit;
@@ -64,6 +67,8 @@ void window_close(enum window_slot slot)
 {
 	struct cpu_private *cpu = this_cpu();
 
+	if (DIRECT_MAP)
+		return;
 	__asm__ volatile("" ::: "memory");
 	pte_store(&cpu->window_ptes[slot], 0);
 	invlpg(cpu->window_base + (uint64_t)slot * PAGE_SIZE);
@@ -104,6 +109,10 @@ void window_scrub(mfn_t first, unsigned order)
 {
 	struct cpu_private *cpu = this_cpu();
 
+	if (DIRECT_MAP) {
+		clear_qwords(direct_map_at(first), (PAGE_SIZE / 8) << order);
+		return;
+	}
 	if (order < 9) {
 		for (uint64_t i = 0; i < 1ull << order; i++) {
 			void *p = window_open(WINDOW_SCRUB, mfn_add(first, i));

@@ -21,7 +21,7 @@ LOGS = BUILD / "logs"
 PATTERN = os.environ.get("T", "")
 ORDER = {name: i for i, name in enumerate(
     ("test_nested", "test_tools", "test_unit", "test_explain", "test_selftest", "test_demo",
-     "test_guests"))}
+     "test_leak", "test_guests"))}
 
 
 def pytest_configure(config):

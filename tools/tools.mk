@@ -74,6 +74,15 @@ gdb: iso ## run under QEMU with a debugger's stub, and gdb with symbols
 test: ## all tests; T=pattern runs some, JOBS=n side by side (2)
 	@$(PYTHON) tools/test
 
+# The gadget, with the normal design and with a direct map to compare with: builds of their own.
+.PHONY: lab-leak lab-builds
+lab-builds:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/lab CONFIG_LEAK_LAB=1 all
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/lab-direct CONFIG_LEAK_LAB=1 DIRECT_MAP=1 all
+
+lab-leak: guests lab-builds ## read all that is mapped through a gadget: window, then direct map
+	@$(PYTHON) tools/lab-leak --build $(BUILD)
+
 check: ## format, static analysis, layers, image, stack depth, both compilers
 	@$(PYTHON) tools/check
 

@@ -17,6 +17,28 @@
 #define KEYHOLE_CALL_PHYSICAL (1u << 30)
 
 #define __HYPERVISOR_keyhole_test 48
+/*
+ * The leak lab (`make lab-leak`) exists in lab builds only (CONFIG_LEAK_LAB); elsewhere its number
+ * is unknown. keyhole_lab(cmd, arg), for 64-bit callers.
+ */
+#define __HYPERVISOR_keyhole_lab 49
+
+/* Reads any address of the hypervisor: struct keyhole_lab_read. Stands for a speculative read. */
+#define KEYHOLE_LAB_READ 1
+/* What is mapped on this CPU, devices left out: struct keyhole_lab_list. */
+#define KEYHOLE_LAB_LIST 2
+/* How much that is, as the audit counts it: struct keyhole_lab_count. */
+#define KEYHOLE_LAB_COUNT 3
+/* Plants the control or takes it away: struct keyhole_lab_control. */
+#define KEYHOLE_LAB_CONTROL 4
+/* Opens the window on another domain's frame and closes it: struct keyhole_lab_peek. */
+#define KEYHOLE_LAB_PEEK 5
+/* Which frame an address leads to, and whose it is: struct keyhole_lab_what. */
+#define KEYHOLE_LAB_WHAT 6
+
+/* What the control is, XOR the mask. It stands at an odd address. */
+#define KEYHOLE_LAB_CONTROL_MASKED 0x9c3b5ea1d4f70682ull
+#define KEYHOLE_LAB_CONTROL_MASK   0x6d1f83c5297ab0e4ull
 
 /* Runs the audit of this CPU's page tables: 0 if it found nothing wrong, else -XEN_EFAULT. No
  * argument. */
@@ -70,6 +92,59 @@ XEN_CHECK_SIZE(struct keyhole_test_walk, 32);
 XEN_CHECK_OFFSET(struct keyhole_test_walk, status, 12);
 XEN_CHECK_OFFSET(struct keyhole_test_walk, gpa, 16);
 XEN_CHECK_OFFSET(struct keyhole_test_walk, error_code, 24);
+
+struct keyhole_lab_read {
+	compat_uint64_t va;	/* in: any number */
+	compat_uint64_t buffer; /* in: where the bytes go, guest-linear */
+	uint32_t length;	/* in: a multiple of 8, at most 4096 */
+	uint32_t done;		/* out: bytes read before the first that faulted */
+};
+XEN_CHECK_SIZE(struct keyhole_lab_read, 24);
+
+#define KEYHOLE_LAB_RANGES 30
+struct keyhole_lab_list {
+	compat_uint64_t from;  /* in: list what is at or above; out: where to go on, 0 at the end */
+	compat_uint64_t count; /* out */
+	struct {
+		compat_uint64_t va, pages;
+	} range[KEYHOLE_LAB_RANGES];
+};
+XEN_CHECK_SIZE(struct keyhole_lab_list, 496);
+
+struct keyhole_lab_count {
+	compat_uint64_t pages_mapped; /* out: 4K pages of RAM on this CPU */
+	uint32_t cpu;		      /* out: this CPU */
+	uint32_t cpus;		      /* out: CPUs that are online */
+};
+XEN_CHECK_SIZE(struct keyhole_lab_count, 16);
+
+struct keyhole_lab_control {
+	uint32_t plant; /* in: 1 or 0 */
+	uint32_t pad;
+	compat_uint64_t va; /* out: where */
+};
+XEN_CHECK_SIZE(struct keyhole_lab_control, 16);
+
+struct keyhole_lab_peek {
+	compat_uint64_t gfn; /* in */
+	uint32_t domain;     /* in */
+	uint32_t open_bytes; /* out: that the gadget read through the open slot */
+	/* out: the same right after it was closed, with no VM transition in between */
+	uint32_t closed_bytes;
+	uint32_t slots_readable; /* out: slots of the whole window that could be read then */
+};
+XEN_CHECK_SIZE(struct keyhole_lab_peek, 24);
+
+struct keyhole_lab_what {
+	compat_uint64_t va;    /* in */
+	compat_uint64_t frame; /* out: machine frame, all ones if it is not in a shared region */
+	uint32_t owner;	       /* out: a domain; 0 the hypervisor */
+	uint32_t kind;	       /* out: KEYHOLE_LAB_KIND_ */
+};
+XEN_CHECK_SIZE(struct keyhole_lab_what, 24);
+#define KEYHOLE_LAB_KIND_OTHER	   0
+#define KEYHOLE_LAB_KIND_GUEST_RAM 1
+#define KEYHOLE_LAB_KIND_REGISTERS 2 /* a vCPU's */
 #endif
 
 #endif
