@@ -32,8 +32,8 @@ void selftest_ok(bool passed, const char *what)
 }
 
 /*
- * Free frames, and those that hold records of mm/ itself: areas of records grow and stay, and how
- * far depends on how the CPUs' work happened to overlap.
+ * Free frames, and those that mm/ holds for itself: records, tables and parts of the frame table
+ * grow and stay, and how far depends on how the CPUs' work happened to overlap.
  */
 static uint64_t free_frames(void)
 {
@@ -43,7 +43,8 @@ static uint64_t free_frames(void)
 	selftest_drain();
 	frame_get_stats(&s);
 	vmap_get_stats(&v);
-	return s.free + s.by_type[FRAME_VMAP] - v.pages;
+	return s.free + s.by_type[FRAME_VMAP] - v.pages + s.by_type[FRAME_TABLE] +
+	       s.by_type[FRAME_FRAME_TABLE];
 }
 
 static bool readable(uint64_t va)
