@@ -274,7 +274,7 @@ class Qemu(Machine):
         if program is None:
             raise MachineError("qemu-system-x86_64 is missing (package qemu-system-x86): "
                                "run tools/deps")
-        args = [program, "-nodefaults", "-machine", f"q35,accel={self.accel}", "-m", str(self.mem),
+        args = [program, "-nodefaults", "-machine", "q35", "-accel", self.accel, "-m", str(self.mem),
                 "-cpu", "host" if self.accel == "kvm" else "max", "-smp", str(self.cpus),
                 "-display", "none", "-vga", "std", "-no-reboot", "-serial",
                 "stdio" if self.serial == "stdio" else f"file:{self.serial_path}",
