@@ -5,6 +5,7 @@
 #   CONFIG_TEST=1    test build: built-in checks that a guest can ask for
 #   CONFIG_LEAK_LAB=1  lab build: the gadget of `make lab-leak`
 #   DIRECT_MAP=1     comparator build: all memory mapped, the window leads there
+#   CONFIG_BENCH=1   bench build: measures itself before the guests run (make bench)
 #   WERROR=0         warnings are not errors
 #   V=1              show the commands
 
@@ -13,6 +14,7 @@ V ?= 0
 CONFIG_TEST ?= 0
 CONFIG_LEAK_LAB ?= 0
 DIRECT_MAP ?= 0
+CONFIG_BENCH ?= 0
 WERROR ?= 1
 PYTHON ?= /usr/bin/python3
 LD := ld
@@ -34,6 +36,9 @@ CFLAGS += -DCONFIG_LEAK_LAB
 endif
 ifeq ($(DIRECT_MAP),1)
 CFLAGS += -DCONFIG_DIRECT_MAP
+endif
+ifeq ($(CONFIG_BENCH),1)
+CFLAGS += -DCONFIG_BENCH
 endif
 LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments \
 	--build-id=none -T linker.ld

@@ -8,6 +8,7 @@
  *   selftest[=yes|only|explain]  built-in tests; only: then end    (none)
  *   poweroff=yes|no        no: halt at the end, for a debugger     (yes)
  *   registers=on|off       dump the registers of a guest that ends in an error (on)
+ *   bench=quick|load       bench builds only: load: also cost against load (quick)
  *
  * A word that makes no sense is named in a warning and ignored. State: cmdline_options, constant
  * after boot. Pure but for the warnings.
@@ -149,6 +150,19 @@ static bool parse_registers(struct word value, struct cmdline_options *o)
 	return parse_switch(value, &o->dump_registers);
 }
 
+#ifdef CONFIG_BENCH
+static bool parse_bench(struct word value, struct cmdline_options *o)
+{
+	static const struct choice choices[] = {{"quick", 0}, {"load", 1}};
+	uint32_t load;
+
+	if (!choose(value, choices, array_size(choices), &load))
+		return false;
+	o->bench_load = load;
+	return true;
+}
+#endif
+
 static const struct {
 	const char *name;
 	/* value.text is NULL for a word without "=". False: the value makes no sense, and the
@@ -163,6 +177,9 @@ static const struct {
     {"selftest", parse_selftest, "yes, only or explain"},
     {"poweroff", parse_poweroff, "yes or no"},
     {"registers", parse_registers, "on or off"},
+#ifdef CONFIG_BENCH
+    {"bench", parse_bench, "quick or load"},
+#endif
 };
 _Static_assert(LAYOUT_CPUS_MAX == 512, "the text of cpus=");
 

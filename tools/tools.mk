@@ -90,6 +90,7 @@ compile_commands.json: Makefile tools/compile-commands ## for editors
 	@$(PYTHON) tools/compile-commands $(MAKE) > $@.part && mv $@.part $@
 
 include tools/nested/nested.mk
+include tools/bench.mk
 
 # --- the rest ----------------------------------------------------------------------------------------
 .PHONY: clean help

@@ -148,6 +148,7 @@ class Bochs(Machine):
     """
 
     SCREEN = re.compile(rb'Bochs connected to screen "([^"]+)"')
+    DEBUGGER = "c\n"  # what its debugger is told
 
     CONFIG = """\
 display_library: term
@@ -196,7 +197,7 @@ clock: sync=none
         if _bochs_has_debugger(program):
             # It would wait at its prompt: "continue".
             commands = self.log_dir / "debugger.rc"
-            commands.write_text("c\n")
+            commands.write_text(self.DEBUGGER)
             arguments += ["-rc", commands]
         self.serial_path.touch()
         self._terminal, slave = pty.openpty()

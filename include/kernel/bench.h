@@ -1,0 +1,12 @@
+/* Built-in measurements of a bench build (CONFIG_BENCH). kernel/bench.c. */
+#ifndef KEYHOLE_KERNEL_BENCH_H
+#define KEYHOLE_KERNEL_BENCH_H
+
+#include "types.h"
+
+#ifdef CONFIG_BENCH
+/* Prints a line for each operation; with load, also its cost against what is there already. */
+void bench_run(bool load);
+#endif
+
+#endif

@@ -1,0 +1,382 @@
+/*
+ * What the hypervisor's own operations cost. Bench builds only (CONFIG_BENCH): `make bench`.
+ *
+ * State: none but what an operation under measurement changes, and gives back. Boot CPU, after the
+ * guests are built and before the first runs.
+ *
+ * One sample is the difference of two readings of the time-stamp counter around one operation, from
+ * call to return, less that around nothing; where that counter counts instructions (Bochs), so does
+ * the sample. A line per operation:
+ *
+ *	bench: NAME samples=N mean=A.BCD max=M
+ *
+ * Around one more run stand two magic breakpoints (xchg bx, bx: does nothing), announced by
+ * `trace: NAME`, between which a debugger can list every instruction executed. With bench=load on
+ * the command line follow lines `load: NAME entries=N mean=A.BCD max=M`: the same against load.
+ */
+#ifdef CONFIG_BENCH
+#include "kernel/bench.h"
+#include "cpu.h"
+#include "domain.h"
+#include "layout.h"
+#include "mm/epoch.h"
+#include "mm/frame.h"
+#include "mm/pahash.h"
+#include "mm/window.h"
+#include "p2m.h"
+#include "print.h"
+#include "vcpu.h"
+
+#define SAMPLES	     2000u
+#define LOAD_SAMPLES 512u
+#define LOAD_MAX     1000000u
+
+/* Frame numbers that no machine here has; they are entered and looked up, and never mapped. */
+#define FIRST_FICTION  0x40000000ull
+#define HASH_WORDS_MAX 32768u
+
+struct samples {
+	uint64_t count, sum, max, min;
+};
+
+static uint64_t overhead; /* of an empty sample */
+
+static void add(struct samples *s, uint64_t cost)
+{
+	cost = cost > overhead ? cost - overhead : 0;
+	if (!s->count || cost < s->min)
+		s->min = cost;
+	if (cost > s->max)
+		s->max = cost;
+	s->count++;
+	s->sum += cost;
+}
+
+#define SAMPLE(s, statement)               \
+	do {                               \
+		uint64_t begin_ = rdtsc(); \
+		statement;                 \
+		add(s, rdtsc() - begin_);  \
+	} while (0)
+
+#define TRACE(name, statement)                                      \
+	do {                                                        \
+		print(LOG_RESULT, "trace: %s", name);               \
+		__asm__ volatile("xchg %%bx, %%bx" : : : "memory"); \
+		statement;                                          \
+		__asm__ volatile("xchg %%bx, %%bx" : : : "memory"); \
+	} while (0)
+
+static uint64_t thousandths(const struct samples *s)
+{
+	return s->count ? s->sum * 1000 / s->count : 0;
+}
+
+static void report(const char *name, const struct samples *s)
+{
+	print(LOG_RESULT, "bench: %s samples=%lu mean=%lu.%03lu max=%lu", name, s->count,
+	      thousandths(s) / 1000, thousandths(s) % 1000, s->max);
+}
+
+static void report_load(const char *name, uint64_t entries, const struct samples *s)
+{
+	print(LOG_RESULT, "load: %s entries=%lu mean=%lu.%03lu max=%lu", name, entries,
+	      thousandths(s) / 1000, thousandths(s) % 1000, s->max);
+}
+
+/* The same numbers in every run. */
+static uint64_t next_random(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+static void calibrate(void)
+{
+	struct samples empty = {0};
+
+	overhead = 0;
+	for (unsigned i = 0; i < 64; i++)
+		SAMPLE(&empty, __asm__ volatile("" : : : "memory"));
+	overhead = empty.min;
+}
+
+/* --- one row each ----------------------------------------------------------------------------- */
+
+static inline void one_window(mfn_t frame)
+{
+	window_open(WINDOW_TEST, frame);
+	window_close(WINDOW_TEST);
+}
+
+static void bench_window(void)
+{
+	struct samples s = {0};
+	mfn_t frame;
+
+	if (frame_alloc(0, DOMID_HYPERVISOR, FRAME_BOOT, &frame))
+		return;
+	for (unsigned i = 0; i < SAMPLES; i++)
+		SAMPLE(&s, one_window(frame));
+	report("window_fixed", &s);
+	TRACE("window_fixed", one_window(frame));
+	frame_free(frame, 0);
+}
+
+static bool hash_fill(uint64_t from, uint64_t to)
+{
+	for (uint64_t i = from; i < to; i++)
+		if (pahash_insert(make_mfn(FIRST_FICTION + i), LAYOUT_VMAP + i * PAGE_SIZE))
+			return false;
+	return true;
+}
+
+static void hash_empty(uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++)
+		pahash_remove(make_mfn(FIRST_FICTION + i));
+	/* Tables that were outgrown go back. */
+	for (unsigned i = 0; i < 1024 && epoch_pending(); i++)
+		epoch_quiescent();
+}
+
+/* Looks every entry up once; one that is found at the first probe goes to *homely. */
+static void look_up_all(uint64_t entries, struct samples *all, mfn_t *homely)
+{
+	uint64_t wrong = 0;
+
+	for (uint64_t i = 0; i < entries; i++) {
+		mfn_t frame = make_mfn(FIRST_FICTION + i);
+		uint64_t before = all->sum, va;
+
+		SAMPLE(all, va = pahash_lookup(frame));
+		wrong += va != LAYOUT_VMAP + i * PAGE_SIZE;
+		/* Nothing is cheaper than the first probe. */
+		if (all->sum - before == all->min)
+			*homely = frame;
+	}
+	if (wrong)
+		print(LOG_ERROR, "bench: %lu entries of the hash were not found", wrong);
+}
+
+/* The mean is over tables of many sizes, each with keys of its own, filled to 5/16 and 7/16: they
+ * grow at a half. */
+static void bench_hash(void)
+{
+	struct samples all = {0}, first = {0};
+	mfn_t homely = make_mfn(FIRST_FICTION);
+	uint64_t filled = 0, there = pahash_count();
+
+	for (uint64_t words = 2048; words <= HASH_WORDS_MAX; words *= 2)
+		for (uint64_t part = 5; part <= 7; part += 2) {
+			uint64_t entries = words * part / 16 - there;
+
+			if (!hash_fill(filled, entries)) {
+				print(LOG_ERROR, "bench: the hash does not take %lu entries",
+				      entries);
+				return;
+			}
+			filled = entries;
+			look_up_all(filled, &all, &homely);
+		}
+	for (unsigned i = 0; i < SAMPLES; i++)
+		SAMPLE(&first, pahash_lookup(homely));
+	report("pahash_first", &first);
+	report("pahash_lookup", &all);
+	TRACE("pahash_first", pahash_lookup(homely));
+	hash_empty(filled);
+}
+
+static void bench_frame_ref(void)
+{
+	struct samples s = {0};
+	mfn_t frame;
+	int rc = 0;
+
+	if (frame_alloc(0, 1, FRAME_GUEST_RAM, &frame))
+		return;
+	for (unsigned i = 0; i < SAMPLES; i++)
+		SAMPLE(&s, {
+			rc |= frame_get(frame, 1, FRAME_GUEST_RAM);
+			frame_put(frame);
+		});
+	if (rc)
+		print(LOG_ERROR, "bench: a reference was refused");
+	report("frame_ref", &s);
+	TRACE("frame_ref", {
+		rc = frame_get(frame, 1, FRAME_GUEST_RAM);
+		frame_put(frame);
+	});
+	frame_free(frame, 0);
+}
+
+/* Scattered, so that no two are taken for one larger leaf. */
+static mfn_t scattered(uint64_t i)
+{
+	return make_mfn(FIRST_FICTION + ((i * 0x9e3779b1u) & 0xfffffff));
+}
+
+static bool p2m_fill(struct p2m *p2m, uint64_t from, uint64_t to)
+{
+	for (uint64_t i = from; i < to; i++)
+		if (p2m_map(p2m, make_gfn(i), scattered(i), 1, P2M_RAM, P2M_RW))
+			return false;
+	return true;
+}
+
+static void bench_walk(void)
+{
+	static struct p2m p2m;
+	struct p2m_entry entry;
+	struct samples s = {0};
+	uint64_t seed = 88172645463325252ull, wrong = 0;
+
+	if (p2m_init(&p2m, 64, 1ull << 20) || !p2m_fill(&p2m, 0, SAMPLES)) {
+		print(LOG_ERROR, "bench: no p2m");
+		return;
+	}
+	for (unsigned i = 0; i < SAMPLES; i++) {
+		uint64_t gfn = next_random(&seed) % SAMPLES;
+		bool found;
+
+		SAMPLE(&s, found = p2m_lookup(&p2m, make_gfn(gfn), &entry));
+		wrong += !found || !mfn_equal(entry.frame, scattered(gfn));
+	}
+	if (wrong)
+		print(LOG_ERROR, "bench: %lu frames were not found", wrong);
+	report("gfn_walk", &s);
+	TRACE("gfn_walk", (void)p2m_lookup(&p2m, make_gfn(7), &entry));
+	p2m_destroy(&p2m);
+	while (epoch_pending())
+		epoch_quiescent();
+}
+
+static void bench_switch(void)
+{
+	struct domain *a = domain_find(1), *b = domain_find(2);
+	struct samples s = {0};
+
+	if (!a || !b) {
+		print(LOG_ERROR, "bench: domain_switch wants two guests");
+		return;
+	}
+	/* The first time, the host state is written into the VMCS. */
+	vcpu_load(a->vcpus[0]);
+	vcpu_load(b->vcpus[0]);
+	vcpu_load(a->vcpus[0]);
+	for (unsigned i = 0; i < SAMPLES / 2; i++) {
+		SAMPLE(&s, vcpu_load(b->vcpus[0]));
+		SAMPLE(&s, vcpu_load(a->vcpus[0]));
+	}
+	report("domain_switch", &s);
+	TRACE("domain_switch", vcpu_load(b->vcpus[0]));
+	vcpu_load(NULL);
+}
+
+/* --- against load ----------------------------------------------------------------------------- */
+
+static void load_window(uint64_t entries)
+{
+	struct samples s = {0};
+	uint64_t seed = entries + 1;
+
+	/* As many frames, in no order: the window has a place for none of them. */
+	for (unsigned i = 0; i < LOAD_SAMPLES; i++) {
+		mfn_t frame = make_mfn(FIRST_FICTION + next_random(&seed) % entries);
+
+		SAMPLE(&s, one_window(frame));
+	}
+	report_load("window_fixed", entries, &s);
+}
+
+static void load_hash(uint64_t entries)
+{
+	struct samples lookup = {0}, change = {0};
+	mfn_t extra = make_mfn(FIRST_FICTION + LOAD_MAX + 1);
+	uint64_t seed = entries + 1, ignored;
+
+	for (unsigned i = 0; i < LOAD_SAMPLES; i++) {
+		mfn_t frame = make_mfn(FIRST_FICTION + next_random(&seed) % entries);
+
+		SAMPLE(&lookup, ignored = pahash_lookup(frame));
+		(void)ignored;
+	}
+	report_load("pahash_lookup", entries, &lookup);
+	for (unsigned i = 0; i < LOAD_SAMPLES; i++) {
+		int rc;
+
+		SAMPLE(&change, {
+			rc = pahash_insert(extra, LAYOUT_VMAP);
+			pahash_remove(extra);
+		});
+		if (rc)
+			print(LOG_ERROR, "bench: the hash is full at %lu", entries);
+	}
+	report_load("pahash_insert_remove", entries, &change);
+}
+
+static void load_p2m(struct p2m *p2m, uint64_t entries)
+{
+	struct samples lookup = {0}, change = {0};
+	struct p2m_entry entry;
+	uint64_t seed = entries + 1;
+
+	for (unsigned i = 0; i < LOAD_SAMPLES; i++) {
+		gfn_t gfn = make_gfn(next_random(&seed) % entries);
+		bool found;
+
+		SAMPLE(&lookup, found = p2m_lookup(p2m, gfn, &entry));
+		if (!found)
+			print(LOG_ERROR, "bench: gfn 0x%lx was not found", gfn_raw(gfn));
+	}
+	report_load("gfn_walk", entries, &lookup);
+	for (unsigned i = 0; i < LOAD_SAMPLES; i++) {
+		gfn_t gfn = make_gfn(next_random(&seed) % entries);
+		int rc;
+
+		SAMPLE(&change, {
+			rc = p2m_unmap(p2m, gfn, 1, NULL, NULL);
+			rc |= p2m_map(p2m, gfn, scattered(gfn_raw(gfn)), 1, P2M_RAM, P2M_RW);
+		});
+		if (rc)
+			print(LOG_ERROR, "bench: gfn 0x%lx cannot be changed", gfn_raw(gfn));
+		while (epoch_pending())
+			epoch_quiescent();
+	}
+	report_load("ept_unmap_map", entries, &change);
+}
+
+static void bench_load(void)
+{
+	static struct p2m p2m;
+	uint64_t filled = 0;
+
+	for (uint64_t n = 1; n <= LOAD_MAX; n *= 10)
+		load_window(n);
+	for (uint64_t n = 1; n <= LOAD_MAX && hash_fill(filled, n); filled = n, n *= 10)
+		load_hash(n);
+	hash_empty(LOAD_MAX);
+	filled = 0;
+	if (p2m_init(&p2m, 1u << 16, 1ull << 24))
+		return;
+	for (uint64_t n = 1; n <= LOAD_MAX && p2m_fill(&p2m, filled, n); filled = n, n *= 10)
+		load_p2m(&p2m, n);
+	p2m_destroy(&p2m);
+	while (epoch_pending())
+		epoch_quiescent();
+}
+
+void bench_run(bool load)
+{
+	calibrate();
+	bench_window();
+	bench_hash();
+	bench_walk();
+	bench_frame_ref();
+	bench_switch();
+	if (load)
+		bench_load();
+}
+#endif

@@ -1,0 +1,80 @@
+"""The instruction counts of `make bench` against those in tests/bench-baseline.json.
+
+A count that grows by more than 5 % fails until that file changes with it (`make bench-baseline`).
+The counts hold for one compiler, which the file names: with another one the comparison is skipped.
+"""
+
+import os
+import subprocess
+
+import pytest
+from conftest import BUILD, LOGS, ROOT
+from keyhole import bench, benchrows, benchtrace, machine
+
+
+def build_bench():
+    env = {k: v for k, v in os.environ.items()
+           if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "BUILD", "T", "GUESTS")}
+    done = subprocess.run(["make", "-s", "--no-print-directory", f"BUILD={BUILD}/bench",
+                           "CONFIG_BENCH=1", "all"], cwd=ROOT, env=env, capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_bench_counts(tap_results, log_dir):
+    build_bench()
+    image = LOGS / "bench-test.iso"
+    bench.make_image(image, BUILD / "bench/keyhole.elf", BUILD)
+    figures = bench.run(image, log_dir)
+    image.unlink()
+    wanted = {row.name for row in benchrows.ROWS if not row.missing}
+    tap_results.check(wanted <= set(figures.rows), "every row that can be measured is",
+                      f"missing: {', '.join(sorted(wanted - set(figures.rows)))}")
+    baseline = bench.load_baseline()
+    if (here := bench.compiler()) != baseline["compiler"]:
+        tap_results._count("skipped", "comparison with tests/bench-baseline.json",
+                           f"it was made with {baseline['compiler']}, this is {here}")
+    else:
+        for name, now, then, good in bench.compare(figures, baseline):
+            tap_results.check(good, f"{name}: {now} instructions, {then} in the baseline",
+                              "if the change is meant: make bench-baseline, in the same commit")
+    tap_results.finish()
+
+
+def test_bench_comparison():
+    base = {"insns": {"a": 100.0, "b": 100.0, "gone": 1.0}}
+    figures = bench.Figures(rows={"a": (105.0, 105, 1), "b": (105.1, 106, 1), "new": (1.0, 1, 1)})
+    good = {name: ok for name, _, _, ok in bench.compare(figures, base)}
+    assert good == {"a": True, "b": False, "gone": False, "new": False}
+
+
+def test_bench_lines():
+    text = ("keyhole: bench: window_fixed samples=2000 mean=12.500 max=14\r\n"
+            "keyhole: trace: window_fixed\n[bench] bench: cpuid_exit samples=1000 mean=99.000 max=99\n"
+            "keyhole: load: gfn_walk entries=10 mean=66.000 max=67\nbench: x samples=1 mean=1.0 max=1x\n")
+    figures = bench.parse(text)
+    assert figures.rows == {"window_fixed": (12.5, 14, 2000), "cpuid_exit": (99.0, 99, 1000)}
+    assert figures.load == {"gfn_walk": [(10, 66.0, 67)]}
+    assert figures.traced == ["window_fixed"]
+
+
+@pytest.mark.parametrize("text, serialising, locked", [
+    ("invlpg byte ptr ds:[rax]", 1, 0), ("invept rax, oword ptr ds:[rsp]", 1, 0),
+    ("mov cr3, rax", 1, 0), ("mov rax, cr3", 0, 0), ("mov dr6, rax", 1, 0), ("wrmsr", 1, 0),
+    ("rdmsr", 0, 0), ("lock cmpxchg qword ptr ds:[rdx], rcx", 0, 1),
+    ("xchg qword ptr ds:[rdx], rax", 0, 1), ("xchg bx, bx", 0, 0), ("vmresume", 0, 0)])
+def test_bench_trace_counts(text, serialising, locked):
+    trace = benchtrace.Trace()
+    benchtrace._count(trace, 0xffffffff80200010, text, [0xffffffff80200000], ["f"])
+    assert (trace.serialising, trace.locked, trace.functions["f"]) == (serialising, locked, 1)
+
+
+def test_bench_traces_are_complete(tmp_path):
+    listing = tmp_path / "terminal.log"
+    listing.write_text("Tracing enabled for CPU0\n"
+                       "(0).[7] [0x000000220b6e] 0008:ffffffff80220b6e (unk. ctxt): push rax   ; 50\n"
+                       "(0) Magic breakpoint\nTracing disabled for CPU0\n")
+    elf = BUILD / "keyhole.elf"
+    assert benchtrace.parse(listing, ["one"], elf)["one"].insns == 1
+    with pytest.raises(machine.MachineError, match="1 traces, 2 were announced"):
+        benchtrace.parse(listing, ["one", "two"], elf)
