@@ -117,7 +117,11 @@ static int64_t batch(struct hypercall *c, const struct compat_layout *layout,
 	}
 	if (i == count)
 		return 0;
-	c->arg[1] += (uint64_t)i * size;
+	gva_t rest;
+	int rc = hypercall_element(c, make_gva(c->arg[1]), i, size, &rest);
+	if (rc) /* the array ends with the address space, but not with its count */
+		return rc;
+	c->arg[1] = gva_raw(rest);
 	c->arg[2] = count - i;
 	return hypercall_continue(c);
 }

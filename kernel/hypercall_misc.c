@@ -43,8 +43,12 @@ int64_t hypercall_console_io(struct hypercall *c)
 	__asm__ volatile("" : : "r"(text) : "memory"); /* or the compiler drops the clearing */
 	if (rc || done == count)
 		return rc;
+	gva_t rest;
+	rc = hypercall_element(c, make_gva(c->arg[2]), done, 1, &rest);
+	if (rc)
+		return rc;
 	c->arg[1] = count - done;
-	c->arg[2] += done;
+	c->arg[2] = gva_raw(rest);
 	return hypercall_continue(c);
 }
 

@@ -249,8 +249,18 @@ void print(enum log_level level, const char *fmt, ...)
 	(void)fmt;
 }
 
+/* A page in which both address spaces end, for those who try to go on at 0, and the one there. */
+static bool ends_mapped;
+static uint8_t end_page[PAGE_SIZE], zero_page[PAGE_SIZE];
+
 static void *linear(struct guest *g, uint64_t address, size_t length)
 {
+	uint64_t end = 0 - (address | (wide ? 0 : 0xffffffff00000000ull));
+
+	if (ends_mapped && end && end <= PAGE_SIZE && length <= end)
+		return end_page + PAGE_SIZE - end;
+	if (ends_mapped && address < PAGE_SIZE && length <= PAGE_SIZE - address)
+		return zero_page + address;
 	if (address < LINEAR_BASE || length > LINEAR_SIZE ||
 	    address - LINEAR_BASE > LINEAR_SIZE - length)
 		return NULL;
@@ -267,7 +277,7 @@ int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length)
 int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t length)
 {
 	void *p = linear(guest_of(ga->p2m), to.raw, length);
-	if (!p || (length && to.raw + length > READONLY_BASE))
+	if (!p || (length && to.raw + length > READONLY_BASE && !ends_mapped))
 		return -XEN_EFAULT;
 	memcpy(p, from, length);
 	return 0;
@@ -507,6 +517,39 @@ static void console(void)
 	is(call(__HYPERVISOR_console_io, CONSOLEIO_read, 10, AT(0)), -XEN_ENOSYS, "no reading");
 	is(call(__HYPERVISOR_console_io, CONSOLEIO_write, 0xffffffff, ~0ull - 4), -XEN_EFAULT,
 	   "wrapping");
+}
+
+/* What continues at the end of the address space does not go on at its beginning. */
+static void wrapping(void)
+{
+	for (int w = 1; w >= 0; w--) {
+		fresh();
+		wide = w;
+		ends_mapped = true;
+		uint64_t end = w ? 0 : 1ull << 32;
+		printed_length = 0;
+		memset(end_page, 'e', sizeof(end_page));
+		memset(zero_page, '0', sizeof(zero_page));
+		is(call(__HYPERVISOR_console_io, CONSOLEIO_write, 1100, end - 1024), -XEN_EFAULT,
+		   "a text that wraps");
+		ok(printed_length == 1024 && !memchr(printed, '0', printed_length),
+		   "is printed up to there");
+		is(call(__HYPERVISOR_console_io, CONSOLEIO_write, 1024, end - 1024), 0,
+		   "one that ends there is fine");
+		struct gnttab_map_grant_ref *last =
+		    (struct gnttab_map_grant_ref *)(void *)&end_page[PAGE_SIZE] - 64;
+		memset(last, 0, 64 * sizeof(*last));
+		memset(zero_page, 0, sizeof(zero_page));
+		is(call(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref,
+			end - 64 * sizeof(*last), 65),
+		   -XEN_EFAULT, "a batch that wraps");
+		ok(last[63].status == GNTST_bad_gntref && zero_page[18] == 0,
+		   "is done up to there");
+		is(call(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref,
+			end - 64 * sizeof(*last), 64),
+		   0, "one that ends there is fine");
+		ends_mapped = false;
+	}
 }
 
 static void scheduling(void)
@@ -1224,6 +1267,7 @@ int main(void)
 	dispatching();
 	versions();
 	console();
+	wrapping();
 	scheduling();
 	granting();
 	hostile_grants();
