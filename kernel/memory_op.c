@@ -21,6 +21,12 @@
 #define MEMOP_CMD_MASK	   0x3full
 #define MEMOP_EXTENT_SHIFT 6
 
+/* Whether the caller may map pages of the domain with this id: DOMAIN_PRIV_NONE is no id. */
+static bool may_map(const struct hypercall *c, domid_t id)
+{
+	return c->domain->priv == DOMAIN_PRIV_ALL || (c->domain->priv == id && id <= DOMAINS_MAX);
+}
+
 /* Takes a domid that must mean the caller. */
 static bool is_caller(const struct hypercall *c, domid_t id)
 {
@@ -94,7 +100,7 @@ static int64_t add_to_physmap_batch(struct hypercall *c, uint64_t first)
 		return -XEN_EILSEQ;
 	if (op.space == XENMAPSPACE_gmfn_foreign) {
 		/* The right comes first: whether a domain exists is not for everybody to know. */
-		if (c->domain->priv != DOMAIN_PRIV_ALL && c->domain->priv != op.foreign_domid)
+		if (!may_map(c, op.foreign_domid))
 			return -XEN_EPERM;
 		if (is_caller(c, op.foreign_domid))
 			return -XEN_EINVAL;

@@ -1089,6 +1089,8 @@ static void foreigners(void)
 		take(&before);
 		is(foreign(1, 1, 0), -XEN_EPERM, "no right");
 		is(foreign(3, 1, 0), -XEN_EPERM, "nor to know who exists");
+		is(foreign(DOMAIN_PRIV_NONE, 1, 0), -XEN_EPERM, "nobody's id is no right");
+		is(foreign(DOMAIN_PRIV_ALL, 1, 0), -XEN_EPERM, "nor is everybody's");
 		mapper->d.priv = 3;
 		is(foreign(1, 1, 0), -XEN_EPERM, "a right to another");
 		UNCHANGED("without the right");
