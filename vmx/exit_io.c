@@ -29,14 +29,21 @@ static uint64_t address_mask(uint32_t info)
 	return ~0ull;
 }
 
-/* Base of the segment that addresses the memory side: ES for INS, by prefix for OUTS. */
-static uint64_t segment_base(uint32_t info, bool in)
+#define FIRST_SEGMENT_WITH_BASE_64 4 /* FS */
+
+/*
+ * Base of the segment that addresses the memory side: ES for INS, by prefix for OUTS. 64-bit code
+ * has no bases but those of FS and GS, whatever was loaded into the others.
+ */
+static uint64_t segment_base(uint32_t info, bool in, bool code64)
 {
 	static const vmcsn_t bases[] = {{VMCS_ENC_GUEST_ES_BASE}, {VMCS_ENC_GUEST_CS_BASE},
 					{VMCS_ENC_GUEST_SS_BASE}, {VMCS_ENC_GUEST_DS_BASE},
 					{VMCS_ENC_GUEST_FS_BASE}, {VMCS_ENC_GUEST_GS_BASE}};
 	unsigned segment = in ? 0 : info >> INFO_SEGMENT_SHIFT & INFO_SEGMENT_MASK;
 
+	if (code64 && segment < FIRST_SEGMENT_WITH_BASE_64)
+		return 0;
 	return segment < array_size(bases) ? vmcs_readn(bases[segment]) : 0;
 }
 
@@ -54,11 +61,11 @@ static bool string_io(struct vcpu_regs *regs, uint64_t q, uint16_t port, unsigne
 {
 	bool in = q & IO_ACCESS_IN, rep = q & IO_ACCESS_REP;
 	uint32_t info = vmcs_read32(VMCS_EXIT_INSTRUCTION_INFO);
-	uint64_t mask = address_mask(info), base = segment_base(info, in);
+	bool code64 = vcpu_in_long_mode64();
+	uint64_t mask = address_mask(info), base = segment_base(info, in, code64);
 	uint64_t step = vmcs_readn(VMCS_GUEST_RFLAGS) & RFLAGS_DF ? -(uint64_t)size : size;
 	uint64_t *index = in ? &regs->rdi : &regs->rsi;
 	uint64_t left = rep ? regs->rcx & mask : 1;
-	bool code64 = vcpu_in_long_mode64();
 	struct guest_access access;
 
 	vcpu_guest_access(&access);

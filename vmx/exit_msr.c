@@ -16,6 +16,7 @@
 static bool read_msr(uint32_t msr, uint64_t *value)
 {
 	switch (msr) {
+	case XEN_HYPERCALL_MSR:	    /* as on Xen; where the page is, is not kept */
 	case MSR_IA32_BIOS_SIGN_ID: /* microcode revision: unknown */
 	case MSR_IA32_PLATFORM_ID:
 	case MSR_IA32_DEBUGCTL:

@@ -4,9 +4,13 @@
  * what the SDM says.
  */
 #include "guest.h"
+#include "segments.h"
 
 #define UNKNOWN_MSR  0x12345u
 #define UNKNOWN_PORT 0x1234
+#define TEXT_PORT    0xe9 /* reads as its own number */
+#define DATA_SEGMENT 0x00cf93000000ffffull
+#define BASE	     64
 
 static bool raises(struct trap t, int vector)
 {
@@ -56,6 +60,7 @@ static void hypercall_page(void)
 	by_page = xen_version(XENVER_version, NULL);
 	hypercall_use_page(false);
 	tap_is(by_page, by_vmcall, "a call through it gives what VMCALL gives");
+	tap_is(rdmsr(XEN_HYPERCALL_MSR), 0, "its MSR reads as zero");
 	ok_raises(VECTOR_GP, wrmsr(XEN_HYPERCALL_MSR, (uintptr_t)page | 1),
 		  "there is no second page: #GP(0)");
 	ok_raises(VECTOR_GP, wrmsr(XEN_HYPERCALL_MSR, HOLE),
@@ -272,6 +277,31 @@ static void instructions(void)
 	ok_raises(VECTOR_UD, __asm__ volatile("ud2"), "and UD2");
 }
 
+/* 64-bit code addresses memory without the bases of ES and DS, also in string I/O. */
+static void string_ports(void)
+{
+	extern uint64_t gdt[];
+	static uint8_t bytes[2 * BASE];
+	uint64_t before = gdt[SEL_DATA16 / 8];
+	void *to = bytes;
+	unsigned long count = 2;
+	uint16_t selector;
+
+	gdt[SEL_DATA16 / 8] = DATA_SEGMENT | (uint64_t)BASE << 16;
+	__asm__ volatile("mov %%es, %0\n"
+			 "mov %4, %%es\n"
+			 "cld\n"
+			 "rep insb\n"
+			 "mov %0, %%es"
+			 : "=&r"(selector), "+D"(to), "+c"(count)
+			 : "d"(TEXT_PORT), "r"(SEL_DATA16)
+			 : "memory", "cc");
+	gdt[SEL_DATA16 / 8] = before;
+	tap_ok(bytes[0] == TEXT_PORT && bytes[1] == TEXT_PORT && bytes[BASE] == 0,
+	       "INS writes to RDI, whatever the base of ES");
+	tap_ok(to == &bytes[2] && count == 0, "and moves RDI and RCX on");
+}
+
 static void ports(void)
 {
 	tap_is(inb(UNKNOWN_PORT), 0xff, "IN of a byte where no device is: all ones");
@@ -291,5 +321,6 @@ int main(void)
 	msrs();
 	instructions();
 	ports();
+	string_ports();
 	tap_done();
 }
