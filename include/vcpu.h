@@ -47,6 +47,7 @@ struct vcpu_shared {
 	uint64_t generation_seen;     /* of the domain's p2m, at the last INVEPT for this vCPU */
 	struct vcpu_shared *run_next; /* run queue of kernel/sched.c */
 	uint64_t exits;
+	uint64_t slice_end; /* time-stamp counter: at its first exit from then on it gives way */
 };
 
 /* Backend (vmx/), called by kernel/. */

@@ -250,6 +250,10 @@ static void dispatch(uint32_t reason, struct vcpu_regs *regs)
 bool vmx_exit(struct vcpu_regs *regs)
 {
 	dispatch(vmcs_read32(VMCS_EXIT_REASON), regs);
+	/* The preemption timer stands still in root mode, where a guest can have much more done
+	 * than it does itself: that counts as well. */
+	if (unlikely(rdtsc() >= this_cpu()->current->slice_end))
+		leave_guest();
 	if (likely(!atomic_load_explicit(&this_cpu()->shared->entry_work, memory_order_acquire)))
 		return true;
 	return vmx_entry_work();

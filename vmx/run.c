@@ -80,6 +80,7 @@ void vcpu_run(uint64_t slice_ticks)
 {
 	struct vcpu_shared *v = this_cpu()->current;
 
+	v->slice_end = rdtsc() + slice_ticks;
 	set_slice(slice_ticks);
 	if (!vmx_entry_work())
 		return;
