@@ -264,9 +264,15 @@ int vmx_caps_choose(const struct vmx_caps *caps, struct vmx_controls *controls)
 	if (!vmx_caps_present(caps, VMX_EPT_VPID, VPID_CAP_INVVPID) ||
 	    !(caps->ept_vpid & (VPID_CAP_INVVPID_SINGLE | VPID_CAP_INVVPID_ALL)))
 		wanted[VMX_PROC2] &= ~PROC2_VPID;
-	/* There is then nothing to save, and the entry would be refused. */
-	if (!vmx_caps_present(caps, VMX_PIN, PIN_PREEMPTION_TIMER))
+	/* Both or neither: a timer that starts anew at each entry would never end the slice of a
+	 * guest that exits often, and one that is saved without being there is refused. */
+	if (!vmx_caps_present(caps, VMX_PIN, PIN_PREEMPTION_TIMER) ||
+	    !vmx_caps_present(caps, VMX_EXIT, EXIT_SAVE_PREEMPTION_TIMER)) {
+		wanted[VMX_PIN] &= ~PIN_PREEMPTION_TIMER;
 		wanted[VMX_EXIT] &= ~EXIT_SAVE_PREEMPTION_TIMER;
+		print(LOG_WARN, "VT-x: no VMX-preemption timer that can be saved: a guest keeps "
+				"the processor until it yields or ends");
+	}
 	for (unsigned f = 0; f < VMX_CONTROL_FAMILIES; f++)
 		controls->value[f] =
 		    (wanted[f] & vmx_caps_may_be_1(caps, f)) | vmx_caps_must_be_1(caps, f);

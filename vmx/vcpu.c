@@ -227,10 +227,14 @@ static void clear_state(void)
 	write_cr2(0);
 	for (unsigned i = 0; i < 4; i++)
 		write_dr(i, 0);
+	write_dr(6, DR6_RESET);
 	wrmsr(MSR_IA32_STAR, 0);
 	wrmsr(MSR_IA32_LSTAR, 0);
 	wrmsr(MSR_IA32_CSTAR, 0);
+	wrmsr(MSR_IA32_FMASK, 0);
 	wrmsr(MSR_IA32_KERNEL_GS_BASE, 0);
+	if (vmx_machine.rdtscp)
+		wrmsr(MSR_IA32_TSC_AUX, 0);
 	if (!vmx_machine.xsave)
 		__asm__ volatile("fxrstor64 %0" : : "m"(reset_area));
 	else
