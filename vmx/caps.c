@@ -270,8 +270,6 @@ int vmx_caps_choose(const struct vmx_caps *caps, struct vmx_controls *controls)
 	    !vmx_caps_present(caps, VMX_EXIT, EXIT_SAVE_PREEMPTION_TIMER)) {
 		wanted[VMX_PIN] &= ~PIN_PREEMPTION_TIMER;
 		wanted[VMX_EXIT] &= ~EXIT_SAVE_PREEMPTION_TIMER;
-		print(LOG_WARN, "VT-x: no VMX-preemption timer that can be saved: a guest keeps "
-				"the processor until it yields or ends");
 	}
 	for (unsigned f = 0; f < VMX_CONTROL_FAMILIES; f++)
 		controls->value[f] =

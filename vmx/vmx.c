@@ -144,6 +144,10 @@ int vmx_init(void)
 	vmx_caps_print(&m->caps, &m->controls);
 	if (rc)
 		return rc;
+	if (!(m->controls.value[VMX_PIN] & PIN_PREEMPTION_TIMER))
+		print(LOG_WARN,
+		      "VT-x: no VMX-preemption timer that can be saved: a guest keeps the "
+		      "processor until it yields or ends");
 	find_offered_state();
 	ept_configure(vmx_caps_present(&m->caps, VMX_EPT_VPID, EPT_CAP_PAGE_1G),
 		      vmx_caps_present(&m->caps, VMX_EPT_VPID, EPT_CAP_PAGE_2M),
