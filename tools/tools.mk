@@ -83,6 +83,10 @@ lab-builds:
 lab-leak: guests lab-builds ## read all that is mapped through a gadget: window, then direct map
 	@$(PYTHON) tools/lab-leak --build $(BUILD)
 
+.PHONY: model
+model: ## Spin searches the protocols of docs/models, and their known mistakes
+	@$(PYTHON) tools/model --build $(BUILD)
+
 check: ## format, static analysis, layers, image, stack depth, both compilers
 	@$(PYTHON) tools/check
 

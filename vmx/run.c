@@ -26,6 +26,16 @@ bool vmx_entry_work(void)
 	struct cpu_private *cpu = this_cpu();
 	uint32_t work = atomic_load(&cpu->shared->entry_work);
 
+	/*
+	 * A quiescent point: no pointer into shared structures is held. Before the flushes, and
+	 * what is marked is read again after it: a removal between the first look and the
+	 * publishing of the epoch has marked this CPU, and its frames may be free from here on. The
+	 * guest does not run before they are flushed (docs/models/ept-flush.pml, EPOCH_LAST).
+	 */
+	if (work & ENTRY_WORK_EPOCH) {
+		epoch_quiescent();
+		work = atomic_load(&cpu->shared->entry_work);
+	}
 	if (work & ENTRY_WORK_HOST_FLUSH) {
 		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_HOST_FLUSH);
 		hostpt_flush_all_local();
@@ -37,10 +47,6 @@ bool vmx_entry_work(void)
 		cpu->current->generation_seen = atomic_load(&p2m->generation);
 		vmx_flush_ept(p2m);
 	}
-	/* A quiescent point: everything above is flushed, and no pointer into shared structures is
-	 * held. */
-	if (work & ENTRY_WORK_EPOCH)
-		epoch_quiescent();
 	if (work & (ENTRY_WORK_RESCHEDULE | ENTRY_WORK_VCPU)) {
 		atomic_fetch_and(&cpu->shared->entry_work,
 				 ~(ENTRY_WORK_RESCHEDULE | ENTRY_WORK_VCPU));

@@ -1,0 +1,170 @@
+/*
+ * Who removes rights from a p2m, and who enters a guest: a model for Spin (`make model`).
+ *
+ * One CPU loads a vCPU, enters its guest, exits, and takes it off again (vmx/vcpu.c, vmx/run.c,
+ * vmx/ept.c: p2m_cpu_enter); another takes a frame out of the p2m, marks the CPUs that may hold
+ * translations, and gives the frame back when the epoch has passed (vmx/ept_unmap.c,
+ * p2m_mark_flush; mm/epoch.c). Each CPU has a store buffer, as x86 processors do: a plain store
+ * waits there while later loads are carried out; a locked operation lets it drain first.
+ *
+ * Property: no guest uses a translation of a frame that has been given back.
+ *
+ * Three mistakes, of which each must break it:
+ *	-DNO_FENCE_ENTER	who enters says so by a plain store
+ *	-DNO_FENCE_REMOVE	who removes moves the generation by a plain store
+ *	-DEPOCH_LAST		entry work: looks for flushes first, then passes the quiescent point
+ */
+#define REMOVALS 2
+#define ENTRIES 3
+
+#define WORK_EPT_FLUSH 1
+#define WORK_EPOCH 2
+
+mtype = { ENTRY, GENERATION, ACTIVE };
+
+/* Memory. The entry holds the frame that the guest's page is mapped to, 0: not present. */
+byte entry = 1, generation = 1, loaded_here = 0;
+byte work = WORK_EPOCH;	/* of the CPU that enters; something else waits for it already */
+byte global_epoch = 1, own_epoch = 0;
+
+/* Not memory: what the entering CPU's TLB holds for the page, and which frames are free. */
+byte tlb = 1;	/* it ran this guest before */
+bool freed[REMOVALS + 2];
+
+chan buffer_enter = [2] of { mtype, byte };
+chan buffer_remove = [2] of { mtype, byte };
+
+#define LOCKED(buffer, operation) atomic { empty(buffer) -> operation }
+
+inline write(variable, value)
+{
+	if
+	:: variable == ENTRY -> entry = value
+	:: variable == GENERATION -> generation = value
+	:: variable == ACTIVE -> loaded_here = value
+	fi
+}
+
+proctype drain(chan buffer)
+{
+	mtype variable;
+	byte value;
+
+end:	do
+	:: atomic { buffer ? variable, value -> write(variable, value) }
+	od
+}
+
+/* epoch_quiescent(): clears its bit, reads the global epoch, publishes it. */
+inline pass_quiescent_point()
+{
+	LOCKED(buffer_enter, work = work & ~WORK_EPOCH);
+	seen_epoch = global_epoch;
+	LOCKED(buffer_enter, own_epoch = seen_epoch)
+}
+
+/* INVEPT, and which generation it was good for. */
+inline flush_if_marked()
+{
+	if
+	:: marked & WORK_EPT_FLUSH ->
+		LOCKED(buffer_enter, work = work & ~WORK_EPT_FLUSH);
+		seen_generation = generation;
+		tlb = 0
+	:: else
+	fi
+}
+
+active proctype enters()
+{
+	byte seen_generation = 1, seen_epoch, now, marked, entries = 0;
+
+	do
+	:: entries < ENTRIES ->
+		/* load(): from p2m_cpu_enter() on */
+#ifdef NO_FENCE_ENTER
+		buffer_enter ! ACTIVE, 1;
+#else
+		LOCKED(buffer_enter, loaded_here = 1);
+#endif
+		now = generation;
+		if
+		:: now != seen_generation -> tlb = 0; seen_generation = now
+		:: else
+		fi;
+again:
+		/* vmx_entry_work() */
+		marked = work;
+#ifdef EPOCH_LAST
+		flush_if_marked();
+		if
+		:: marked & WORK_EPOCH -> pass_quiescent_point()
+		:: else
+		fi;
+#else
+		if
+		:: marked & WORK_EPOCH -> pass_quiescent_point(); marked = work
+		:: else
+		fi;
+		flush_if_marked();
+#endif
+		/* VM entry; the guest runs: a page walk fills the TLB, an access uses it. */
+		entries++;
+		do
+		:: atomic { tlb == 0 && entry != 0 -> tlb = entry }
+		:: atomic { tlb != 0 -> assert(!freed[tlb]) }
+		:: break
+		od;
+		/* VM exit, by itself or because it was kicked */
+		if
+		:: entries < ENTRIES -> goto again
+		:: LOCKED(buffer_enter, loaded_here = 0)
+		fi;
+		/* Others run here, or nobody: quiescent points without this guest. */
+		if
+		:: work & WORK_EPOCH -> pass_quiescent_point()
+		:: true
+		fi
+	:: else -> break
+	od;
+end:	do
+	:: work & WORK_EPOCH -> pass_quiescent_point()
+	od
+}
+
+active proctype removes()
+{
+	byte removals = 0, is_loaded, own_generation = 1, epoch;
+
+	do
+	:: removals < REMOVALS ->
+		removals++;
+		/* p2m_unmap() */
+		buffer_remove ! ENTRY, 0;
+		own_generation++;
+#ifdef NO_FENCE_REMOVE
+		buffer_remove ! GENERATION, own_generation;
+#else
+		LOCKED(buffer_remove, generation = own_generation);
+#endif
+		is_loaded = loaded_here;
+		if
+		:: is_loaded -> LOCKED(buffer_remove, work = work | WORK_EPT_FLUSH)
+		:: else
+		fi;
+		/* epoch_free_frames() */
+		LOCKED(buffer_remove, global_epoch++; epoch = global_epoch);
+		LOCKED(buffer_remove, work = work | WORK_EPOCH);
+end:		own_epoch >= epoch;
+		freed[removals] = true;
+		/* Another frame takes its place: not present -> present flushes nothing. */
+		buffer_remove ! ENTRY, removals + 1
+	:: else -> break
+	od
+}
+
+init
+{
+	run drain(buffer_enter);
+	run drain(buffer_remove)
+}
