@@ -24,6 +24,7 @@ enum domain_end {
 	END_REBOOT,
 	END_SUSPEND,
 	END_CRASH,   /* SCHEDOP_shutdown with reason crash, or an unknown reason */
+	END_HALTED,  /* HLT with interrupts off: how kernels without a way to power off end */
 	END_BLOCKED, /* waits, and nothing could ever wake it */
 	END_TRIPLE_FAULT,
 	END_EPT_VIOLATION, /* touched guest-physical memory that it does not have */

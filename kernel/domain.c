@@ -42,6 +42,7 @@ static const struct {
     [END_REBOOT] = {"asked for a reboot", NULL, false},
     [END_SUSPEND] = {"asked to be suspended", NULL, false},
     [END_CRASH] = {"crashed by its own account", NULL, false},
+    [END_HALTED] = {"halted with interrupts off", NULL, true},
     [END_BLOCKED] = {"waits, and nothing could ever wake it", NULL, false},
     [END_TRIPLE_FAULT] = {"triple fault", NULL, false},
     [END_EPT_VIOLATION] = {"touched memory that it does not have", NULL, false},

@@ -59,12 +59,13 @@ void vcpu_yield(void)
 }
 
 /*
- * The current vCPU waits for an event. There is no source of events yet that could wake one, so
- * that it would wait for ever: its domain ends, and says so.
+ * The current vCPU waits for an event. With interrupts off that is the end of its domain, and a
+ * good one: kernels halt so when they have nothing more to do. With interrupts on there is no
+ * source yet that could wake it, so that it would wait for ever: its domain ends, and says so.
  */
 void vcpu_block(bool interrupts_on)
 {
-	domain_end(this_cpu()->current->domain, END_BLOCKED, interrupts_on);
+	domain_end(this_cpu()->current->domain, interrupts_on ? END_BLOCKED : END_HALTED, 0);
 }
 
 static bool ended(const struct vcpu_shared *v)
