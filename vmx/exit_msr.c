@@ -16,7 +16,6 @@
 static bool read_msr(uint32_t msr, uint64_t *value)
 {
 	switch (msr) {
-	case XEN_HYPERCALL_MSR:	    /* as on Xen; where the page is, is not kept */
 	case MSR_IA32_BIOS_SIGN_ID: /* microcode revision: unknown */
 	case MSR_IA32_PLATFORM_ID:
 	case MSR_IA32_DEBUGCTL:
@@ -30,7 +29,8 @@ static bool read_msr(uint32_t msr, uint64_t *value)
 			 MISC_ENABLE_PEBS_UNAVAILABLE;
 		return true;
 	}
-	return false;
+	*value = 0; /* as on Xen: where the page is, is not kept */
+	return msr == XEN_HYPERCALL_MSR;
 }
 
 static bool write_msr(uint32_t msr, uint64_t value)
