@@ -37,6 +37,11 @@ endif
 ifeq ($(DIRECT_MAP),1)
 CFLAGS += -DCONFIG_DIRECT_MAP
 endif
+# A build with one mistake made on purpose (include/mutant.h).
+ifdef MUTANT
+CFLAGS += -DMUTANT_$(MUTANT)=1
+UNIT_DEFINES := -DMUTANT_$(MUTANT)=1
+endif
 ifeq ($(CONFIG_BENCH),1)
 CFLAGS += -DCONFIG_BENCH
 endif

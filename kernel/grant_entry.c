@@ -23,6 +23,7 @@
 #include "grant_internal.h"
 #include "mm/frame.h"
 #include "mm/window.h"
+#include "mutant.h"
 #include "p2m.h"
 #include "print.h"
 #include "public/grant_table.h"
@@ -142,6 +143,8 @@ static void entry_unmark(struct grant_table *t, uint32_t ref, uint32_t marks)
 /* The marks that no longer hold when the counts are these. */
 static uint32_t stale_marks(uint64_t readers, uint64_t writers)
 {
+	if (MUTANT(GRANT_FLAGS_KEPT))
+		return 0;
 	return (writers ? 0 : GTF_writing) | (readers || writers ? 0 : GTF_reading);
 }
 

@@ -12,6 +12,7 @@
 #include "cpu.h"
 #include "mm/direct_map.h"
 #include "mm/pte.h"
+#include "mutant.h"
 #include "percpu.h"
 #include "print.h"
 
@@ -71,7 +72,8 @@ void window_close(enum window_slot slot)
 		return;
 	__asm__ volatile("" ::: "memory");
 	pte_store(&cpu->window_ptes[slot], 0);
-	invlpg(cpu->window_base + (uint64_t)slot * PAGE_SIZE);
+	if (!MUTANT(NO_INVLPG))
+		invlpg(cpu->window_base + (uint64_t)slot * PAGE_SIZE);
 	cpu->window_open_mask &= ~(1ull << slot);
 }
 

@@ -18,6 +18,7 @@
 #include "vmx/ept.h"
 #include "ept_tables.h"
 #include "mm/epoch.h"
+#include "mutant.h"
 #include "percpu.h"
 #include "public/errno.h"
 
@@ -152,9 +153,10 @@ void p2m_destroy(struct p2m *p2m)
  *	reads active_cpus; marks entry_work	reads entry_work; VM entry
  *
  * Each side writes, then reads what the other one writes. The locked operation between the two
- * drains the store buffer, so that at least one side sees the other: either the new generation is
- * read, or the CPU is found active and marked. With a plain store on either side both could read
- * old values, and a guest would run on translations of frames that are gone.
+ * drains the store buffer (docs/models/ept-flush.pml; tests/unit/test_flush_race.c), so that at
+ *least one side sees the other: either the new generation is read, or the CPU is found active and
+ *marked. With a plain store on either side both could read old values, and a guest would run on
+ *translations of frames that are gone.
  *
  * TODO: a CPU that is in guest mode keeps its translations until its next exit. Before a second CPU
  * runs guests, those found active and in guest mode must be kicked; what waits for their flush is
@@ -162,6 +164,8 @@ void p2m_destroy(struct p2m *p2m)
  */
 void p2m_mark_flush(struct p2m *p2m)
 {
+	if (MUTANT(NO_MARK))
+		return;
 	for (unsigned i = 0; i < P2M_CPU_WORDS; i++)
 		for (uint64_t word = atomic_load(&p2m->active_cpus[i]); word; word &= word - 1) {
 			unsigned cpu = i * 64 + (unsigned)__builtin_ctzll(word);
@@ -174,7 +178,11 @@ uint64_t p2m_cpu_enter(struct p2m *p2m)
 {
 	uint32_t cpu = cpu_index();
 
-	atomic_fetch_or(&p2m->active_cpus[cpu / 64], 1ull << (cpu % 64));
+	if (MUTANT(NO_FENCE_ENTER))
+		atomic_store_explicit(&p2m->active_cpus[cpu / 64], 1ull << (cpu % 64),
+				      memory_order_relaxed);
+	else
+		atomic_fetch_or(&p2m->active_cpus[cpu / 64], 1ull << (cpu % 64));
 	return atomic_load(&p2m->generation);
 }
 

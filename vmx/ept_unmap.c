@@ -4,6 +4,7 @@
  */
 #include "ept_tables.h"
 #include "mm/epoch.h"
+#include "mutant.h"
 #include "public/errno.h"
 
 /*
@@ -176,6 +177,18 @@ static void unmap_collect(struct ept_cursor *c, uint64_t gfn, uint64_t end, stru
 	run_end(run);
 }
 
+/* A locked operation: see p2m_mark_flush(). */
+static void move_generation(struct p2m *p2m)
+{
+	if (MUTANT(NO_FENCE_REMOVE))
+		atomic_store_explicit(&p2m->generation,
+				      atomic_load_explicit(&p2m->generation, memory_order_relaxed) +
+					  1,
+				      memory_order_relaxed);
+	else
+		atomic_fetch_add(&p2m->generation, !MUTANT(NO_GENERATION));
+}
+
 /*
  * Takes out; see p2m.h. Takes p2m->lock and holds it while removed is called. Time is linear in
  * frame_count where something is mapped: callers bound it.
@@ -198,7 +211,7 @@ int p2m_unmap(struct p2m *p2m, gfn_t gfn, uint64_t frame_count, p2m_removed_fn r
 	lock_acquire(&p2m->lock);
 	int rc = unmap_prepare(&c, start, end);
 	if (!rc && unmap_bury(&c, start, end)) {
-		atomic_fetch_add(&p2m->generation, 1);
+		move_generation(p2m);
 		p2m_mark_flush(p2m);
 		unmap_collect(&c, start, end, &run);
 	}

@@ -20,41 +20,6 @@
 _Static_assert(offsetof(struct cpu_private, run_stack) == CPU_RUN_STACK, "entry.S");
 _Static_assert(offsetof(struct cpu_private, vmcs_launched) == CPU_VMCS_LAUNCHED, "entry.S");
 
-/* Looks at whatever is marked for this CPU. False: the current vCPU must leave. */
-bool vmx_entry_work(void)
-{
-	struct cpu_private *cpu = this_cpu();
-	uint32_t work = atomic_load(&cpu->shared->entry_work);
-
-	/*
-	 * A quiescent point: no pointer into shared structures is held. Before the flushes, and
-	 * what is marked is read again after it: a removal between the first look and the
-	 * publishing of the epoch has marked this CPU, and its frames may be free from here on. The
-	 * guest does not run before they are flushed (docs/models/ept-flush.pml, EPOCH_LAST).
-	 */
-	if (work & ENTRY_WORK_EPOCH) {
-		epoch_quiescent();
-		work = atomic_load(&cpu->shared->entry_work);
-	}
-	if (work & ENTRY_WORK_HOST_FLUSH) {
-		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_HOST_FLUSH);
-		hostpt_flush_all_local();
-	}
-	if (work & ENTRY_WORK_EPT_FLUSH) {
-		struct p2m *p2m = &cpu->current->domain->p2m;
-
-		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_EPT_FLUSH);
-		cpu->current->generation_seen = atomic_load(&p2m->generation);
-		vmx_flush_ept(p2m);
-	}
-	if (work & (ENTRY_WORK_RESCHEDULE | ENTRY_WORK_VCPU)) {
-		atomic_fetch_and(&cpu->shared->entry_work,
-				 ~(ENTRY_WORK_RESCHEDULE | ENTRY_WORK_VCPU));
-		return false;
-	}
-	return true;
-}
-
 static void set_slice(uint64_t slice_ticks)
 {
 	if (!(vmx_machine.controls.value[VMX_PIN] & PIN_PREEMPTION_TIMER))

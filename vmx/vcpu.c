@@ -18,6 +18,7 @@
 #include "mm/heap.h"
 #include "mm/private.h"
 #include "mm/window.h"
+#include "mutant.h"
 #include "public/errno.h"
 #include "vmx/ept.h"
 #include "vmx/vmcs.h"
@@ -55,31 +56,6 @@ static void vpid_give(uint16_t vpid)
 	lock_acquire(&vpid_lock);
 	vpid_used[vpid / 64] &= ~(1ull << (vpid % 64));
 	lock_release(&vpid_lock);
-}
-
-/* Drops what the TLB holds under this vCPU's tag, guest-linear and combined. */
-void vmx_flush_vpid(const struct vcpu_shared *v)
-{
-	const struct vmx_caps *caps = &vmx_machine.caps;
-
-	if (!(vmx_machine.controls.value[VMX_PROC2] & PROC2_VPID) ||
-	    !vmx_caps_present(caps, VMX_EPT_VPID, VPID_CAP_INVVPID))
-		return;
-	uint64_t type = vmx_caps_present(caps, VMX_EPT_VPID, VPID_CAP_INVVPID_SINGLE)
-			    ? INVVPID_SINGLE_CONTEXT
-			    : INVVPID_ALL_CONTEXTS;
-	if (invvpid(type, v->vpid, make_gva(0)) != VMX_OK)
-		panic("INVVPID type %lu of tag %u failed", type, v->vpid);
-}
-
-/* Drops what the TLB holds of a domain's EPT on this CPU. */
-void vmx_flush_ept(const struct p2m *p2m)
-{
-	bool single = vmx_caps_present(&vmx_machine.caps, VMX_EPT_VPID, EPT_CAP_INVEPT_SINGLE);
-
-	if (invept(single ? INVEPT_SINGLE_CONTEXT : INVEPT_ALL_CONTEXTS,
-		   single ? ept_pointer(p2m) : 0) != VMX_OK)
-		panic("INVEPT failed");
 }
 
 /*
@@ -224,6 +200,8 @@ static void clear_state(void)
 				  [XSAVE_MXCSR_OFFSET] = MXCSR_RESET & 0xff,
 				  [XSAVE_MXCSR_OFFSET + 1] = MXCSR_RESET >> 8}};
 
+	if (MUTANT(REGISTERS_NOT_CLEARED))
+		return;
 	write_cr2(0);
 	for (unsigned i = 0; i < 4; i++)
 		write_dr(i, 0);
@@ -265,17 +243,9 @@ static void load(struct cpu_private *cpu, struct vcpu_shared *v)
 	cpu->current = v;
 	load_state(vmx_secret());
 
-	/* From here on a removal of rights marks this CPU's entry_work; what went before shows in
-	 * the generation. */
-	p2m_cpu_enter(&v->domain->p2m);
-	uint64_t generation = atomic_load(&v->domain->p2m.generation);
-	bool moved = !v->host_written || v->cpu != cpu->index;
-	if (moved || v->generation_seen != generation) {
-		vmx_flush_ept(&v->domain->p2m);
-		v->generation_seen = generation;
-	}
-	if (moved) {
-		vmx_flush_vpid(v);
+	bool arrives = !v->host_written || v->cpu != cpu->index;
+	vmx_flush_loaded(v, arrives);
+	if (arrives) {
 		vmcs_setup_host();
 		v->host_written = true;
 		v->cpu = cpu->index;

@@ -33,6 +33,7 @@ static inline void window_peek_end(const struct window_peek *w)
 #include "cpu.h"
 #include "mm/direct_map.h"
 #include "mm/pte.h"
+#include "mutant.h"
 #include "percpu.h"
 #include "print.h"
 
@@ -72,7 +73,8 @@ static inline void window_peek_close(const struct window_peek *w)
 		return;
 	__asm__ volatile("" ::: "memory");
 	pte_store(w->pte, 0);
-	invlpg(w->va);
+	if (!MUTANT(NO_INVLPG))
+		invlpg(w->va);
 }
 
 /* Gives the slot back, closed. */

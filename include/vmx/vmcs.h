@@ -130,6 +130,11 @@ must_use static inline enum vmx_status vmxoff(void)
 	return invalid ? VMX_FAIL_INVALID : valid ? VMX_FAIL_VALID : VMX_OK;
 }
 
+#ifdef KEYHOLE_HOST_TEST
+/* Against a model of the TLB. */
+enum vmx_status invept(uint64_t type, uint64_t eptp);
+enum vmx_status invvpid(uint64_t type, uint16_t vpid, gva_t address);
+#else
 /* type: INVEPT_... of vmx/controls.h; eptp: the EPT pointer as in the VMCS, 0 for all contexts. */
 must_use static inline enum vmx_status invept(uint64_t type, uint64_t eptp)
 {
@@ -163,5 +168,6 @@ must_use static inline enum vmx_status invvpid(uint64_t type, uint16_t vpid, gva
 			 : "memory");
 	return invalid ? VMX_FAIL_INVALID : valid ? VMX_FAIL_VALID : VMX_OK;
 }
+#endif
 
 #endif

@@ -40,7 +40,7 @@ void vmx_exit_stub(void);
 
 /* vmx/exit.c: called from the stub. True: enter the guest again. */
 bool vmx_exit(struct vcpu_regs *regs);
-/* vmx/run.c: looks at this CPU's entry_work. True: enter. */
+/* vmx/flush.c: looks at this CPU's entry_work. True: enter. */
 bool vmx_entry_work(void);
 
 /* Handlers; each either completes the instruction (advances RIP) or injects a fault. */
@@ -50,9 +50,10 @@ void vmx_exit_msr_write(struct vcpu_regs *regs);
 void vmx_exit_io(struct vcpu_regs *regs);
 void vmx_exit_xsetbv(struct vcpu_regs *regs);
 
-/* vmx/vcpu.c: drop what the TLB of this CPU holds of a vCPU's tag, of a domain's EPT. */
+/* vmx/flush.c: drop what the TLB of this CPU holds of a vCPU's tag; what must go when a vCPU is
+ * loaded. */
 void vmx_flush_vpid(const struct vcpu_shared *v);
-void vmx_flush_ept(const struct p2m *p2m);
+void vmx_flush_loaded(struct vcpu_shared *v, bool arrives);
 /* vmx/run.c: prints which rule of VM entry the current VMCS breaks. */
 void vmx_explain_entry_failure(const char *what);
 

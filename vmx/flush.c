@@ -1,0 +1,103 @@
+/*
+ * What this CPU drops from its TLB before it enters a guest.
+ *
+ * State: vcpu_shared.generation_seen, of the vCPU that is loaded here; this CPU's entry_work. No
+ * lock. Ready for many CPUs: the protocol is described at p2m_mark_flush() (vmx/ept.c) and modelled
+ * in docs/models/ept-flush.pml. tests/unit/test_tlb_model.c runs this file against a model of the
+ * TLB.
+ *
+ * Two reasons, and each has its own instruction, though INVEPT may drop more than it must:
+ *  - rights were taken from the domain's EPT: INVEPT, when the generation has moved;
+ *  - the vCPU comes from another CPU, or its tag is used again: what its tag left here was never
+ *    told of what the guest changed elsewhere: INVVPID.
+ *
+ * Source: SDM Vol. 3, "Caching Translation Information", "Guidelines for Use of the INVVPID
+ * Instruction", "Guidelines for Use of the INVEPT Instruction".
+ */
+#include "mm/epoch.h"
+#include "mm/hostpt.h"
+#include "mutant.h"
+#include "percpu.h"
+#include "print.h"
+#include "vmx/ept.h"
+#include "vmx/vmcs.h"
+#include "vmx/vmx.h"
+
+/* Drops what the TLB holds under this vCPU's tag, guest-linear and combined. */
+void vmx_flush_vpid(const struct vcpu_shared *v)
+{
+	const struct vmx_caps *caps = &vmx_machine.caps;
+
+	if (MUTANT(NO_INVVPID) || !(vmx_machine.controls.value[VMX_PROC2] & PROC2_VPID) ||
+	    !vmx_caps_present(caps, VMX_EPT_VPID, VPID_CAP_INVVPID))
+		return;
+	uint64_t type = vmx_caps_present(caps, VMX_EPT_VPID, VPID_CAP_INVVPID_SINGLE)
+			    ? INVVPID_SINGLE_CONTEXT
+			    : INVVPID_ALL_CONTEXTS;
+	if (invvpid(type, v->vpid, make_gva(0)) != VMX_OK)
+		panic("INVVPID type %lu of tag %u failed", type, v->vpid);
+}
+
+/* Drops what the TLB holds of a domain's EPT on this CPU. */
+static void flush_ept(const struct p2m *p2m)
+{
+	bool single = vmx_caps_present(&vmx_machine.caps, VMX_EPT_VPID, EPT_CAP_INVEPT_SINGLE);
+
+	if (MUTANT(NO_INVEPT))
+		return;
+	if (invept(single ? INVEPT_SINGLE_CONTEXT : INVEPT_ALL_CONTEXTS,
+		   single ? ept_pointer(p2m) : 0) != VMX_OK)
+		panic("INVEPT failed");
+}
+
+/*
+ * A vCPU is loaded on this CPU. arrives: it ran elsewhere before, or nowhere. From here on a
+ * removal of rights marks this CPU's entry_work; what went before shows in the generation.
+ */
+void vmx_flush_loaded(struct vcpu_shared *v, bool arrives)
+{
+	struct p2m *p2m = &v->domain->p2m;
+	uint64_t generation = p2m_cpu_enter(p2m);
+
+	if (arrives || v->generation_seen != generation) {
+		flush_ept(p2m);
+		v->generation_seen = generation;
+	}
+	if (arrives)
+		vmx_flush_vpid(v);
+}
+
+/* Looks at whatever is marked for this CPU. False: the current vCPU must leave. */
+bool vmx_entry_work(void)
+{
+	struct cpu_private *cpu = this_cpu();
+	uint32_t work = atomic_load(&cpu->shared->entry_work);
+
+	/*
+	 * A quiescent point: no pointer into shared structures is held. Before the flushes, and
+	 * what is marked is read again after it: a removal between the first look and the
+	 * publishing of the epoch has marked this CPU, and its frames may be free from here on. The
+	 * guest does not run before they are flushed (docs/models/ept-flush.pml, EPOCH_LAST).
+	 */
+	if (work & ENTRY_WORK_EPOCH) {
+		epoch_quiescent();
+		work = atomic_load(&cpu->shared->entry_work);
+	}
+	if (work & ENTRY_WORK_HOST_FLUSH) {
+		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_HOST_FLUSH);
+		hostpt_flush_all_local();
+	}
+	if (work & ENTRY_WORK_EPT_FLUSH) {
+		struct p2m *p2m = &cpu->current->domain->p2m;
+
+		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_EPT_FLUSH);
+		cpu->current->generation_seen = atomic_load(&p2m->generation);
+		flush_ept(p2m);
+	}
+	if (work & (ENTRY_WORK_RESCHEDULE | ENTRY_WORK_VCPU)) {
+		atomic_fetch_and(&cpu->shared->entry_work,
+				 ~(ENTRY_WORK_RESCHEDULE | ENTRY_WORK_VCPU));
+		return false;
+	}
+	return true;
+}
