@@ -8,6 +8,7 @@
  *   selftest[=yes|only|explain]  built-in tests; only: then end    (none)
  *   poweroff=yes|no        no: halt at the end, for a debugger     (yes)
  *   registers=on|off       dump the registers of a guest that ends in an error (on)
+ *   map=yes|no             print what is mapped while the first guest runs, for tools/map (no)
  *   bench=quick|load       bench builds only: load: also cost against load (quick)
  *
  * A word that makes no sense is named in a warning and ignored. State: cmdline_options, constant
@@ -145,6 +146,11 @@ static bool parse_poweroff(struct word value, struct cmdline_options *o)
 	return parse_switch(value, &o->poweroff);
 }
 
+static bool parse_map(struct word value, struct cmdline_options *o)
+{
+	return parse_switch(value, &o->map);
+}
+
 static bool parse_registers(struct word value, struct cmdline_options *o)
 {
 	return parse_switch(value, &o->dump_registers);
@@ -177,6 +183,7 @@ static const struct {
     {"selftest", parse_selftest, "yes, only or explain"},
     {"poweroff", parse_poweroff, "yes or no"},
     {"registers", parse_registers, "on or off"},
+    {"map", parse_map, "yes or no"},
 #ifdef CONFIG_BENCH
     {"bench", parse_bench, "quick or load"},
 #endif

@@ -182,6 +182,7 @@ static uint64_t audit_all(void)
 			smp_wait();
 		} else {
 			audit_here(a);
+			audit_print_table();
 		}
 		print(LOG_RESULT, "audit: cpu%u %s, %lu pages mapped of %lu, %lu of any guest", cpu,
 		      a->errors ? "FAILED" : "ok", a->pages_mapped, a->ram_pages, a->guest_pages);
@@ -224,8 +225,11 @@ noreturn_fn static void main_private(void)
 	uint32_t failed_tests = 0;
 	if (cmdline_options.selftest == SELFTEST_YES || cmdline_options.selftest == SELFTEST_ONLY)
 		failed_tests = selftest_run();
-	if (cmdline_options.selftest == SELFTEST_ONLY)
+	if (cmdline_options.selftest == SELFTEST_ONLY) {
+		if (cmdline_options.map)
+			audit_print_map();
 		finish(0, 0, failed_tests);
+	}
 
 	int rc = vmx_init();
 	if (!rc)

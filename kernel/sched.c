@@ -9,8 +9,10 @@
 #include "cpu.h"
 #include "domain.h"
 #include "drivers/tsc.h"
+#include "kernel/cmdline.h"
 #include "kernel/domain.h"
 #include "lock.h"
+#include "mm/audit.h"
 #include "mm/epoch.h"
 #include "percpu.h"
 #include "print.h"
@@ -73,6 +75,16 @@ static bool ended(const struct vcpu_shared *v)
 	return atomic_load(&v->domain->end) != END_NONE;
 }
 
+/* The map is asked for: once, of a machine at work, with the first guest's registers in place. */
+static void print_map_once(void)
+{
+	if (!cmdline_options.map)
+		return;
+	cmdline_options.map = false;
+	audit_print_table();
+	audit_print_map();
+}
+
 /* Runs all guests until the last has ended. */
 void sched_run(void)
 {
@@ -83,6 +95,7 @@ void sched_run(void)
 			atomic_store(&v->state, VCPU_RUNNING);
 			vcpu_load(v);
 			vcpu_run(SLICE_US * tsc_khz() / 1000);
+			print_map_once();
 		}
 		if (!ended(v)) {
 			atomic_store(&v->state, VCPU_RUNNABLE);

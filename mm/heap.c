@@ -317,6 +317,22 @@ void heap_free(void *object)
 	lock_release(&heap_lock);
 }
 
+/*
+ * Whether a slab or an object of whole pages begins in a page; how many pages it has, and its owner
+ * (DOMID_HYPERVISOR for whole pages, of which none is recorded). Takes any address.
+ */
+bool heap_find_page(const void *page, size_t *page_count, domid_t *owner)
+{
+	uint32_t mark;
+
+	lock_acquire(&heap_lock);
+	bool found = vmap_find(page, page_count, &mark) && mark != NONE;
+	if (found)
+		*owner = mark == MARK_PAGES ? DOMID_HYPERVISOR : slab_of(mark)->owner;
+	lock_release(&heap_lock);
+	return found;
+}
+
 /* Called once, at boot, after vmap_init(). -XEN_ENOMEM. */
 int heap_init(void)
 {

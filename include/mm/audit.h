@@ -14,5 +14,8 @@ struct audit_result {
 
 /* Walks the tables and checks each mapping; reports each error on the console unless quiet. */
 void audit_run(struct audit_result *result, bool quiet);
+/* Prints what is mapped on this CPU: as a table, and for programs (mm/audit_table.c). */
+void audit_print_table(void);
+void audit_print_map(void);
 
 #endif

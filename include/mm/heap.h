@@ -9,5 +9,7 @@ int heap_init(void) must_use;
  * owners never share a page. */
 int heap_alloc(size_t size, domid_t owner, void **out) must_use;
 void heap_free(void *object);
+/* Whether the heap has begun something in the page at this address, and for whom. */
+bool heap_find_page(const void *page, size_t *page_count, domid_t *owner);
 
 #endif
