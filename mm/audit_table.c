@@ -103,11 +103,8 @@ void audit_print_table(void)
 		print_row(t.rows[i].pages, audit_rights(kind->prot), audit_class_name(kind->class),
 			  owner);
 		*(kind->class == AUDIT_DEVICE ? &devices : &ram) += t.rows[i].pages;
-		if (kind->class == AUDIT_TABLES_USED) {
-			print_row(atomic_load(&host_table_account.used), "", "  of these own",
-				  "host");
-			domain_for_each(print_ept, NULL);
-		}
+		if (kind->class == AUDIT_TABLES_USED)
+			print_tables(t.rows[i].pages);
 	}
 	if (t.others)
 		print_row(t.others, "", "others", "");
