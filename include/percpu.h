@@ -20,7 +20,6 @@ struct vcpu_shared;
 #define ENTRY_WORK_RESCHEDULE 0x04u /* the slice is over, or the vCPU yielded */
 #define ENTRY_WORK_VCPU	      0x08u /* the current vCPU has a request (pause, end) */
 #define ENTRY_WORK_HOST_FLUSH 0x20u /* a shared mapping was removed: drop translations */
-#define ENTRY_WORK_WINDOW     0x10u /* cached window slots must be dropped */
 
 struct cpu_shared {
 	_Atomic uint32_t entry_work;
@@ -44,21 +43,26 @@ struct tss {
 } packed_struct;
 static_assert_size(struct tss, 104);
 
+#define WINDOW_CACHE_SLOTS 64u
+
 struct cpu_private {
 	struct cpu_private *self; /* must be first: read as gs:0 */
 	uint64_t stack_top;	  /* must be second: the exit stub loads it */
 	uint64_t run_stack;	  /* vmx/entry.S: the stack's depth while a guest runs */
 	bool vmcs_launched;	  /* vmx/entry.S: VMRESUME, else VMLAUNCH */
 	uint32_t index;
-	struct cpu_shared *shared;   /* this CPU's other half */
-	struct vcpu_shared *current; /* vCPU whose secret is mapped here, or NULL */
-	uint64_t window_base;	     /* address of slot 0 */
-	uint64_t *window_ptes;	     /* the window's 512 entries */
-	uint64_t *window_pd_2m;	     /* the page-directory entry of the 2 MiB slot */
-	uint64_t window_open_mask;   /* bit s: fixed slot s is open */
-	uint64_t *private_pt;	     /* the table that maps the first 2 MiB of the private range */
-	mfn_t root;		     /* top-level page table */
-	mfn_t vmxon;		     /* VMXON region */
+	struct cpu_shared *shared;    /* this CPU's other half */
+	struct vcpu_shared *current;  /* vCPU whose secret is mapped here, or NULL */
+	uint64_t window_base;	      /* address of slot 0 */
+	uint64_t *window_ptes;	      /* the window's 512 entries */
+	uint64_t *window_pd_2m;	      /* the page-directory entry of the 2 MiB slot */
+	uint64_t window_open_mask;    /* bit s: fixed slot s is open */
+	domid_t window_cache_owner;   /* mm/window_cache.c: whose frames may stay open; 0: none */
+	uint64_t window_cache_filled; /* bit s: cached slot s is open */
+	uint64_t window_cache_frame[WINDOW_CACHE_SLOTS]; /* the frame that it shows */
+	uint64_t *private_pt; /* the table that maps the first 2 MiB of the private range */
+	mfn_t root;	      /* top-level page table */
+	mfn_t vmxon;	      /* VMXON region */
 	/* kernel/traps.c */
 	uint64_t gdt[5]; /* null, code, data, TSS (two) */
 	struct tss tss;

@@ -11,6 +11,7 @@
 #include "guest_copy.h"
 #include "guest_walk_fast.h"
 #include "mm/window.h"
+#include "mm/window_cache.h"
 #include "mm/window_peek.h"
 #include "public/errno.h"
 
@@ -161,6 +162,22 @@ static inline int read_entry_shortly(void *ctx, gpa_t table, uint64_t offset, ui
 	return 0;
 }
 
+/* The same with cached slots. Tables are the guest's own RAM, or the copy goes the long way. */
+static inline int read_entry_cached(void *ctx, gpa_t table, uint64_t offset, uint64_t *entry)
+{
+	struct short_walk *w = ctx;
+
+	if (gpa_raw(table) - w->reach.first >= w->reach.length &&
+	    unlikely(!reach_find(&w->reach, table) || !(w->reach.access & P2M_R)))
+		return -XEN_EFAULT;
+	const char *page =
+	    window_cache_look(paddr_to_mfn(make_paddr(gpa_raw(table) + w->reach.bias)));
+	if (unlikely(!page))
+		return -XEN_EFAULT;
+	*entry = *(const volatile uint64_t *)(page + offset);
+	return 0;
+}
+
 /* Counted in instructions, a repetition is one: words first. */
 static inline void copy_words(void *to, const void *from, size_t length)
 {
@@ -200,6 +217,33 @@ static inline __attribute__((always_inline)) bool copy_shortly(const struct gues
 	return found;
 }
 
+/* copy_shortly() with cached slots for all that is read; not inlined, so that the usual way stays
+ * lean. */
+static __attribute__((noinline)) bool copy_cached(const struct guest_access *ga, gva_t va,
+						  bool write, void *in, const void *out,
+						  size_t length)
+{
+	struct short_walk w = {.reach = {.p2m = ga->p2m}};
+	const char *page;
+	gpa_t gpa;
+	paddr_t at;
+
+	if (unlikely(length - 1 >= PAGE_SIZE - (gva_raw(va) & (PAGE_SIZE - 1)) ||
+		     ga->paging.cpl == 3 || ga->paging.compatibility))
+		return false;
+	if (!guest_walk_fast(&ga->paging, va, write ? GUEST_WALK_WRITE : GUEST_WALK_READ,
+			     read_entry_cached, &w, &gpa) ||
+	    !reach_byte(&w.reach, gpa, write ? P2M_W : P2M_R, &at))
+		return false;
+	if (write)
+		window_write(paddr_to_mfn(at), paddr_offset(at), out, length);
+	else if ((page = window_cache_look(paddr_to_mfn(at))))
+		copy_words(in, page + paddr_offset(at), length);
+	else /* a page that is granted to the guest, say */
+		window_read(in, paddr_to_mfn(at), paddr_offset(at), length);
+	return true;
+}
+
 /*
  * Copies length bytes from the guest-linear address from. ga: the vCPU that asks, which is current
  * on this CPU or runs nowhere. -XEN_EFAULT as in guest_copy.h; then the contents of to are
@@ -207,7 +251,8 @@ static inline __attribute__((always_inline)) bool copy_shortly(const struct gues
  */
 int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length)
 {
-	if (likely(copy_shortly(ga, from, false, to, NULL, length)))
+	if (unlikely(window_cache_on()) ? copy_cached(ga, from, false, to, NULL, length)
+					: likely(copy_shortly(ga, from, false, to, NULL, length)))
 		return 0;
 	return copy_pages(ga, from, to, NULL, length);
 }
@@ -216,7 +261,8 @@ int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length)
  * one may have been written. */
 int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t length)
 {
-	if (likely(copy_shortly(ga, to, true, NULL, from, length)))
+	if (unlikely(window_cache_on()) ? copy_cached(ga, to, true, NULL, from, length)
+					: likely(copy_shortly(ga, to, true, NULL, from, length)))
 		return 0;
 	return copy_pages(ga, to, NULL, from, length);
 }

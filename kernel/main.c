@@ -32,6 +32,7 @@
 #include "mm/private.h"
 #include "mm/vmap.h"
 #include "mm/window.h"
+#include "mm/window_cache.h"
 #include "print.h"
 #include "public/errno.h"
 #include "vmx/explain_cases.h"
@@ -222,6 +223,7 @@ noreturn_fn static void main_private(void)
 	print_memory();
 
 	vcpu_dump_enabled = cmdline_options.dump_registers;
+	window_cache_enabled = cmdline_options.window_cached && !DIRECT_MAP;
 	uint32_t failed_tests = 0;
 	if (cmdline_options.selftest == SELFTEST_YES || cmdline_options.selftest == SELFTEST_ONLY)
 		failed_tests = selftest_run();

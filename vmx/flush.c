@@ -16,6 +16,7 @@
  */
 #include "mm/epoch.h"
 #include "mm/hostpt.h"
+#include "mm/window_cache.h"
 #include "mutant.h"
 #include "percpu.h"
 #include "print.h"
@@ -73,6 +74,9 @@ bool vmx_entry_work(void)
 	struct cpu_private *cpu = this_cpu();
 	uint32_t work = atomic_load(&cpu->shared->entry_work);
 
+	/* Frames that left the p2m are not to be seen when they are free. */
+	if (work & ENTRY_WORK_EPT_FLUSH)
+		window_cache_drop();
 	/*
 	 * A quiescent point: no pointer into shared structures is held. Before the flushes, and
 	 * what is marked is read again after it: a removal between the first look and the
@@ -92,6 +96,7 @@ bool vmx_entry_work(void)
 
 		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_EPT_FLUSH);
 		cpu->current->generation_seen = atomic_load(&p2m->generation);
+		window_cache_drop();
 		flush_ept(p2m);
 	}
 	if (work & (ENTRY_WORK_RESCHEDULE | ENTRY_WORK_VCPU)) {

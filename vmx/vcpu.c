@@ -18,6 +18,7 @@
 #include "mm/heap.h"
 #include "mm/private.h"
 #include "mm/window.h"
+#include "mm/window_cache.h"
 #include "mutant.h"
 #include "public/errno.h"
 #include "vmx/ept.h"
@@ -230,6 +231,7 @@ static void unload(struct cpu_private *cpu)
 	save_state(vmx_secret());
 	clear_state();
 	private_unmap_vcpu();
+	window_cache_set_owner(DOMID_HYPERVISOR);
 	p2m_cpu_leave(&old->domain->p2m);
 	cpu->current = NULL;
 }
@@ -241,6 +243,8 @@ static void load(struct cpu_private *cpu, struct vcpu_shared *v)
 		panic("VMPTRLD failed for a vCPU of d%u", v->domain->id);
 	cpu->vmcs_launched = v->launched;
 	cpu->current = v;
+	if (window_cache_enabled)
+		window_cache_set_owner(v->domain->id);
 	load_state(vmx_secret());
 
 	bool arrives = !v->host_written || v->cpu != cpu->index;
