@@ -19,15 +19,18 @@
 #include "cpu.h"
 #include "domain.h"
 #include "layout.h"
+#include "mm/direct_map.h"
 #include "mm/epoch.h"
 #include "mm/frame.h"
 #include "mm/pahash.h"
 #include "mm/window.h"
+#include "mm/window_cache.h"
 #include "p2m.h"
 #include "print.h"
 #include "vcpu.h"
 
 #define SAMPLES	     2000u
+#define BENCH_DOMAIN ((domid_t)1)
 #define LOAD_SAMPLES 512u
 #define LOAD_MAX     1000000u
 
@@ -123,6 +126,42 @@ static void bench_window(void)
 	report("window_fixed", &s);
 	TRACE("window_fixed", one_window(frame));
 	frame_free(frame, 0);
+}
+
+static inline void one_cached_look(mfn_t frame)
+{
+	const char *page = window_cache_look(frame);
+
+	__asm__ volatile("" : : "r"(page) : "memory");
+}
+
+/* Two frames of a guest that share a slot: a look at one is a hit as long as the other is not
+ * looked at. */
+static void bench_window_cache(void)
+{
+	struct samples hit = {0}, miss = {0};
+	mfn_t frames[512];
+	uint32_t count = 0, other = 0;
+
+	while (count < array_size(frames) &&
+	       !frame_alloc(0, BENCH_DOMAIN, FRAME_GUEST_RAM, &frames[count]))
+		count++;
+	window_cache_set_owner(BENCH_DOMAIN);
+	for (uint32_t i = 1; i < count && !other; i++)
+		if (window_cache_look(frames[i]) == window_cache_look(frames[0]))
+			other = i;
+	for (unsigned i = 0; i < SAMPLES && other; i++) {
+		window_cache_look(frames[0]);
+		SAMPLE(&hit, one_cached_look(frames[0]));
+		SAMPLE(&miss, one_cached_look(frames[other]));
+	}
+	if (other) {
+		report("window_hit", &hit);
+		report("window_miss", &miss);
+	}
+	window_cache_set_owner(DOMID_HYPERVISOR);
+	while (count)
+		frame_free(frames[--count], 0);
 }
 
 static bool hash_fill(uint64_t from, uint64_t to)
@@ -372,6 +411,8 @@ void bench_run(bool load)
 {
 	calibrate();
 	bench_window();
+	if (!DIRECT_MAP)
+		bench_window_cache();
 	bench_hash();
 	bench_walk();
 	bench_frame_ref();

@@ -30,7 +30,7 @@ WITHOUT = {"copy_in": "copy_in_without"}
 NO_EVENTS = "event channels are not there yet"
 NO_BALLOON = "populate_physmap and decrease_reservation are not there yet"
 NO_DEMAND = "guest memory is not populated on demand"
-NO_SLOTS = "the window has fixed slots only"
+NO_SLOTS = "no two frames that share a slot were found"
 NO_LINEAR = "there is no linear view of the p2m: the walk is all there is"
 
 ROWS = [
