@@ -83,6 +83,10 @@ lab-builds:
 lab-leak: guests lab-builds ## read all that is mapped through a gadget: window, then direct map
 	@$(PYTHON) tools/lab-leak --build $(BUILD)
 
+.PHONY: map
+map: all guests ## build/map.svg: the address space of a running hypervisor, and how much of RAM that is
+	@$(PYTHON) tools/map --build $(BUILD)
+
 .PHONY: model
 model: ## Spin searches the protocols of docs/models, and their known mistakes
 	@$(PYTHON) tools/model --build $(BUILD)

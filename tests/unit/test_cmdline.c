@@ -105,6 +105,7 @@ static void test_mistakes(void)
 	refused("selftest=", "selftest wants");
 	refused("poweroff", "poweroff wants");
 	refused("poweroff=maybe", "poweroff wants");
+	refused("map=maybe", "map wants");
 	refused("=x", "unknown option");
 }
 
