@@ -72,7 +72,7 @@ void window_close(enum window_slot slot)
 		return;
 	__asm__ volatile("" ::: "memory");
 	pte_store(&cpu->window_ptes[slot], 0);
-	if (!MUTANT(NO_INVLPG))
+	if (!MUTANT(NO_INVLPG) && !(MUTANT(NO_INVLPG_ONCE) && slot == WINDOW_TEST))
 		invlpg(cpu->window_base + (uint64_t)slot * PAGE_SIZE);
 	cpu->window_open_mask &= ~(1ull << slot);
 }

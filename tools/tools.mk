@@ -87,6 +87,12 @@ lab-leak: guests lab-builds ## read all that is mapped through a gadget: window,
 map: all guests ## build/map.svg: the address space of a running hypervisor, and how much of RAM that is
 	@$(PYTHON) tools/map --build $(BUILD)
 
+# One mistake at a time, each of which a test must notice.
+.PHONY: test-mutants
+test-mutants: all guests ## builds with one mistake each (tests/mutants.toml): which test notices
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/test CONFIG_TEST=1 all
+	@$(PYTHON) tools/mutants --build $(BUILD)
+
 .PHONY: model
 model: ## Spin searches the protocols of docs/models, and their known mistakes
 	@$(PYTHON) tools/model --build $(BUILD)

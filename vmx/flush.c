@@ -85,7 +85,8 @@ bool vmx_entry_work(void)
 	 */
 	if (work & ENTRY_WORK_EPOCH) {
 		epoch_quiescent();
-		work = atomic_load(&cpu->shared->entry_work);
+		if (!MUTANT(EPOCH_LAST))
+			work = atomic_load(&cpu->shared->entry_work);
 	}
 	if (work & ENTRY_WORK_HOST_FLUSH) {
 		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_HOST_FLUSH);

@@ -223,6 +223,28 @@ static void clear_state(void)
 				 : "memory");
 }
 
+#ifdef CONFIG_TEST
+#define FXSAVE_REGISTERS 32 /* offset of ST0; XMM0 to XMM15 follow */
+#define FXSAVE_END	 416
+
+/* Whether these registers hold nothing of any vCPU. None is loaded. */
+bool vcpu_registers_cleared(void)
+{
+	struct {
+		uint8_t bytes[512] aligned_to(16);
+	} area;
+	uint64_t left = read_cr2() | rdmsr(MSR_IA32_STAR) | rdmsr(MSR_IA32_LSTAR) |
+			rdmsr(MSR_IA32_CSTAR) | rdmsr(MSR_IA32_KERNEL_GS_BASE);
+
+	for (unsigned i = 0; i < 4; i++)
+		left |= read_dr(i);
+	__asm__ volatile("fxsave64 %0" : "=m"(area));
+	for (unsigned i = FXSAVE_REGISTERS; i < FXSAVE_END; i++)
+		left |= area.bytes[i];
+	return left == 0;
+}
+#endif
+
 static void unload(struct cpu_private *cpu)
 {
 	struct vcpu_shared *old = cpu->current;
