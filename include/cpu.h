@@ -112,6 +112,15 @@ static inline uint64_t rdtsc(void)
 	return (uint64_t)high << 32 | low;
 }
 
+/* Its low half: enough for times below 2^31 ticks. */
+static inline uint32_t rdtsc_low(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+	return low;
+}
+
 /* XCR0 (CR4.OSXSAVE must be set) and PKRU (CR4.PKE). */
 static inline uint64_t read_xcr0(void)
 {

@@ -9,10 +9,15 @@
 #include "p2m.h"
 #include "types.h"
 
-/* How one vCPU sees memory now; filled by the backend once per hypercall (vcpu_guest_access). */
+/* How much of a vCPU's paging state has been read: a copy reads what it needs, once. */
+enum guest_access_state { GUEST_ACCESS_FULL, GUEST_ACCESS_LATER, GUEST_ACCESS_SHORT };
+
+/* How one vCPU sees memory now; filled by the backend at the first copy of a hypercall
+ * (vcpu_guest_access). */
 struct guest_access {
 	struct guest_paging paging;
 	struct p2m *p2m;
+	enum guest_access_state state;
 };
 
 /*

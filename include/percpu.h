@@ -51,8 +51,10 @@ struct cpu_private {
 	uint64_t run_stack;	  /* vmx/entry.S: the stack's depth while a guest runs */
 	bool vmcs_launched;	  /* vmx/entry.S: VMRESUME, else VMLAUNCH */
 	uint32_t index;
-	struct cpu_shared *shared;    /* this CPU's other half */
-	struct vcpu_shared *current;  /* vCPU whose secret is mapped here, or NULL */
+	struct cpu_shared *shared;   /* this CPU's other half */
+	struct vcpu_shared *current; /* vCPU whose secret is mapped here, or NULL */
+	uint32_t slice_end; /* time-stamp counter, low half: at its first exit from then on it gives
+			     * way */
 	uint64_t window_base;	      /* address of slot 0 */
 	uint64_t *window_ptes;	      /* the window's 512 entries */
 	uint64_t *window_pd_2m;	      /* the page-directory entry of the 2 MiB slot */
@@ -83,6 +85,20 @@ static inline struct cpu_private *this_cpu(void)
 	__asm__("mov %%gs:0, %0" : "=r"(cpu));
 	return cpu;
 }
+#endif
+
+/* One field of this CPU's private half, read without the pointer to it. */
+#if defined(KEYHOLE_HOST_TEST)
+#define this_cpu_field(field) (this_cpu()->field)
+#else
+#define this_cpu_field(field)                                                 \
+	__extension__({                                                       \
+		__typeof__(((struct cpu_private *)0)->field) field_;          \
+		__asm__ volatile("mov %%gs:%c1, %0"                           \
+				 : "=r"(field_)                               \
+				 : "i"(offsetof(struct cpu_private, field))); \
+		field_;                                                       \
+	})
 #endif
 
 static inline uint32_t cpu_index(void)

@@ -9,15 +9,19 @@
 #ifndef KEYHOLE_VCPU_H
 #define KEYHOLE_VCPU_H
 
+#include "cpu_bits.h"
 #include "domain.h"
 #include "guest_copy.h"
 #include "types.h"
 
-/* General registers in the order in which the exit stub pushes them (r15 last, at the lowest
- * address). */
+/*
+ * General registers in the order in which the exit stub pushes them (r15 last, at the lowest
+ * address). The first four are preserved by every function; from rdi to r9 they are the arguments
+ * of a 64-bit hypercall, in their order.
+ */
 struct vcpu_regs {
-	uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
-	uint64_t rdi, rsi, rbp, rbx, rdx, rcx, rax;
+	uint64_t r15, r14, r13, r12, rbx, rbp, r11, rcx;
+	uint64_t rdi, rsi, rdx, r10, r8, r9, rax;
 };
 
 struct vcpu_secret {
@@ -47,7 +51,6 @@ struct vcpu_shared {
 	uint64_t generation_seen;     /* of the domain's p2m, at the last INVEPT for this vCPU */
 	struct vcpu_shared *run_next; /* run queue of kernel/sched.c */
 	uint64_t exits;
-	uint64_t slice_end; /* time-stamp counter: at its first exit from then on it gives way */
 };
 
 /* Backend (vmx/), called by kernel/. */
@@ -62,7 +65,10 @@ void vcpu_load(struct vcpu_shared *v);
 void vcpu_run(uint64_t slice_ticks);
 /* Of the current vCPU, in root mode only: */
 struct vcpu_regs *vcpu_registers(void);
-void vcpu_guest_access(struct guest_access *out); /* its paging state, for copies to and from it */
+/* Its paging state, for copies to and from it: all of it, or what the short way of a copy for CPL 0
+ * looks at. */
+void vcpu_guest_access(struct guest_access *out);
+void vcpu_guest_access_short(struct guest_access *out);
 unsigned vcpu_cpl(void);
 bool vcpu_in_long_mode64(void); /* CS.L with EFER.LMA: the 64-bit hypercall ABI */
 /* Prints its registers on the console (never kept elsewhere). */
@@ -74,9 +80,9 @@ bool vcpu_registers_cleared(void);
 extern bool vcpu_dump_enabled; /* registers=off on the command line clears it */
 
 /* Front (kernel/), called by vmx/. All for the current vCPU. */
-/* RAX = call number; runs the call and leaves the result in RAX. False: not finished, RIP stays for
- * a continuation. */
-bool hypercall(struct vcpu_regs *regs);
+/* RAX = call number; runs the call of a caller at that privilege level, in 64-bit mode if wide, and
+ * leaves the result in RAX. False: not finished, RIP stays for a continuation. */
+bool hypercall(struct vcpu_regs *regs, unsigned cpl, bool wide);
 /* Makes the current vCPU block (HLT with interrupts on, SCHEDOP_block); ends the domain if nothing
  * can wake it. */
 void vcpu_block(bool interrupts_on);
@@ -86,6 +92,14 @@ struct guest_cpuid_state {
 };
 void guest_cpuid(const struct guest_cpuid_state *state, uint32_t leaf, uint32_t subleaf,
 		 uint32_t out[4]);
+/* The leaves from 0 to max, EAX EBX ECX EDX each; those of GUEST_CPUID_VARYING depend on the
+ * sub-leaf or on the vCPU, and are guest_cpuid()'s. Constant after boot. */
+#define GUEST_CPUID_LEAVES  0x17u
+#define GUEST_CPUID_VARYING (BIT32(1) | BIT32(4) | BIT32(7) | BIT32(0xb) | BIT32(0xd))
+extern struct guest_cpuid_basic {
+	uint32_t max;
+	uint32_t leaves[GUEST_CPUID_LEAVES][4];
+} guest_cpuid_basic;
 /* An interrupt of the host that arrived while a guest ran. */
 void interrupt_dispatch(unsigned vector);
 /* Ends the current vCPU's slice. */

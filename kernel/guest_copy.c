@@ -14,6 +14,7 @@
 #include "mm/window_cache.h"
 #include "mm/window_peek.h"
 #include "public/errno.h"
+#include "vcpu.h"
 
 /* What a guest names as its memory may be any of these; whose frame it is does not matter here. */
 #define COPYABLE_TYPES                                                                 \
@@ -244,6 +245,13 @@ static __attribute__((noinline)) bool copy_cached(const struct guest_access *ga,
 	return true;
 }
 
+/* Everything else takes the whole paging state. */
+static void complete(struct guest_access *ga)
+{
+	if (ga->state != GUEST_ACCESS_FULL)
+		vcpu_guest_access(ga);
+}
+
 /*
  * Copies length bytes from the guest-linear address from. ga: the vCPU that asks, which is current
  * on this CPU or runs nowhere. -XEN_EFAULT as in guest_copy.h; then the contents of to are
@@ -251,9 +259,12 @@ static __attribute__((noinline)) bool copy_cached(const struct guest_access *ga,
  */
 int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length)
 {
+	if (ga->state == GUEST_ACCESS_LATER)
+		vcpu_guest_access_short(ga);
 	if (unlikely(window_cache_on()) ? copy_cached(ga, from, false, to, NULL, length)
 					: likely(copy_shortly(ga, from, false, to, NULL, length)))
 		return 0;
+	complete(ga);
 	return copy_pages(ga, from, to, NULL, length);
 }
 
@@ -261,9 +272,12 @@ int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length)
  * one may have been written. */
 int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t length)
 {
+	if (ga->state == GUEST_ACCESS_LATER)
+		vcpu_guest_access_short(ga);
 	if (unlikely(window_cache_on()) ? copy_cached(ga, to, true, NULL, from, length)
 					: likely(copy_shortly(ga, to, true, NULL, from, length)))
 		return 0;
+	complete(ga);
 	return copy_pages(ga, to, NULL, from, length);
 }
 
@@ -301,5 +315,6 @@ int guest_copy_walk(struct guest_access *ga, gva_t va, unsigned access,
 {
 	struct reach r = {.p2m = ga->p2m};
 
+	complete(ga);
 	return guest_walk(&ga->paging, va, access, &window_ops, &r, out);
 }

@@ -32,14 +32,16 @@ enum { EAX, EBX, ECX, EDX };
 #define XEN_VERSION (4u << 16 | 17u)
 
 static struct {
-	uint32_t basic_max, extended_max;
-	uint32_t basic[BASIC_MAX + 1][4];
+	uint32_t extended_max;
 	uint32_t extended[EXTENDED_MAX - EXTENDED_BASE + 1][4];
 	uint32_t caches[SUBLEAVES_4][4];
 	uint32_t features[SUBLEAVES_7][4];
 	uint32_t xsave[SUBLEAVES_D][4];
 	uint32_t tsc[3][4]; /* Xen's leaf 3 */
 } policy;
+
+struct guest_cpuid_basic guest_cpuid_basic;
+_Static_assert(GUEST_CPUID_LEAVES == BASIC_MAX + 1, "vcpu.h");
 
 /* --- features that need nothing but the processor --------------------------------------------- */
 
@@ -111,7 +113,7 @@ static void build_features(const struct cpuid_source *s)
 	uint32_t l1[4], l7[4] = {0}, l71[4] = {0};
 	bool avx = (s->xcr0_offered & XCR0_AVX) != 0;
 	bool avx512 = (s->xcr0_offered & AVX512_STATE) == AVX512_STATE;
-	uint32_t *out1 = policy.basic[1], *out7 = policy.features[0];
+	uint32_t *out1 = guest_cpuid_basic.leaves[1], *out7 = policy.features[0];
 
 	s->host(1, 0, l1);
 	out1[EAX] = l1[EAX];
@@ -120,7 +122,7 @@ static void build_features(const struct cpuid_source *s)
 				(s->xcr0_offered ? CPUID_1_ECX_XSAVE : 0))) |
 		    CPUID_1_ECX_HYPERVISOR;
 	out1[EDX] = l1[EDX] & LEAF_1_EDX;
-	if (policy.basic_max >= 7) {
+	if (guest_cpuid_basic.max >= 7) {
 		s->host(7, 0, l7);
 		if (l7[EAX] >= 1)
 			s->host(7, 1, l71);
@@ -148,7 +150,7 @@ static void build_xsave(const struct cpuid_source *s)
 {
 	uint32_t host[4];
 
-	if (!s->xcr0_offered || policy.basic_max < 0xd)
+	if (!s->xcr0_offered || guest_cpuid_basic.max < 0xd)
 		return;
 	policy.xsave[0][EAX] = (uint32_t)s->xcr0_offered;
 	uint32_t size = XSAVE_LEGACY_SIZE;
@@ -244,16 +246,17 @@ void guest_cpuid_build(const struct cpuid_source *s)
 	uint32_t host[4];
 
 	__builtin_memset(&policy, 0, sizeof(policy));
+	__builtin_memset(&guest_cpuid_basic, 0, sizeof(guest_cpuid_basic));
 	s->host(0, 0, host);
-	policy.basic_max = host[EAX] < BASIC_MAX ? host[EAX] : BASIC_MAX;
-	policy.basic[0][EAX] = policy.basic_max;
-	policy.basic[0][EBX] = host[EBX];
-	policy.basic[0][ECX] = host[ECX];
-	policy.basic[0][EDX] = host[EDX];
+	guest_cpuid_basic.max = host[EAX] < BASIC_MAX ? host[EAX] : BASIC_MAX;
+	guest_cpuid_basic.leaves[0][EAX] = guest_cpuid_basic.max;
+	guest_cpuid_basic.leaves[0][EBX] = host[EBX];
+	guest_cpuid_basic.leaves[0][ECX] = host[ECX];
+	guest_cpuid_basic.leaves[0][EDX] = host[EDX];
 	build_features(s);
-	if (policy.basic_max >= 2)
-		s->host(2, 0, policy.basic[2]); /* cache descriptors */
-	for (uint32_t i = 0; policy.basic_max >= 4 && i < SUBLEAVES_4; i++) {
+	if (guest_cpuid_basic.max >= 2)
+		s->host(2, 0, guest_cpuid_basic.leaves[2]); /* cache descriptors */
+	for (uint32_t i = 0; guest_cpuid_basic.max >= 4 && i < SUBLEAVES_4; i++) {
 		s->host(4, i, policy.caches[i]);
 		if (!(policy.caches[i][EAX] & 0x1f)) {
 			__builtin_memset(policy.caches[i], 0, sizeof(policy.caches[i]));
@@ -262,10 +265,10 @@ void guest_cpuid_build(const struct cpuid_source *s)
 		policy.caches[i][EAX] &= LEAF_4_EAX_CACHE; /* nobody else uses it */
 	}
 	build_xsave(s);
-	if (policy.basic_max >= 0x15)
-		s->host(0x15, 0, policy.basic[0x15]); /* TSC and crystal */
-	if (policy.basic_max >= 0x16)
-		s->host(0x16, 0, policy.basic[0x16]); /* frequencies */
+	if (guest_cpuid_basic.max >= 0x15)
+		s->host(0x15, 0, guest_cpuid_basic.leaves[0x15]); /* TSC and crystal */
+	if (guest_cpuid_basic.max >= 0x16)
+		s->host(0x16, 0, guest_cpuid_basic.leaves[0x16]); /* frequencies */
 	build_extended(s);
 	build_tsc(s);
 }
@@ -337,7 +340,8 @@ static void basic_leaf(const struct guest_cpuid_state *s, uint32_t leaf, uint32_
 {
 	switch (leaf) {
 	case 1:
-		__builtin_memcpy(out, policy.basic[1], sizeof(policy.basic[1]));
+		__builtin_memcpy(out, guest_cpuid_basic.leaves[1],
+				 sizeof(guest_cpuid_basic.leaves[1]));
 		/* The initial APIC id and the number of processors: this one alone. */
 		out[EBX] |= 1u << 16 | this_cpu()->current->id << 24;
 		if (s->cr4 & CR4_OSXSAVE)
@@ -368,7 +372,8 @@ static void basic_leaf(const struct guest_cpuid_state *s, uint32_t leaf, uint32_
 			out[EBX] = xsave_size_compact(s->xcr0);
 		break;
 	default: /* what is not offered is zero in the table */
-		__builtin_memcpy(out, policy.basic[leaf], sizeof(policy.basic[0]));
+		__builtin_memcpy(out, guest_cpuid_basic.leaves[leaf],
+				 sizeof(guest_cpuid_basic.leaves[0]));
 	}
 }
 
@@ -380,7 +385,7 @@ void guest_cpuid(const struct guest_cpuid_state *s, uint32_t leaf, uint32_t subl
 		 uint32_t out[4])
 {
 	set(out, 0, 0, 0, 0);
-	if (leaf <= policy.basic_max)
+	if (leaf <= guest_cpuid_basic.max)
 		basic_leaf(s, leaf, subleaf, out);
 	else if (leaf >= EXTENDED_BASE && leaf <= policy.extended_max)
 		__builtin_memcpy(out, policy.extended[leaf - EXTENDED_BASE],

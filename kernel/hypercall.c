@@ -22,20 +22,23 @@
 
 /* --- arguments -------------------------------------------------------------------------------- */
 
-/* Where the arguments are in struct vcpu_regs, for 64-bit callers and for others. */
-static const uint16_t arg_offsets[2][HYPERCALL_ARGS] = {
-    {offsetof(struct vcpu_regs, rbx), offsetof(struct vcpu_regs, rcx),
-     offsetof(struct vcpu_regs, rdx), offsetof(struct vcpu_regs, rsi),
-     offsetof(struct vcpu_regs, rdi), offsetof(struct vcpu_regs, rbp)},
-    {offsetof(struct vcpu_regs, rdi), offsetof(struct vcpu_regs, rsi),
-     offsetof(struct vcpu_regs, rdx), offsetof(struct vcpu_regs, r10),
-     offsetof(struct vcpu_regs, r8), offsetof(struct vcpu_regs, r9)},
-};
+/* Where the arguments of a caller outside 64-bit mode are in struct vcpu_regs. */
+static const uint16_t narrow_offsets[HYPERCALL_ARGS] = {
+    offsetof(struct vcpu_regs, rbx), offsetof(struct vcpu_regs, rcx),
+    offsetof(struct vcpu_regs, rdx), offsetof(struct vcpu_regs, rsi),
+    offsetof(struct vcpu_regs, rdi), offsetof(struct vcpu_regs, rbp)};
 
-static uint64_t *arg_register(struct vcpu_regs *regs, bool wide, unsigned i)
+static uint64_t *narrow_register(struct vcpu_regs *regs, unsigned i)
 {
-	return (uint64_t *)(void *)((char *)regs + arg_offsets[wide][i]);
+	return (uint64_t *)(void *)((char *)regs + narrow_offsets[i]);
 }
+
+/* The arguments of a 64-bit caller lie side by side, as an array. */
+#define WIDE_ARG(name, n) \
+	(offsetof(struct vcpu_regs, name) == offsetof(struct vcpu_regs, rdi) + 8 * (n))
+_Static_assert(WIDE_ARG(rsi, 1) && WIDE_ARG(rdx, 2) && WIDE_ARG(r10, 3) && WIDE_ARG(r8, 4) &&
+		   WIDE_ARG(r9, 5) && HYPERCALL_ARGS == 6,
+	       "order of struct vcpu_regs");
 
 /* A handler has moved its arguments on and returns this. */
 int64_t hypercall_continue(struct hypercall *c)
@@ -117,7 +120,7 @@ int hypercall_word_out(struct hypercall *c, gva_t array, uint64_t index, uint64_
 
 /* --- dispatch --------------------------------------------------------------------------------- */
 
-static int64_t dispatch(struct hypercall *c, uint32_t number)
+static inline __attribute__((always_inline)) int64_t dispatch(struct hypercall *c, uint32_t number)
 {
 	switch (number) {
 	case __HYPERVISOR_memory_op:
@@ -143,35 +146,46 @@ static int64_t dispatch(struct hypercall *c, uint32_t number)
 	}
 }
 
+/* The same for a caller with 32-bit registers: the arguments pass through a copy. */
+static __attribute__((noinline)) int64_t dispatch_narrow(struct hypercall *c,
+							 struct vcpu_regs *regs)
+{
+	uint64_t args[HYPERCALL_ARGS];
+
+	for (unsigned i = 0; i < HYPERCALL_ARGS; i++)
+		args[i] = (uint32_t)*narrow_register(regs, i);
+	c->arg = args;
+	int64_t result = dispatch(c, (uint32_t)regs->rax);
+	for (unsigned i = 0; c->args_changed && i < HYPERCALL_ARGS; i++)
+		*narrow_register(regs, i) = args[i];
+	return result == HYPERCALL_CONTINUE ? result : (uint32_t)result;
+}
+
 /*
  * Runs the call in the current vCPU's registers and leaves the result in RAX. False: it is not
  * finished; RIP stays at the call, whose arguments have moved on.
  */
-bool hypercall(struct vcpu_regs *regs)
+bool hypercall(struct vcpu_regs *regs, unsigned cpl, bool wide)
 {
 	struct hypercall c;
 	int64_t result;
 
-	c.domain = this_cpu()->current->domain;
-	c.wide = vcpu_in_long_mode64();
+	c.domain = this_cpu_field(current)->domain;
+	c.wide = wide;
 	c.args_changed = false;
-	if (vcpu_cpl() != 0) {
-		result = -XEN_EPERM;
-	} else {
-		for (unsigned i = 0; i < HYPERCALL_ARGS; i++) {
-			c.arg[i] = *arg_register(regs, c.wide, i);
-			if (!c.wide)
-				c.arg[i] = (uint32_t)c.arg[i];
-		}
-		vcpu_guest_access(&c.access);
+	c.access.p2m = &c.domain->p2m;
+	c.access.state = GUEST_ACCESS_LATER;
+	if (unlikely(cpl != 0)) {
+		result = wide ? -XEN_EPERM : (int64_t)(uint32_t)(-XEN_EPERM);
+	} else if (likely(wide)) {
+		c.arg = &regs->rdi;
 		result = dispatch(&c, (uint32_t)regs->rax);
+	} else {
+		result = dispatch_narrow(&c, regs);
 	}
-	if (result == HYPERCALL_CONTINUE) {
-		for (unsigned i = 0; c.args_changed && i < HYPERCALL_ARGS; i++)
-			*arg_register(regs, c.wide, i) = c.arg[i];
+	if (unlikely(result == HYPERCALL_CONTINUE))
 		return false;
-	}
-	regs->rax = c.wide ? (uint64_t)result : (uint32_t)result;
+	regs->rax = (uint64_t)result;
 	return true;
 }
 

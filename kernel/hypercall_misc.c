@@ -87,18 +87,10 @@ static int64_t get_features(struct hypercall *c, gva_t arg)
 	return hypercall_copy_out(c, &layout_feature_info, arg, &info);
 }
 
-/*
- * xen_version(cmd, arg): a number, or 0 with *arg filled; -XEN_EFAULT; -XEN_EINVAL: a feature
- * submap that is not there, or an argument to XENVER_pagesize; -XEN_ENODATA: there is no build id;
- * -XEN_ENOSYS.
- */
-int64_t hypercall_xen_version(struct hypercall *c)
+/* All but the number. */
+static __attribute__((noinline)) int64_t version_text(struct hypercall *c, uint32_t cmd, gva_t arg)
 {
-	gva_t arg = make_gva(c->arg[1]);
-
-	switch ((uint32_t)c->arg[0]) {
-	case XENVER_version:
-		return VERSION_MAJOR << 16 | VERSION_MINOR;
+	switch (cmd) {
 	case XENVER_extraversion:
 		return guest_copy_out(&c->access, arg, &extraversion, sizeof(extraversion));
 	case XENVER_compile_info:
@@ -125,6 +117,20 @@ int64_t hypercall_xen_version(struct hypercall *c)
 	default:
 		return -XEN_ENOSYS;
 	}
+}
+
+/*
+ * xen_version(cmd, arg): a number, or 0 with *arg filled; -XEN_EFAULT; -XEN_EINVAL: a feature
+ * submap that is not there, or an argument to XENVER_pagesize; -XEN_ENODATA: there is no build id;
+ * -XEN_ENOSYS.
+ */
+int64_t hypercall_xen_version(struct hypercall *c)
+{
+	uint32_t cmd = (uint32_t)c->arg[0];
+
+	if (cmd == XENVER_version)
+		return VERSION_MAJOR << 16 | VERSION_MINOR;
+	return version_text(c, cmd, make_gva(c->arg[1]));
 }
 
 /* --- sched_op --------------------------------------------------------------------------------- */

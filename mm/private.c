@@ -176,18 +176,29 @@ void private_drop_boot_range(void)
 }
 
 /*
- * Clears this CPU's main stack below the caller's frame: on a switch to another domain, so that
- * nothing that the old one passed through root mode stays. Interrupts are off.
+ * Clears this CPU's main stack below this function's frame: on a switch to another domain, so that
+ * nothing that the old one passed through root mode stays. All of what its exits used lies there,
+ * since vmx/entry.S leaves room above it for the functions that are active now. A page that was not
+ * written since it was last cleared is skipped: its entry's dirty flag says so. Interrupts are off.
  */
 void private_clear_stack(void)
 {
-	char *bottom = (char *)private_base_of(cpu_index()) + PRIVATE_STACK;
-	char *end = __builtin_frame_address(0);
+	struct cpu_private *cpu = this_cpu();
+	uint64_t page = private_base_of(cpu->index) + PRIVATE_STACK, end;
+	uint64_t *pte = &cpu->private_pt[PRIVATE_STACK / PAGE_SIZE];
 
 	if (MUTANT(STACK_NOT_CLEARED))
 		return;
-	/* Leaves this function's own frame, which holds addresses only. */
-	clear_qwords(bottom, (size_t)(end - bottom) / 8 - 16);
+	__asm__ volatile("mov %%rsp, %0" : "=r"(end));
+	assert_always(end >= cpu->run_stack);
+	for (; page < (end & PAGE_MASK); page += PAGE_SIZE, pte++) {
+		if (!(*pte & PTE_D))
+			continue;
+		clear_qwords((void *)page, PAGE_SIZE / 8);
+		pte_store(pte, *pte & ~PTE_D);
+		invlpg(page); /* or the processor does not set it again */
+	}
+	clear_qwords((void *)page, (end - page) / 8);
 }
 
 /* frame lies below 1 MiB. Readable and executable; no CPU but a starting one uses these tables. */

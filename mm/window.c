@@ -16,8 +16,9 @@
 #include "percpu.h"
 #include "print.h"
 
-#define WINDOW_FLAGS	(PTE_P | PTE_A | PTE_NX)
-#define WINDOW_FLAGS_RW (WINDOW_FLAGS | PTE_RW | PTE_D)
+#ifdef CONFIG_DIRECT_MAP
+#define WINDOW_FLAGS_RW (PTE_P | PTE_A | PTE_NX | PTE_RW | PTE_D)
+#endif
 
 _Static_assert(WINDOW_SLOT_COUNT <= 63,
 	       "window_open_mask has a bit for each slot and one for 2 MiB");
@@ -34,48 +35,30 @@ uint64_t window_slot_address(enum window_slot slot)
 	return this_cpu()->window_base + (uint64_t)slot * PAGE_SIZE;
 }
 
-static void *open_slot(enum window_slot slot, mfn_t frame, uint64_t flags)
-{
-	struct cpu_private *cpu = this_cpu();
-	uint64_t bit = 1ull << slot;
-
-	if (DIRECT_MAP)
-		return direct_map_at(frame);
-	if (unlikely(cpu->window_open_mask & bit))
-		panic("window slot %d opened twice", (int)slot);
-	cpu->window_open_mask |= bit;
-	pte_store(&cpu->window_ptes[slot], pte_make(frame, flags));
-	/* The entry was not present: no stale translation, nothing to flush; keep the compiler's
-	 * order. */
-	__asm__ volatile("" ::: "memory");
-	return (void *)(cpu->window_base + (uint64_t)slot * PAGE_SIZE);
-}
-
-/* Opens a slot on a frame, writable. The pointer is valid on this CPU until window_close(). */
+#ifdef CONFIG_DIRECT_MAP
+/* In the comparator an addition leads there. */
 void *window_open(enum window_slot slot, mfn_t frame)
 {
-	return open_slot(slot, frame, WINDOW_FLAGS_RW);
+	(void)slot;
+	return direct_map_at(frame);
 }
 
-/* The same, read-only: a write through it is a fault. */
 const void *window_open_readonly(enum window_slot slot, mfn_t frame)
 {
-	return open_slot(slot, frame, WINDOW_FLAGS);
+	(void)slot;
+	return direct_map_at(frame);
 }
 
-/* Closes a slot; the address faults from here on. */
 void window_close(enum window_slot slot)
 {
-	struct cpu_private *cpu = this_cpu();
-
-	if (DIRECT_MAP)
-		return;
-	__asm__ volatile("" ::: "memory");
-	pte_store(&cpu->window_ptes[slot], 0);
-	if (!MUTANT(NO_INVLPG) && !(MUTANT(NO_INVLPG_ONCE) && slot == WINDOW_TEST))
-		invlpg(cpu->window_base + (uint64_t)slot * PAGE_SIZE);
-	cpu->window_open_mask &= ~(1ull << slot);
+	(void)slot;
 }
+#else
+noreturn_fn void window_opened_twice(enum window_slot slot)
+{
+	panic("window slot %d opened twice", (int)slot);
+}
+#endif
 
 /* Copies length bytes out of one frame from offset on. Uses WINDOW_SOURCE. */
 void window_read(void *to, mfn_t from, uint32_t offset, size_t length)

@@ -9,6 +9,21 @@
  */
 #include "vmx/entry_offsets.h"
 
+/* All but R12 to R15, in the order of struct vcpu_regs. */
+	.macro POP_OTHERS
+	pop %rbx
+	pop %rbp
+	pop %r11
+	pop %rcx
+	pop %rdi
+	pop %rsi
+	pop %rdx
+	pop %r10
+	pop %r8
+	pop %r9
+	pop %rax
+	.endm
+
 	.text
 	.globl vmx_guest_loop, vmx_exit_stub
 	.type vmx_guest_loop, @function
@@ -20,6 +35,8 @@ vmx_guest_loop:
 	push %r13
 	push %r14
 	push %r15
+	/* private_clear_stack(), called from where this was called, clears all that lies below. */
+	sub $RUN_STACK_ROOM, %rsp
 	push %rdi
 	mov %rsp, %gs:CPU_RUN_STACK
 
@@ -31,17 +48,7 @@ enter:
 	pop %r14
 	pop %r13
 	pop %r12
-	pop %r11
-	pop %r10
-	pop %r9
-	pop %r8
-	pop %rdi
-	pop %rsi
-	pop %rbp
-	pop %rbx
-	pop %rdx
-	pop %rcx
-	pop %rax
+	POP_OTHERS
 	je launch
 	vmresume
 	jmp failed
@@ -62,16 +69,16 @@ failed:
 
 vmx_exit_stub:
 	push %rax
-	push %rcx
+	push %r9
+	push %r8
+	push %r10
 	push %rdx
-	push %rbx
-	push %rbp
 	push %rsi
 	push %rdi
-	push %r8
-	push %r9
-	push %r10
+	push %rcx
 	push %r11
+	push %rbp
+	push %rbx
 	push %r12
 	push %r13
 	push %r14
@@ -81,11 +88,19 @@ vmx_exit_stub:
 	xor %ebp, %ebp /* backtraces end here */
 	call vmx_exit
 	mov (%rsp), %rdi
-	test %al, %al
+	cmp $EXIT_ENTER_QUICK, %eax
+	jne 2f
+	/* R12 to R15 are the guest's still, and the VMCS has been launched. */
+	lea REGS_RBX(%rdi), %rsp
+	POP_OTHERS
+	vmresume
+	jmp failed
+2:
+	test %eax, %eax
 	jne enter
-	xor %eax, %eax
 leave:
 	pop %rdi
+	add $RUN_STACK_ROOM, %rsp
 	pop %r15
 	pop %r14
 	pop %r13

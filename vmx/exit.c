@@ -10,6 +10,7 @@
  */
 #include "cpu.h"
 #include "mm/window.h"
+#include "vmx/advance.h"
 #include "vmx/ept.h"
 #include "vmx/exit_reasons.h"
 #include "vmx/vmcs.h"
@@ -36,24 +37,46 @@ static void exit_unexpected(uint32_t reason)
 	end_guest(END_UNEXPECTED_EXIT, reason & EXIT_REASON_BASIC_MASK);
 }
 
-static void exit_cpuid(struct vcpu_regs *regs)
+static void set_cpuid(struct vcpu_regs *regs, const uint32_t out[4])
+{
+	regs->rax = out[0];
+	regs->rbx = out[1];
+	regs->rcx = out[2];
+	regs->rdx = out[3];
+}
+
+static __attribute__((noinline)) void cpuid_varying(struct vcpu_regs *regs)
 {
 	struct guest_cpuid_state state = {.cr4 = vmcs_readn(VMCS_GUEST_CR4),
 					  .xcr0 = vmx_machine.xsave ? read_xcr0() : XCR0_X87};
 	uint32_t out[4];
 
 	guest_cpuid(&state, (uint32_t)regs->rax, (uint32_t)regs->rcx, out);
-	regs->rax = out[0];
-	regs->rbx = out[1];
-	regs->rcx = out[2];
-	regs->rdx = out[3];
-	vmx_advance_rip();
+	set_cpuid(regs, out);
 }
 
-static void exit_vmcall(struct vcpu_regs *regs)
+static inline void exit_cpuid(struct vcpu_regs *regs)
 {
-	if (hypercall(regs))
-		vmx_advance_rip();
+	uint32_t leaf = (uint32_t)regs->rax;
+
+	if (leaf <= guest_cpuid_basic.max && !(GUEST_CPUID_VARYING >> leaf & 1))
+		set_cpuid(regs, guest_cpuid_basic.leaves[leaf]);
+	else
+		cpuid_varying(regs);
+}
+
+/*
+ * The caller's mode and level. In 64-bit code that is not conforming, the level of CS is that of
+ * SS, which counts. Outside IA-32e mode, L is a reserved bit of the descriptor: a guest that sets
+ * it there chooses the 64-bit convention for itself, and no more. False: the call goes on.
+ */
+static inline bool exit_vmcall(struct vcpu_regs *regs)
+{
+	uint32_t cs = vmcs_read32(VMCS_GUEST_CS_AR);
+
+	if (likely((cs & (SEG_AR_L | SEG_AR_DC | SEG_AR_DPL_MASK)) == SEG_AR_L))
+		return hypercall(regs, 0, true);
+	return hypercall(regs, vcpu_cpl(), cs & SEG_AR_L);
 }
 
 static void exit_hlt(void)
@@ -156,18 +179,9 @@ static void exit_entry_failure(uint32_t reason)
 	end_guest(END_ENTRY_FAILURE, reason & EXIT_REASON_BASIC_MASK);
 }
 
-static void dispatch(uint32_t reason, struct vcpu_regs *regs)
+static __attribute__((noinline)) void dispatch(uint32_t reason, struct vcpu_regs *regs)
 {
 	switch (reason) {
-	case EXIT_REASON_CPUID:
-		exit_cpuid(regs);
-		break;
-	case EXIT_REASON_VMCALL:
-		exit_vmcall(regs);
-		break;
-	case EXIT_REASON_RDMSR:
-		vmx_exit_msr_read(regs);
-		break;
 	case EXIT_REASON_WRMSR:
 		vmx_exit_msr_write(regs);
 		break;
@@ -246,15 +260,40 @@ static void dispatch(uint32_t reason, struct vcpu_regs *regs)
 	}
 }
 
-/* Called by the exit stub, on the CPU's own stack. True: enter the guest again. */
-bool vmx_exit(struct vcpu_regs *regs)
+/* What is marked for this CPU comes first. */
+static inline enum vmx_exit_result enter_again(enum vmx_exit_result how)
 {
-	dispatch(vmcs_read32(VMCS_EXIT_REASON), regs);
+	struct cpu_shared *shared = this_cpu_field(shared);
+
 	/* The preemption timer stands still in root mode, where a guest can have much more done
 	 * than it does itself: that counts as well. */
-	if (unlikely(rdtsc() >= this_cpu()->current->slice_end))
+	if (unlikely((int32_t)(rdtsc_low() - this_cpu_field(slice_end)) >= 0))
 		leave_guest();
-	if (likely(!atomic_load_explicit(&this_cpu()->shared->entry_work, memory_order_acquire)))
-		return true;
-	return vmx_entry_work();
+	if (likely(!atomic_load_explicit(&shared->entry_work, memory_order_acquire)))
+		return how;
+	return vmx_entry_work() ? VMX_EXIT_ENTER : VMX_EXIT_LEAVE;
+}
+
+/*
+ * Called by the exit stub, on the CPU's own stack. First what guests do most often: it ends behind
+ * the instruction, or, for a call that goes on or a fault, where it is.
+ */
+enum vmx_exit_result vmx_exit(struct vcpu_regs *regs)
+{
+	uint32_t reason = vmcs_read32(VMCS_EXIT_REASON);
+	bool done = true;
+
+	if (reason == EXIT_REASON_VMCALL) {
+		done = exit_vmcall(regs);
+	} else if (reason == EXIT_REASON_CPUID) {
+		exit_cpuid(regs);
+	} else if (reason == EXIT_REASON_RDMSR) {
+		done = vmx_exit_msr_read(regs);
+	} else {
+		dispatch(reason, regs);
+		return enter_again(VMX_EXIT_ENTER);
+	}
+	if (likely(done))
+		vmx_advance_rip();
+	return enter_again(VMX_EXIT_ENTER_QUICK);
 }

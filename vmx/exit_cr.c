@@ -10,6 +10,7 @@
  */
 #include "cpu.h"
 #include "mm/window.h"
+#include "vmx/advance.h"
 #include "vmx/ept.h"
 #include "vmx/exit_reasons.h"
 #include "vmx/vmcs.h"

@@ -6,6 +6,7 @@
  */
 #include "cpu.h"
 #include "guest_copy.h"
+#include "vmx/advance.h"
 #include "vmx/exit_reasons.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"

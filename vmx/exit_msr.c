@@ -7,6 +7,7 @@
 #include "cpu.h"
 #include "public/cpuid.h"
 #include "public/errno.h"
+#include "vmx/advance.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 
@@ -45,17 +46,18 @@ static bool write_msr(uint32_t msr, uint64_t value)
 	return false;
 }
 
-void vmx_exit_msr_read(struct vcpu_regs *regs)
+/* Does not advance RIP. False: a fault was injected. */
+bool vmx_exit_msr_read(struct vcpu_regs *regs)
 {
 	uint64_t value;
 
 	if (!read_msr((uint32_t)regs->rcx, &value)) {
 		vmx_inject_gp();
-		return;
+		return false;
 	}
 	regs->rax = (uint32_t)value;
 	regs->rdx = value >> 32;
-	vmx_advance_rip();
+	return true;
 }
 
 void vmx_exit_msr_write(struct vcpu_regs *regs)

@@ -19,6 +19,8 @@
 
 _Static_assert(offsetof(struct cpu_private, run_stack) == CPU_RUN_STACK, "entry.S");
 _Static_assert(offsetof(struct cpu_private, vmcs_launched) == CPU_VMCS_LAUNCHED, "entry.S");
+_Static_assert(offsetof(struct vcpu_regs, rbx) == REGS_RBX, "entry.S");
+_Static_assert(VMX_EXIT_LEAVE == 0 && VMX_EXIT_ENTER_QUICK == EXIT_ENTER_QUICK, "entry.S");
 
 static void set_slice(uint64_t slice_ticks)
 {
@@ -51,7 +53,8 @@ void vcpu_run(uint64_t slice_ticks)
 {
 	struct vcpu_shared *v = this_cpu()->current;
 
-	v->slice_end = rdtsc() + slice_ticks;
+	/* The half is enough: the preemption timer ends what would wrap. */
+	this_cpu()->slice_end = (uint32_t)(rdtsc() + slice_ticks);
 	set_slice(slice_ticks);
 	if (!vmx_entry_work())
 		return;

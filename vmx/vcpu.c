@@ -251,7 +251,6 @@ static void unload(struct cpu_private *cpu)
 
 	old->launched = cpu->vmcs_launched;
 	save_state(vmx_secret());
-	clear_state();
 	private_unmap_vcpu();
 	window_cache_set_owner(DOMID_HYPERVISOR);
 	p2m_cpu_leave(&old->domain->p2m);
@@ -288,6 +287,8 @@ void vcpu_load(struct vcpu_shared *v)
 	if (cpu->current) {
 		unload(cpu);
 		private_clear_stack();
+		if (!v)
+			clear_state(); /* else the registers of v replace them all */
 	}
 	if (v)
 		load(cpu, v);
@@ -318,6 +319,22 @@ unsigned vcpu_cpl(void)
 bool vcpu_in_long_mode64(void)
 {
 	return vmcs_read64(VMCS_GUEST_EFER) & EFER_LMA && vmcs_read32(VMCS_GUEST_CS_AR) & SEG_AR_L;
+}
+
+/*
+ * What a copy that takes the short way looks at, for a caller at CPL 0: where the tables are, and
+ * the mode. The rest is not filled in.
+ */
+void vcpu_guest_access_short(struct guest_access *out)
+{
+	struct guest_paging *p = &out->paging;
+
+	p->cr3 = vmcs_readn(VMCS_GUEST_CR3);
+	p->efer = vmcs_read64(VMCS_GUEST_EFER);
+	p->compatibility = !(vmcs_read32(VMCS_GUEST_CS_AR) & SEG_AR_L);
+	p->cpl = 0;
+	p->maxphyaddr = vmx_machine.caps.physical_bits;
+	out->state = GUEST_ACCESS_SHORT;
 }
 
 /* The paging state of the current vCPU, for copies from and to its linear addresses. */

@@ -14,7 +14,7 @@ struct hypercall {
 	struct domain *domain;
 	bool wide;	   /* the caller uses the 64-bit ABI */
 	bool args_changed; /* write arg[] back to its registers, for the continuation */
-	uint64_t arg[HYPERCALL_ARGS];
+	uint64_t *arg;	   /* HYPERCALL_ARGS of them; changed for a continuation only */
 	struct guest_access access;
 };
 

@@ -27,9 +27,13 @@ enum window_slot {
 	WINDOW_SLOT_COUNT
 };
 
+#if defined(KEYHOLE_HOST_TEST) || defined(CONFIG_DIRECT_MAP)
 void *window_open(enum window_slot slot, mfn_t frame);
 const void *window_open_readonly(enum window_slot slot, mfn_t frame);
 void window_close(enum window_slot slot);
+#else
+#include "mm/window_inline.h"
+#endif
 uint64_t window_slot_address(enum window_slot slot);
 
 /* Copies length bytes within one frame (offset + length <= PAGE_SIZE) and closes the slots again.

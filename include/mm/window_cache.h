@@ -16,9 +16,7 @@ _Static_assert(WINDOW_CACHE_SLOTS == 64,
 
 #ifdef KEYHOLE_HOST_TEST
 /* Against a fake window there are none. */
-static inline void window_cache_drop(void)
-{
-}
+static inline void window_cache_drop(void) {}
 static inline bool window_cache_on(void)
 {
 	return false;

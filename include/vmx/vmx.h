@@ -33,19 +33,24 @@ void vmcs_setup_controls(struct vcpu_shared *v);
 void vmcs_setup_host(void);
 void vmcs_setup_guest_pvh(gpa_t entry);
 
-/* vmx/entry.S: runs the guest until vmx_exit() returns false. 0, or the VMX status of a failed
+/* vmx/entry.S: runs the guest until vmx_exit() says to leave. 0, or the VMX status of a failed
  * entry. */
 unsigned vmx_guest_loop(struct vcpu_regs *regs);
 void vmx_exit_stub(void);
 
-/* vmx/exit.c: called from the stub. True: enter the guest again. */
-bool vmx_exit(struct vcpu_regs *regs);
+/* vmx/exit.c: called from the stub; what it does next. */
+enum vmx_exit_result {
+	VMX_EXIT_LEAVE,
+	VMX_EXIT_ENTER,	     /* enter the guest, all registers from struct vcpu_regs */
+	VMX_EXIT_ENTER_QUICK /* the same vCPU, of whose registers r12 to r15 were not changed */
+};
+enum vmx_exit_result vmx_exit(struct vcpu_regs *regs);
 /* vmx/flush.c: looks at this CPU's entry_work. True: enter. */
 bool vmx_entry_work(void);
 
 /* Handlers; each either completes the instruction (advances RIP) or injects a fault. */
 void vmx_exit_control_register(struct vcpu_regs *regs);
-void vmx_exit_msr_read(struct vcpu_regs *regs);
+bool vmx_exit_msr_read(struct vcpu_regs *regs); /* vmx_exit() advances RIP if it is true */
 void vmx_exit_msr_write(struct vcpu_regs *regs);
 void vmx_exit_io(struct vcpu_regs *regs);
 void vmx_exit_xsetbv(struct vcpu_regs *regs);
@@ -61,7 +66,6 @@ void vmx_explain_entry_failure(const char *what);
 void vmx_inject_exception(unsigned vector, bool has_error_code, uint32_t error_code);
 void vmx_inject_gp(void);
 void vmx_inject_ud(void);
-void vmx_advance_rip(void);
 
 /* General register number as in instruction encodings and exit qualifications (4 = RSP, in the
  * VMCS). */

@@ -9,6 +9,7 @@
 #include "mm/window.h"
 #include "public/errno.h"
 #include "tap.h"
+#include "vcpu.h"
 #include "vmx/ept.h"
 
 /* --- machine memory, seen through the window alone ----------------------------------------------
@@ -29,6 +30,27 @@ static uint8_t *frame_at(mfn_t frame)
 	if (i >= MACHINE_COUNT)
 		bail_out("the window was opened on a frame that is nobody's");
 	return machine[i];
+}
+
+/* The paging state that the next copies find when they ask for it, and how often they did. */
+static struct guest_paging asked;
+static unsigned asked_short, asked_full;
+
+void vcpu_guest_access_short(struct guest_access *out)
+{
+	asked_short++;
+	out->paging.cr3 = asked.cr3;
+	out->paging.efer = asked.efer;
+	out->paging.cpl = asked.cpl;
+	out->paging.compatibility = asked.compatibility;
+	out->paging.maxphyaddr = asked.maxphyaddr;
+	out->state = GUEST_ACCESS_SHORT;
+}
+void vcpu_guest_access(struct guest_access *out)
+{
+	asked_full++;
+	out->paging = asked;
+	out->state = GUEST_ACCESS_FULL;
 }
 
 void *window_open(enum window_slot slot, mfn_t frame)
@@ -430,7 +452,7 @@ static bool one_in(unsigned n)
 
 static void test_random(void)
 {
-	unsigned wrong = 0, wrong_flags = 0, good = 0, bad = 0, short_way = 0;
+	unsigned wrong = 0, wrong_flags = 0, good = 0, bad = 0, short_way = 0, laters = 0;
 
 	for (unsigned round = 0; round < 100000; round++) {
 		struct guest_paging *p = &ga.paging;
@@ -491,8 +513,18 @@ static void test_random(void)
 		uint8_t *byte = expected ? NULL : guest_byte(gpa_raw(walk.gpa));
 		fill(pattern, length, (unsigned)round);
 		window_reads = 0;
+		/* As a hypercall of CPL 0 does it: nothing has been read yet. */
+		bool later = p->cpl == 0 && one_in(2);
+		if (later) {
+			asked = *p;
+			memset(p, 0xee, sizeof(*p));
+			ga.state = GUEST_ACCESS_LATER;
+			laters++;
+		}
 		int rc = write ? out(va, length) : in(va, length);
 		wrong += rc != expected;
+		wrong += ga.state == GUEST_ACCESS_LATER;
+		ga.state = GUEST_ACCESS_FULL;
 		if (!rc && !expected)
 			wrong += memcmp(write ? pattern : buffer, byte, length) != 0;
 		for (unsigned i = 0; i < 4; i++)
@@ -505,6 +537,8 @@ static void test_random(void)
 	is(wrong, 0, "random: copies do what the walk says");
 	is(wrong_flags, 0, "random: flags are what the walk leaves");
 	ok(good > 20000 && bad > 20000 && short_way > 2000, "random: all kinds happened");
+	ok(asked_short == laters && asked_full && asked_full < laters,
+	   "random: the paging state is read once, all of it where it has to be");
 	ok(all_closed(), "random: the window is closed");
 }
 

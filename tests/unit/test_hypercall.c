@@ -217,14 +217,6 @@ static unsigned yields, blocks;
 static char printed[8192];
 static size_t printed_length;
 
-unsigned vcpu_cpl(void)
-{
-	return cpl;
-}
-bool vcpu_in_long_mode64(void)
-{
-	return wide;
-}
 void vcpu_guest_access(struct guest_access *out)
 {
 	out->p2m = &this_cpu()->current->domain->p2m;
@@ -343,7 +335,7 @@ static void fresh(void)
 /* One VMCALL; *done tells whether it was finished. */
 static int64_t call_once(struct vcpu_regs *r, bool *done)
 {
-	*done = hypercall(r);
+	*done = hypercall(r, cpl, wide);
 	return wide ? (int64_t)r->rax : (int32_t)(uint32_t)r->rax;
 }
 
