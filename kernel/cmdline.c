@@ -5,7 +5,7 @@
  *   loglvl=error|warn|info|debug  what is printed                  (info)
  *   window=strict|cached   whether idle map-window slots may stay open (strict)
  *   cpus=N                 start at most N processors              (all)
- *   selftest[=yes|only|explain]  built-in tests; only: then end    (none)
+ *   selftest[=yes|only|explain|fail]  built-in tests; but for yes: then end (none)
  *   poweroff=yes|no        no: halt at the end, for a debugger     (yes)
  *   registers=on|off       dump the registers of a guest that ends in an error (on)
  *   map=yes|no             print what is mapped while the first guest runs, for tools/map (no)
@@ -120,8 +120,10 @@ static bool parse_cpus(struct word value, struct cmdline_options *o)
 
 static bool parse_selftest(struct word value, struct cmdline_options *o)
 {
-	static const struct choice choices[] = {
-	    {"yes", SELFTEST_YES}, {"only", SELFTEST_ONLY}, {"explain", SELFTEST_EXPLAIN}};
+	static const struct choice choices[] = {{"yes", SELFTEST_YES},
+						{"only", SELFTEST_ONLY},
+						{"explain", SELFTEST_EXPLAIN},
+						{"fail", SELFTEST_FAIL}};
 	uint32_t mode = SELFTEST_YES;
 
 	if (value.text && !choose(value, choices, array_size(choices), &mode))
@@ -180,7 +182,7 @@ static const struct {
     {"loglvl", parse_loglvl, "error, warn, info or debug"},
     {"window", parse_window, "strict or cached"},
     {"cpus", parse_cpus, "a number from 1 to 512"},
-    {"selftest", parse_selftest, "yes, only or explain"},
+    {"selftest", parse_selftest, "yes, only, explain or fail"},
     {"poweroff", parse_poweroff, "yes or no"},
     {"registers", parse_registers, "on or off"},
     {"map", parse_map, "yes or no"},

@@ -12,6 +12,7 @@
 #include "drivers/power.h"
 #include "drivers/tsc.h"
 #include "image.h"
+#include "kernel/accounting.h"
 #include "kernel/bench.h"
 #include "kernel/cmdline.h"
 #include "kernel/console.h"
@@ -243,6 +244,10 @@ noreturn_fn static void main_private(void)
 #ifdef CONFIG_TEST
 	if (cmdline_options.selftest == SELFTEST_EXPLAIN)
 		finish(0, 0, vmx_explain_selftest());
+	if (cmdline_options.selftest == SELFTEST_FAIL)
+		finish(0, 0, selftest_fail_run());
+	struct accounting before;
+	accounting_take(&before);
 #endif
 	uint32_t guests = domains_create_all();
 	release_boot_memory();
@@ -251,5 +256,8 @@ noreturn_fn static void main_private(void)
 #endif
 	sched_run();
 	uint32_t failed = domains_report();
+#ifdef CONFIG_TEST
+	failed_tests += !accounting_equal(&before, false);
+#endif
 	finish(guests, failed, failed_tests);
 }

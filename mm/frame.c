@@ -13,6 +13,7 @@
 #include "mm/frame.h"
 #include "lock.h"
 #include "mm/epoch.h"
+#include "mm/fail.h"
 #include "mm/section.h"
 #include "mm/window.h"
 #include "mutant.h"
@@ -221,6 +222,8 @@ int frame_alloc(unsigned order, domid_t owner, enum frame_type type, mfn_t *out)
 
 	if (order > FRAME_ORDER_MAX || type <= FRAME_FREE || type >= FRAME_TYPE_COUNT)
 		return -XEN_EINVAL;
+	if (fail_now())
+		return -XEN_ENOMEM;
 	int rc = find_block(order, type, &first);
 	if (rc)
 		return rc;

@@ -14,6 +14,7 @@
 #include "mm/heap.h"
 #include "layout.h"
 #include "lock.h"
+#include "mm/fail.h"
 #include "mm/meta.h"
 #include "mm/vmap.h"
 #include "print.h"
@@ -257,7 +258,7 @@ int heap_alloc(size_t size_bytes, domid_t owner, void **out)
 {
 	if (!size_bytes)
 		return -XEN_EINVAL;
-	if (size_bytes > OBJECT_SIZE_MAX)
+	if (size_bytes > OBJECT_SIZE_MAX || fail_now())
 		return -XEN_ENOMEM;
 	if (size_bytes > class_size[CLASS_COUNT - 1])
 		return alloc_pages(size_bytes, out);

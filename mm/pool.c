@@ -26,6 +26,7 @@
  */
 #include "mm/pool.h"
 #include "lock.h"
+#include "mm/fail.h"
 #include "mm/frame.h"
 #include "mm/hostpt.h"
 #include "mm/section.h"
@@ -154,7 +155,7 @@ int pool_init(void)
  */
 int pool_table_alloc(struct table_account *account, mfn_t *out)
 {
-	int rc = account_charge(account);
+	int rc = fail_now() ? -XEN_ENOMEM : account_charge(account);
 
 	if (rc)
 		return rc;

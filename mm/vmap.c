@@ -25,6 +25,7 @@
 #include "layout.h"
 #include "lock.h"
 #include "mm/epoch.h"
+#include "mm/fail.h"
 #include "mm/frame.h"
 #include "mm/hostpt.h"
 #include "mm/pahash.h"
@@ -193,7 +194,7 @@ int vmap_init(void)
 int vmap_alloc(size_t page_count, void **out)
 {
 	uint32_t first;
-	int rc = area_create(page_count, NULL, &first);
+	int rc = fail_now() ? -XEN_ENOMEM : area_create(page_count, NULL, &first);
 
 	if (!rc)
 		*out = (void *)page_va(first);

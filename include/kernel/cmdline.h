@@ -5,7 +5,7 @@
 #include "print.h"
 #include "types.h"
 
-enum selftest_mode { SELFTEST_NONE, SELFTEST_YES, SELFTEST_ONLY, SELFTEST_EXPLAIN };
+enum selftest_mode { SELFTEST_NONE, SELFTEST_YES, SELFTEST_ONLY, SELFTEST_EXPLAIN, SELFTEST_FAIL };
 
 struct cmdline_options {
 	uint32_t console; /* CONSOLE_* bits (kernel/console.h) */
@@ -15,7 +15,7 @@ struct cmdline_options {
 	enum selftest_mode selftest;
 	bool poweroff;
 	bool dump_registers;
-	bool map; /* print what is mapped, for tools/map */
+	bool map;	 /* print what is mapped, for tools/map */
 	bool bench_load; /* bench builds only */
 };
 

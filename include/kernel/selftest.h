@@ -8,7 +8,12 @@
 uint32_t selftest_run(void);
 /* One result, as a line of TAP. */
 void selftest_ok(bool passed, const char *what);
+/* Prints the plan; returns how many failed. */
+uint32_t selftest_finish(void);
 void selftest_drain(void);
 void selftest_smp(void); /* kernel/selftest_smp.c */
+#ifdef CONFIG_TEST
+uint32_t selftest_fail_run(void); /* kernel/selftest_fail.c */
+#endif
 
 #endif

@@ -1,0 +1,22 @@
+/*
+ * Allocations that fail on purpose, in test builds only: mm/fail.c. Elsewhere all of this is gone
+ * before the compiler emits an instruction.
+ */
+#ifndef KEYHOLE_MM_FAIL_H
+#define KEYHOLE_MM_FAIL_H
+
+#include "types.h"
+
+#ifdef CONFIG_TEST
+void fail_arm(uint64_t nth);
+bool fail_disarm(void);
+bool fail_now(void);
+#else
+/* Whether the allocation that asks must fail. */
+static inline bool fail_now(void)
+{
+	return false;
+}
+#endif
+
+#endif

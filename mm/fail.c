@@ -1,0 +1,47 @@
+/*
+ * Allocations that fail on purpose: test builds only.
+ *
+ * frame_alloc(), pool_table_alloc(), vmap_alloc() and heap_alloc() ask here first, each call that
+ * one of them makes of another included. Armed with n, the n-th to ask fails, and no other. Only
+ * what the CPU that armed it does counts, with the vCPU that it had loaded then, so that a guest
+ * can choose among its own calls while others run.
+ *
+ * State: all that is below, used by the CPU in armed_cpu alone; armed_cpu itself is atomic. No
+ * lock.
+ */
+#ifdef CONFIG_TEST
+#include "mm/fail.h"
+#include "percpu.h"
+
+#define NOBODY UINT32_MAX
+
+static _Atomic uint32_t armed_cpu = NOBODY;
+static const struct vcpu_shared *armed_vcpu;
+static uint64_t left;
+static bool fired;
+
+/* From now on the n-th allocation fails; 1 is the next. */
+void fail_arm(uint64_t nth)
+{
+	armed_vcpu = this_cpu()->current;
+	left = nth;
+	fired = false;
+	atomic_store(&armed_cpu, cpu_index());
+}
+
+/* No allocation fails any more; whether one did. */
+bool fail_disarm(void)
+{
+	atomic_store(&armed_cpu, NOBODY);
+	return fired;
+}
+
+bool fail_now(void)
+{
+	if (atomic_load(&armed_cpu) != cpu_index() || this_cpu()->current != armed_vcpu || fired ||
+	    --left)
+		return false;
+	fired = true;
+	return true;
+}
+#endif
