@@ -238,14 +238,14 @@ static void bench_frame_ref(void)
 		return;
 	for (unsigned i = 0; i < SAMPLES; i++)
 		SAMPLE(&s, {
-			rc |= frame_get(frame, 1, FRAME_GUEST_RAM);
+			rc |= frame_get_present(frame, 1, FRAME_GUEST_RAM);
 			frame_put(frame);
 		});
 	if (rc)
 		print(LOG_ERROR, "bench: a reference was refused");
 	report("frame_ref", &s);
 	TRACE("frame_ref", {
-		rc = frame_get(frame, 1, FRAME_GUEST_RAM);
+		rc = frame_get_present(frame, 1, FRAME_GUEST_RAM);
 		frame_put(frame);
 	});
 	frame_free(frame, 0);

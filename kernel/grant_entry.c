@@ -155,7 +155,7 @@ static int16_t granted_frame(struct domain *granter, gfn_t gfn, mfn_t *frame)
 
 	/* Only its own RAM: what it has mapped of others is not its to give. */
 	if (!p2m_lookup(&granter->p2m, gfn, &e) || e.type != P2M_RAM ||
-	    frame_get(e.frame, granter->id, FRAME_GUEST_RAM))
+	    frame_get_present(e.frame, granter->id, FRAME_GUEST_RAM))
 		return GNTST_bad_page;
 	*frame = e.frame;
 	return GNTST_okay;
@@ -194,7 +194,7 @@ int16_t grant_entry_pin(struct domain *granter, uint32_t ref, domid_t mapper, bo
 		} else {
 			/* As long as it is in use, what it meant at first stays. */
 			*frame = frame_of(a);
-			if (frame_get(*frame, granter->id, FRAME_GUEST_RAM))
+			if (frame_get_present(*frame, granter->id, FRAME_GUEST_RAM))
 				status = GNTST_bad_page;
 		}
 		if (status == GNTST_okay) {

@@ -44,7 +44,7 @@ static int map_foreign(struct domain *d, struct domain *target, uint64_t idx, gf
 	struct p2m_entry e;
 
 	if (idx >= target->p2m.max_gfn || !p2m_lookup(&target->p2m, make_gfn(idx), &e) ||
-	    e.type != P2M_RAM || frame_get(e.frame, target->id, FRAME_GUEST_RAM))
+	    e.type != P2M_RAM || frame_get_present(e.frame, target->id, FRAME_GUEST_RAM))
 		return -XEN_EINVAL;
 	lock_acquire(&d->lock);
 	int rc = p2m_map(&d->p2m, gfn, e.frame, 1, P2M_FOREIGN, P2M_RW);

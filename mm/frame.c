@@ -324,41 +324,19 @@ void frame_release_reserved(paddr_t start, paddr_t end)
  */
 int frame_get(mfn_t frame, domid_t owner, enum frame_type type)
 {
-	uint64_t unreferenced = state_make(type, owner, 0);
-
 	if (unlikely(!section_has_entry(frame)))
 		return -XEN_EINVAL;
-	struct frame_info *info = section_entry(mfn_raw(frame));
-	uint64_t state = atomic_load_explicit(&info->state, memory_order_relaxed);
-	do {
-		/* References less one if all else is equal; else, and without any, far larger. */
-		uint64_t others = (state ^ unreferenced) - 1;
-
-		if (unlikely(others >= FRAME_REF_MAX - 1))
-			return others > FRAME_REF_MASK ? -XEN_EINVAL : -XEN_EBUSY;
-	} while (unlikely(!atomic_compare_exchange_weak_explicit(
-	    &info->state, &state, state + 1, memory_order_acquire, memory_order_relaxed)));
-	return 0;
+	return frame_get_present(frame, owner, type);
 }
 
 /* Between the subtraction and here frame_get() fails, since there is no reference. */
-static void __attribute__((noinline)) put_last(mfn_t frame, uint64_t old)
+void frame_put_last(mfn_t frame, uint64_t old)
 {
 	if (!(old & FRAME_REF_MASK) || state_type(old) <= FRAME_FREE || old & FRAME_DIRTY)
 		panic("frame %lx has no reference to drop: state %lx", mfn_raw(frame), old);
 	atomic_store_explicit(&section_entry(mfn_raw(frame))->state, old | FRAME_DIRTY,
 			      memory_order_relaxed);
 	epoch_free_retired(frame);
-}
-
-/* Drops a reference that the caller has. The last one frees the frame after an epoch. */
-void frame_put(mfn_t frame)
-{
-	struct frame_info *info = section_entry(mfn_raw(frame));
-	uint64_t old = atomic_fetch_sub_explicit(&info->state, 1, memory_order_acq_rel);
-
-	if (unlikely((uint32_t)old <= 1))
-		put_last(frame, old);
 }
 
 /* The entry of a frame; NULL where there is no RAM or no entry yet. Takes any number. */

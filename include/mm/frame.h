@@ -3,6 +3,7 @@
 #define KEYHOLE_MM_FRAME_H
 
 #include "layout.h"
+#include "public/errno.h"
 #include "types.h"
 #include <stdatomic.h>
 
@@ -78,7 +79,40 @@ int frame_alloc(unsigned order, domid_t owner, enum frame_type type, mfn_t *out)
 void frame_free(mfn_t first, unsigned order);
 void frame_release_reserved(paddr_t start, paddr_t end);
 int frame_get(mfn_t frame, domid_t owner, enum frame_type type) must_use;
-void frame_put(mfn_t frame);
+void frame_put_last(mfn_t frame, uint64_t old);
+
+/*
+ * frame_get() for a frame that is known to be RAM in use, or lately so: from a p2m, in the epoch in
+ * which it was found there. 0, -XEN_EINVAL when it has another owner or type or no reference,
+ * -XEN_EBUSY when there are too many.
+ */
+must_use static inline int frame_get_present(mfn_t frame, domid_t owner, enum frame_type type)
+{
+	struct frame_info *info = (struct frame_info *)LAYOUT_FRAME_TABLE + mfn_raw(frame);
+	uint64_t unreferenced = (uint64_t)type << FRAME_TYPE_SHIFT | (uint64_t)owner
+									 << FRAME_OWNER_SHIFT;
+	uint64_t state = atomic_load_explicit(&info->state, memory_order_relaxed);
+
+	do {
+		/* References less one if all else is equal; else, and without any, far larger. */
+		uint64_t others = (state ^ unreferenced) - 1;
+
+		if (unlikely(others >= FRAME_REF_MAX - 1))
+			return others > FRAME_REF_MASK ? -XEN_EINVAL : -XEN_EBUSY;
+	} while (unlikely(!atomic_compare_exchange_weak_explicit(
+	    &info->state, &state, state + 1, memory_order_acquire, memory_order_relaxed)));
+	return 0;
+}
+
+/* Drops a reference that the caller holds; with the last one the frame is freed, an epoch later. */
+static inline void frame_put(mfn_t frame)
+{
+	struct frame_info *info = (struct frame_info *)LAYOUT_FRAME_TABLE + mfn_raw(frame);
+	uint64_t old = atomic_fetch_sub_explicit(&info->state, 1, memory_order_acq_rel);
+
+	if (unlikely((uint32_t)old <= 1))
+		frame_put_last(frame, old);
+}
 struct frame_info *frame_info(mfn_t frame); /* NULL where there is no RAM or no entry yet */
 enum frame_type frame_type(mfn_t frame);
 domid_t frame_owner(mfn_t frame);
