@@ -73,10 +73,6 @@ unsigned vcpu_cpl(void);
 bool vcpu_in_long_mode64(void); /* CS.L with EFER.LMA: the 64-bit hypercall ABI */
 /* Prints its registers on the console (never kept elsewhere). */
 void vcpu_dump(struct vcpu_shared *v);
-#ifdef CONFIG_TEST
-/* With none loaded: whether the registers that are switched with a vCPU hold nothing of one. */
-bool vcpu_registers_cleared(void);
-#endif
 extern bool vcpu_dump_enabled; /* registers=off on the command line clears it */
 
 /* Front (kernel/), called by vmx/. All for the current vCPU. */
