@@ -13,7 +13,6 @@
 #include "mm/fail.h"
 #include "mm/frame.h"
 #include "mm/hostpt.h"
-#include "mm/private.h"
 #include "mm/window_cache.h"
 #include "percpu.h"
 #include "print.h"
@@ -123,17 +122,6 @@ static long test_walk(gva_t arg, struct guest_access *ga)
 	return guest_copy_out(ga, arg, &walk, sizeof(walk)) ? -XEN_EFAULT : 0;
 }
 
-/* Takes the caller off this CPU, looks at what its registers hold then, and puts it back. */
-static long test_unload(void)
-{
-	struct vcpu_shared *v = this_cpu()->current;
-
-	vcpu_load(NULL);
-	bool cleared = vcpu_registers_cleared();
-	vcpu_load(v);
-	return cleared ? 0 : -XEN_EFAULT;
-}
-
 /*
  * What cached window slots may show is checked by itself; then they are closed, so that the tests
  * below find and count what is mapped besides.
@@ -144,45 +132,6 @@ static long close_cache(void)
 
 	window_cache_drop();
 	return errors ? -XEN_EFAULT : 0;
-}
-
-#define STACK_PATTERN 0x71d0c42be95a8f36ull
-#define STACK_WORDS   256
-
-/* What a deep call with a guest's values leaves behind. */
-__attribute__((noinline)) static void dirty_stack(void)
-{
-	uint64_t words[STACK_WORDS];
-
-	for (unsigned i = 0; i < STACK_WORDS; i++)
-		words[i] = STACK_PATTERN;
-	__asm__ volatile("" : : "r"(words) : "memory");
-}
-
-__attribute__((noinline)) static unsigned patterns_on_stack(void)
-{
-	const volatile uint64_t *p =
-	    (const volatile uint64_t *)(private_base_of(cpu_index()) + PRIVATE_STACK);
-	const uint64_t *end = __builtin_frame_address(0);
-	unsigned found = 0;
-
-	for (; p < end; p++)
-		found += (*p ^ CONTROL_MASK) == (STACK_PATTERN ^ CONTROL_MASK);
-	return found;
-}
-
-/* Whether taking the vCPU off clears the stack; -XEN_EINVAL: it was not dirty before. */
-static long test_stack(void)
-{
-	struct vcpu_shared *v = this_cpu()->current;
-
-	dirty_stack();
-	if (!patterns_on_stack())
-		return -XEN_EINVAL;
-	vcpu_load(NULL);
-	unsigned left = patterns_on_stack();
-	vcpu_load(v);
-	return left ? -XEN_EFAULT : 0;
 }
 
 /* Which allocation is to fail (mm/fail.h); 0: none any more, and whether one did. */
@@ -207,10 +156,6 @@ long test_hypercall(unsigned cmd, gva_t arg, struct guest_access *ga)
 		return test_sweep(arg, ga);
 	case KEYHOLE_TEST_WALK:
 		return test_walk(arg, ga);
-	case KEYHOLE_TEST_UNLOAD:
-		return test_unload();
-	case KEYHOLE_TEST_STACK:
-		return test_stack();
 	case KEYHOLE_TEST_FAIL:
 		return test_fail(gva_raw(arg));
 	}

@@ -53,13 +53,6 @@
 /* Walks the caller's page tables as the argument copies do: struct keyhole_test_walk. */
 #define KEYHOLE_TEST_WALK 4
 /*
- * Takes the caller's vCPU off its CPU and puts it back: 0 if its vector, debug and system call
- * registers were gone from the CPU meanwhile, else -XEN_EFAULT. No argument.
- */
-#define KEYHOLE_TEST_UNLOAD 5
-/* The same for this CPU's stack: 0 if what deep calls had left there was gone. No argument. */
-#define KEYHOLE_TEST_STACK 6
-/*
  * The argument is a number n, not a pointer: the n-th allocation that the hypervisor makes for the
  * caller from now on fails. 0: none does any more; the value is then whether one did, 1 or 0.
  */
