@@ -93,7 +93,7 @@ static inline struct cpu_private *this_cpu(void)
 #else
 #define this_cpu_field(field)                                                 \
 	__extension__({                                                       \
-		__typeof__(((struct cpu_private *)0)->field) field_;          \
+		__typeof__(this_cpu()->field) field_;                         \
 		__asm__ volatile("mov %%gs:%c1, %0"                           \
 				 : "=r"(field_)                               \
 				 : "i"(offsetof(struct cpu_private, field))); \

@@ -1,7 +1,7 @@
 /*
  * halt: waits for an interrupt where none can come: by STI; HLT, or with `block` by SCHEDOP_block.
- * The hypervisor ends a guest that nothing could ever wake. With `cli` it halts with interrupts off,
- * which is a way to end that counts as a good one.
+ * The hypervisor ends a guest that nothing could ever wake. With `cli` it halts with interrupts
+ * off, which is a way to end that counts as a good one.
  */
 #include "guest.h"
 

@@ -81,6 +81,10 @@ void frame_release_reserved(paddr_t start, paddr_t end);
 int frame_get(mfn_t frame, domid_t owner, enum frame_type type) must_use;
 void frame_put_last(mfn_t frame, uint64_t old);
 
+#ifdef KEYHOLE_FAKE_REFERENCES /* unit tests of their users */
+int frame_get_present(mfn_t frame, domid_t owner, enum frame_type type) must_use;
+void frame_put(mfn_t frame);
+#else
 /*
  * frame_get() for a frame that is known to be RAM in use, or lately so: from a p2m, in the epoch in
  * which it was found there. 0, -XEN_EINVAL when it has another owner or type or no reference,
@@ -113,6 +117,7 @@ static inline void frame_put(mfn_t frame)
 	if (unlikely((uint32_t)old <= 1))
 		frame_put_last(frame, old);
 }
+#endif
 struct frame_info *frame_info(mfn_t frame); /* NULL where there is no RAM or no entry yet */
 enum frame_type frame_type(mfn_t frame);
 domid_t frame_owner(mfn_t frame);

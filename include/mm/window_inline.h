@@ -7,6 +7,7 @@
 
 #include "cpu.h"
 #include "mm/pte.h"
+#include "mm/window.h" /* the slots; it includes this file */
 #include "mutant.h"
 #include "percpu.h"
 

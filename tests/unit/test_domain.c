@@ -1,4 +1,5 @@
 /* sources: kernel/domain.c kernel/pvh_build.c kernel/elf.c tests/unit/fake_cpu.c */
+/* flags: -DKEYHOLE_FAKE_REFERENCES */
 /*
  * Making domains and taking them apart: what a PVH guest finds in its memory, and that nothing is
  * left behind, whether it ran or any step of making it failed. Frames, p2m and heap are made up.

@@ -1,7 +1,7 @@
 /* sources: kernel/hypercall.c kernel/hypercall_misc.c kernel/grant.c kernel/grant_op.c */
 /* sources: kernel/grant_entry.c kernel/grant_table.c kernel/memory_op.c kernel/compat.c */
 /* sources: tests/unit/fake_cpu.c */
-/* flags: -pthread */
+/* flags: -pthread -DKEYHOLE_FAKE_REFERENCES */
 /*
  * Hypercalls end to end, from registers to registers, as two hostile guests would use them: all of
  * kernel/ that they reach is the real code; memory management, p2m and guest memory are made up
@@ -98,7 +98,7 @@ void frame_free(mfn_t first, unsigned order)
 	frames[first.raw].refs = 0;
 }
 
-int frame_get(mfn_t frame, domid_t owner, enum frame_type type)
+int frame_get_present(mfn_t frame, domid_t owner, enum frame_type type)
 {
 	if (frame.raw >= FRAMES || !frames[frame.raw].refs || frames[frame.raw].owner != owner ||
 	    frames[frame.raw].type != type)
