@@ -8,6 +8,7 @@
  * Source: Xen, public/memory.h.
  */
 #include "kernel/domain.h"
+#include "kernel/foreign_map.h"
 #include "kernel/grant.h"
 #include "kernel/hypercall.h"
 #include "lock.h"
@@ -33,26 +34,7 @@ static bool is_caller(const struct hypercall *c, domid_t id)
 	return id == DOMID_SELF || id == c->domain->id;
 }
 
-/* --- foreign mappings ------------------------------------------------------------------------- */
-
-/*
- * Maps frame idx of another domain at gfn. -XEN_EINVAL: no RAM of its own there, or gfn out of
- * range; -XEN_EEXIST: the caller has something at gfn; -XEN_ENOMEM. On error nothing has changed.
- */
-static int map_foreign(struct domain *d, struct domain *target, uint64_t idx, gfn_t gfn)
-{
-	struct p2m_entry e;
-
-	if (idx >= target->p2m.max_gfn || !p2m_lookup(&target->p2m, make_gfn(idx), &e) ||
-	    e.type != P2M_RAM || frame_get_present(e.frame, target->id, FRAME_GUEST_RAM))
-		return -XEN_EINVAL;
-	lock_acquire(&d->lock);
-	int rc = p2m_map(&d->p2m, gfn, e.frame, 1, P2M_FOREIGN, P2M_RW);
-	lock_release(&d->lock);
-	if (rc)
-		frame_put(e.frame); /* never mapped: nothing to wait for */
-	return rc;
-}
+/* --- mapping ---------------------------------------------------------------------------------- */
 
 static int map_grant_frame(struct domain *d, uint64_t idx, gfn_t gfn)
 {
@@ -110,7 +92,12 @@ static int64_t add_to_physmap_batch(struct hypercall *c, uint64_t first)
 	} else if (op.space != XENMAPSPACE_grant_table) {
 		return op.space <= XENMAPSPACE_gmfn_range ? -XEN_ENOSYS : -XEN_EINVAL;
 	}
-	for (uint64_t i = first; i < op.size; i++) {
+	/* Foreign pages all at once, if the arrays can be reached so; else, and grant frames, one
+	 * by one. */
+	rc = target ? foreign_map_batch(c, &op, target, first) : 0;
+	if (rc < 0)
+		return rc;
+	for (uint64_t i = first + (unsigned)rc; i < op.size; i++) {
 		uint64_t idx, gfn;
 		int32_t err = 0;
 		gva_t err_at;
@@ -125,7 +112,7 @@ static int64_t add_to_physmap_batch(struct hypercall *c, uint64_t first)
 		    guest_copy_out(&c->access, err_at, &err, sizeof(err)))
 			return -XEN_EFAULT;
 		if (target)
-			err = map_foreign(c->domain, target, idx, make_gfn(gfn));
+			err = foreign_map_one(c->domain, target, idx, make_gfn(gfn));
 		else
 			err = map_grant_frame(c->domain, idx, make_gfn(gfn));
 		if (err && guest_copy_out(&c->access, err_at, &err, sizeof(err)))

@@ -1,6 +1,6 @@
 /* sources: kernel/hypercall.c kernel/hypercall_misc.c kernel/grant.c kernel/grant_op.c */
-/* sources: kernel/grant_entry.c kernel/grant_table.c kernel/memory_op.c kernel/compat.c */
-/* sources: tests/unit/fake_cpu.c */
+/* sources: kernel/grant_entry.c kernel/grant_table.c kernel/foreign_map.c kernel/memory_op.c */
+/* sources: kernel/compat.c tests/unit/fake_cpu.c */
 /* flags: -pthread -DKEYHOLE_FAKE_REFERENCES */
 /*
  * Hypercalls end to end, from registers to registers, as two hostile guests would use them: all of
