@@ -105,6 +105,47 @@ static void test_layout(void)
 		    "layout: read-only data cannot be written");
 }
 
+/*
+ * Faults with a pattern in all registers that a call preserves, as if a guest's were there, and
+ * returns how many interrupt stack words hold it then. XORed with the mask it is in no memory.
+ */
+#define TRAP_PATTERN 0x7d42c61f083b95eaull
+#define TRAP_MASK    0x5aa55aa55aa55aa5ull
+#define TRAP_WORDS   (PRIVATE_IST_PAGES * PAGE_SIZE / 8)
+
+static unsigned trap_leftovers(void)
+{
+	uint64_t stacks = private_base_of(cpu_index()) + PRIVATE_IST, pattern = TRAP_PATTERN;
+	unsigned found = 0;
+
+	__asm__ volatile("mov %[pattern], %%rbx\n\t"
+			 "mov %%rbx, %%r12\n\t"
+			 "mov %%rbx, %%r13\n\t"
+			 "mov %%rbx, %%r14\n\t"
+			 "mov %%rbx, %%r15\n\t"
+			 "1: movb 0, %%cl\n\t"
+			 "2:\n\t"
+			 ".pushsection .extable, \"a\"\n\t"
+			 ".quad 1b, 2b\n\t"
+			 ".popsection"
+			 :
+			 : [pattern] "r"(pattern)
+			 : "rbx", "rcx", "r12", "r13", "r14", "r15", "memory");
+	for (unsigned s = 0; s < PRIVATE_IST_COUNT; s++)
+		for (unsigned i = 0; i < TRAP_WORDS; i++) {
+			uint64_t word =
+			    ((const volatile uint64_t *)(stacks + s * PRIVATE_IST_STRIDE))[i];
+			found += (word ^ TRAP_MASK) == (TRAP_PATTERN ^ TRAP_MASK);
+		}
+	return found;
+}
+
+static void test_traps(void)
+{
+	selftest_ok(trap_leftovers() == 0,
+		    "traps: an exception leaves no register of what it came upon behind");
+}
+
 static void test_vmap(void)
 {
 	char *area;
@@ -202,6 +243,7 @@ uint32_t selftest_run(void)
 
 	test_layout();
 	test_window();
+	test_traps();
 	test_vmap();
 	test_heap();
 	test_audit();

@@ -6,7 +6,12 @@
  * which belongs to the host in all of root mode (a VM exit loads it): the fault may come in the VM-exit stub,
  * whose RSP points into a guest's registers and whose RBP is the guest's. That is why every exception has a
  * stack of its own (IST): there the processor pushes to that, whatever RSP was.
+ *
+ * The interrupted code may have had registers of a guest, which are then on that stack twice: here, and where
+ * the handlers kept what is theirs to keep. Both are cleared before it goes on.
  */
+#define SAVED_REGISTERS 15
+
 #include "cpu_bits.h"
 
 	.text
@@ -57,6 +62,16 @@ trap_common:
 	mov %rsp, %rdi
 	/* The frame is 22 words below a stack top aligned to 16: aligned already. */
 	call trap_handler
+	test %rax, %rax
+	jz 1f
+	/* From the stack's end, which trap_handler() gives, up to here. */
+	mov %rax, %rdi
+	mov %rsp, %rcx
+	sub %rdi, %rcx
+	shr $3, %rcx
+	xor %eax, %eax
+	rep stosq
+1:
 	pop %r15
 	pop %r14
 	pop %r13
@@ -72,6 +87,11 @@ trap_common:
 	pop %rdx
 	pop %rcx
 	pop %rax
+	.set slot, 1
+	.rept SAVED_REGISTERS
+	movq $0, -8 * slot(%rsp)
+	.set slot, slot + 1
+	.endr
 	add $16, %rsp /* vector, error code */
 	iretq
 	.size trap_common, . - trap_common

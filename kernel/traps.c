@@ -247,23 +247,40 @@ static void nmi(void)
 	this_cpu()->nmis++;
 }
 
-/* Every vector comes here, with interrupts off. */
-void trap_handler(struct trap_frame *frame)
+_Static_assert(!(PRIVATE_IST_STRIDE & (PRIVATE_IST_STRIDE - 1)) &&
+		   !(PRIVATE_IST & (PRIVATE_IST_STRIDE - 1)),
+	       "an interrupt stack begins where its address says");
+
+/* Where the interrupt stack of this address begins; 0 if it is in another stack. */
+static uint64_t interrupt_stack(uint64_t address)
+{
+	uint64_t offset = address - LAYOUT_PRIVATE - cpu_index() * LAYOUT_PRIVATE_SIZE;
+
+	if (offset < PRIVATE_IST || offset >= PRIVATE_IST + PRIVATE_IST_COUNT * PRIVATE_IST_STRIDE)
+		return 0;
+	return address & ~(uint64_t)(PRIVATE_IST_STRIDE - 1);
+}
+
+/*
+ * Every vector comes here, with interrupts off. Returns from where on the stack is to be cleared
+ * below the frame; 0: not at all, for an interrupt of idle, where no register is a guest's.
+ */
+uint64_t trap_handler(struct trap_frame *frame)
 {
 	if (frame->vector >= VECTOR_COUNT_ARCHITECTURE) {
 		interrupt_dispatch((unsigned)frame->vector);
-		return;
+		return 0;
 	}
 	switch (frame->vector) {
 	case VECTOR_NMI:
 		nmi();
-		return;
+		return interrupt_stack((uint64_t)frame);
 	case VECTOR_DF:
 	case VECTOR_MC:
 		break;
 	default:
 		if (fix_up(frame))
-			return;
+			return interrupt_stack((uint64_t)frame);
 	}
 	if (frame->vector == VECTOR_PF)
 		page_fault(frame);

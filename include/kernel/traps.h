@@ -29,6 +29,6 @@ void traps_set_interrupt(unsigned vector, void (*fn)(unsigned vector));
 void traps_stay_on_stack(void);
 
 /* Called from kernel/trap_entry.S. */
-void trap_handler(struct trap_frame *frame);
+uint64_t trap_handler(struct trap_frame *frame);
 
 #endif
