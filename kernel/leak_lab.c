@@ -4,12 +4,14 @@
  *
  * The gadget stands for a load that the processor only speculates: it needs a virtual address, may
  * read anything that is mapped, and a fault is swallowed. What it cannot find, no such load can.
- * State: the planted control, which every sweep must find. No lock: one guest uses it at a time.
+ * State: the planted control, which every sweep must find; the order for another CPU, handed over
+ * by its busy flag. No lock: one guest uses it at a time.
  */
 #ifdef CONFIG_LEAK_LAB
 #include "kernel/leak_lab.h"
 #include "cpu.h"
 #include "domain.h"
+#include "kernel/smp.h"
 #include "mm/audit.h"
 #include "mm/frame.h"
 #include "mm/hostpt.h"
@@ -187,6 +189,89 @@ static long lab_peek(gva_t arg, struct guest_access *ga)
 	return guest_copy_out(ga, arg, &p, sizeof(p)) ? -XEN_EFAULT : 0;
 }
 
+/* --- from another CPU ------------------------------------------------------------------------- */
+
+static struct {
+	struct keyhole_lab_sweep s;
+	_Atomic bool busy;
+} order;
+
+/* Every byte offset of one mapping, by the gadget, eight bytes at a time. */
+static void sweep_range(struct keyhole_lab_sweep *s, uint64_t start, uint64_t length)
+{
+	uint64_t word, value = 0;
+
+	for (uint64_t at = 0; at < length; at += 8) {
+		if (gadget(start + at, &word, 8) != 8)
+			return;
+		s->bytes_swept += 8;
+		for (unsigned i = 0; i < 8; i++) {
+			value = value >> 8 | word << 56;
+			word >>= 8;
+			if (at == 0 && i < 7)
+				continue;
+			uint64_t masked = value ^ s->mask, va = start + at + i - 7;
+			if (masked == s->canary_lo_masked || masked == s->canary_hi_masked) {
+				if (!s->found_count++)
+					s->first_va = va;
+			}
+			s->control_found +=
+			    va == (uint64_t)&control_place[CONTROL_OFFSET] &&
+			    (value ^ KEYHOLE_LAB_CONTROL_MASK) == KEYHOLE_LAB_CONTROL_MASKED;
+		}
+	}
+}
+
+static bool sweep_leaf(const struct hostpt_leaf *leaf, void *ctx)
+{
+	for (uint64_t i = 0; i < leaf->page_count; i++)
+		if (frame_type(mfn_add(leaf->frame, i)) != FRAME_ABSENT) {
+			uint64_t first = i;
+
+			while (i + 1 < leaf->page_count &&
+			       frame_type(mfn_add(leaf->frame, i + 1)) != FRAME_ABSENT)
+				i++;
+			sweep_range(ctx, leaf->va + first * PAGE_SIZE, (i + 1 - first) * PAGE_SIZE);
+		}
+	return true;
+}
+
+/* On the CPU that sweeps. */
+static void sweep_here(void *arg)
+{
+	struct keyhole_lab_sweep *s = arg;
+	struct audit_result audit;
+
+	hostpt_for_each(sweep_leaf, s);
+	audit_run(&audit, true);
+	s->pages_mapped = audit.pages_mapped;
+	atomic_store(&order.busy, false);
+}
+
+static long lab_sweep(gva_t arg, struct guest_access *ga)
+{
+	struct keyhole_lab_sweep s;
+
+	if (guest_copy_in(ga, &s, arg, sizeof(s)))
+		return -XEN_EFAULT;
+	if (s.cpu >= smp_cpu_count() || s.cpu == cpu_index())
+		return -XEN_ENOENT;
+	if (atomic_exchange(&order.busy, true))
+		return -XEN_EBUSY;
+	s.bytes_swept = s.pages_mapped = s.found_count = s.first_va = s.control_found = 0;
+	order.s = s;
+	smp_wait(); /* the last one's way home, after it had said that it was done */
+	smp_call(s.cpu, sweep_here, &order.s);
+	return 0;
+}
+
+static long lab_swept(gva_t arg, struct guest_access *ga)
+{
+	if (atomic_load(&order.busy))
+		return -XEN_EAGAIN;
+	return guest_copy_out(ga, arg, &order.s, sizeof(order.s)) ? -XEN_EFAULT : 0;
+}
+
 /* --- whose it is ------------------------------------------------------------------------------ */
 
 static long lab_what(gva_t arg, struct guest_access *ga)
@@ -227,6 +312,10 @@ long leak_lab_hypercall(unsigned cmd, gva_t arg, struct guest_access *ga)
 		return lab_peek(arg, ga);
 	case KEYHOLE_LAB_WHAT:
 		return lab_what(arg, ga);
+	case KEYHOLE_LAB_SWEEP:
+		return lab_sweep(arg, ga);
+	case KEYHOLE_LAB_SWEPT:
+		return lab_swept(arg, ga);
 	}
 	return -XEN_ENOSYS;
 }

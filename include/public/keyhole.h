@@ -35,6 +35,13 @@
 #define KEYHOLE_LAB_PEEK 5
 /* Which frame an address leads to, and whose it is: struct keyhole_lab_what. */
 #define KEYHOLE_LAB_WHAT 6
+/*
+ * Has another CPU, on which no guest runs, sweep what it maps itself, while guests go on:
+ * struct keyhole_lab_sweep. -XEN_ENOENT: there is no such CPU; -XEN_EBUSY: one is at it.
+ */
+#define KEYHOLE_LAB_SWEEP 7
+/* Its result, in the same structure. -XEN_EAGAIN: it is still at it. */
+#define KEYHOLE_LAB_SWEPT 8
 
 /* What the control is, XOR the mask. It stands at an odd address. */
 #define KEYHOLE_LAB_CONTROL_MASKED 0x9c3b5ea1d4f70682ull
@@ -139,6 +146,15 @@ struct keyhole_lab_peek {
 	uint32_t slots_readable; /* out: slots of the whole window that could be read then */
 };
 XEN_CHECK_SIZE(struct keyhole_lab_peek, 24);
+
+struct keyhole_lab_sweep {
+	uint32_t cpu; /* in */
+	uint32_t pad;
+	compat_uint64_t canary_lo_masked, canary_hi_masked,
+	    mask; /* in: as keyhole_test_sweep has */
+	compat_uint64_t bytes_swept, pages_mapped, found_count, first_va, control_found; /* out */
+};
+XEN_CHECK_SIZE(struct keyhole_lab_sweep, 72);
 
 struct keyhole_lab_what {
 	compat_uint64_t va;    /* in */

@@ -14,6 +14,7 @@ from . import console, guestspec, iso, machine
 GADGET_SYMBOLS = {"leak_lab_hypercall", "lab_read", "gadget"}
 DIRECT_MAP_SYMBOLS = {"direct_map_init", "direct_map_pdpt"}
 MEM = 64  # MiB of the machine: the direct map is read whole
+CPUS = 2  # one runs the guests, and each sweeps what it maps
 SECONDS = 120
 
 
@@ -43,7 +44,8 @@ def run(kernel, guests, expect, image, log_dir, runner="bochs"):
     probe = guestspec.Spec(guests / "leak-probe.elf",
                            ["name=probe", "mem=4M", f"cmdline=expect={expect}"])
     iso.make(image, kernel, [], [victim, probe])
-    with machine.make(runner, image, log_dir, mem=MEM) as box:
+    with machine.make(runner, image, log_dir, mem=MEM,
+                      cpus=CPUS if expect == "nothing" else 1) as box:
         reason = box.run(SECONDS)
         log = console.parse(box.text)
         tail = console.clean(box.text).splitlines()[-20:]
@@ -57,7 +59,7 @@ def run(kernel, guests, expect, image, log_dir, runner="bochs"):
 
 
 def window_line(outcome):
-    swept, where = outcome.number(r"swept (\d+) bytes"), outcome.number(r"first at (0x[0-9a-f]+)")
+    swept, where = outcome.number(r"swept (\d+) bytes on cpu0"), outcome.number(r"first at (0x[0-9a-f]+)")
     if where is not None:
         return f"window: canary found at {where:#x}"
     if swept is None or outcome.problems:
