@@ -1,5 +1,5 @@
-/* Messages of the hypervisor itself (kernel/print.c). Never pass what a guest's memory or registers
- * held. */
+/* Messages of the hypervisor itself (kernel/print.c). Never pass what a guest's memory held, and
+ * what its registers held to print_guest_state() only. */
 #ifndef KEYHOLE_PRINT_H
 #define KEYHOLE_PRINT_H
 
@@ -13,6 +13,9 @@ enum log_level { LOG_RESULT, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
  * line's loglvl= are dropped. Formats: %d %u %x %X (with l, ll, z, width, 0, -), %s %.*s %c %p %%.
  */
 void print(enum log_level level, const char *fmt, ...) printf_like(2, 3);
+/* The same for what comes from a guest's registers: on the serial ports only, since the screen's
+ * memory is mapped on every CPU. */
+void print_guest_state(enum log_level level, const char *fmt, ...) printf_like(2, 3);
 
 /* Ends everything after an error of the hypervisor's own: message, registers, backtrace, power off.
  */

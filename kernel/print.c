@@ -3,8 +3,8 @@
  *
  * State: which devices are in use and the level, constant after boot; one line at a time goes out
  * under the lock "console", the last in the global order, from any CPU. A message is formatted on
- * the caller's stack, so no text is kept anywhere. Guests' text goes to the serial ports only: the
- * screen's memory is mapped on every CPU.
+ * the caller's stack, so no text is kept anywhere. Guests' text and registers go to the serial
+ * ports only: the screen's memory is mapped on every CPU.
  */
 #include "print.h"
 #include "boot_info.h"
@@ -109,28 +109,44 @@ void print_init_devices(void)
 		devices |= CONSOLE_VGA;
 }
 
-void print(enum log_level line_level, const char *fmt, ...)
+static void print_line(enum log_level line_level, bool on_screen, const char *fmt, va_list args)
 {
 	char line[LINE_MAX];
-	va_list args;
 
 	if (line_level > level)
 		return;
 	__builtin_memcpy(line, PREFIX, sizeof(PREFIX) - 1);
-	va_start(args, fmt);
 	/* Room is left for the line end. */
 	size_t length = sizeof(PREFIX) - 1;
 	length += format_string_v(line + length, sizeof(line) - length - 1, fmt, args);
-	va_end(args);
 	line[length++] = '\n';
 
 	bool locked = lock_console();
 	end_open_line();
 	serial_write(line, length);
-	if (devices & CONSOLE_VGA)
+	if (on_screen && devices & CONSOLE_VGA)
 		vga_write(line, length);
 	if (locked)
 		lock_release(&console_lock);
+}
+
+void print(enum log_level line_level, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	print_line(line_level, true, fmt, args);
+	va_end(args);
+}
+
+/* The line lies on this CPU's stack meanwhile, which is cleared when the vCPU is unloaded. */
+void print_guest_state(enum log_level line_level, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	print_line(line_level, false, fmt, args);
+	va_end(args);
 }
 
 /*

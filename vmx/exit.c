@@ -31,9 +31,9 @@ static void end_guest(enum domain_end why, uint64_t detail)
 
 static void exit_unexpected(uint32_t reason)
 {
-	print(LOG_WARN, "d%u: unexpected VM exit %u (%s), qualification 0x%lx",
-	      this_cpu()->current->domain->id, reason & EXIT_REASON_BASIC_MASK,
-	      vmx_exit_reason_name(reason), vmcs_readn(VMCS_EXIT_QUALIFICATION));
+	print_guest_state(LOG_WARN, "d%u: unexpected VM exit %u (%s), qualification 0x%lx",
+			  this_cpu()->current->domain->id, reason & EXIT_REASON_BASIC_MASK,
+			  vmx_exit_reason_name(reason), vmcs_readn(VMCS_EXIT_QUALIFICATION));
 	end_guest(END_UNEXPECTED_EXIT, reason & EXIT_REASON_BASIC_MASK);
 }
 
@@ -163,13 +163,14 @@ static void exit_ept_violation(void)
 		vmx_inject_gp(); /* as on Xen: a write to a read-only grant */
 		return;
 	}
-	print(LOG_WARN, "d%u \"%s\": EPT violation: %s of guest-physical 0x%lx%s at RIP 0x%lx",
-	      v->domain->id, v->domain->name,
-	      wanted & P2M_X   ? "fetch"
-	      : wanted & P2M_W ? "write"
-			       : "read",
-	      gpa_raw(gpa), present ? ", which it may not access so" : ", where it has no memory",
-	      vmcs_readn(VMCS_GUEST_RIP));
+	print_guest_state(
+	    LOG_WARN, "d%u \"%s\": EPT violation: %s of guest-physical 0x%lx%s at RIP 0x%lx",
+	    v->domain->id, v->domain->name,
+	    wanted & P2M_X   ? "fetch"
+	    : wanted & P2M_W ? "write"
+			     : "read",
+	    gpa_raw(gpa), present ? ", which it may not access so" : ", where it has no memory",
+	    vmcs_readn(VMCS_GUEST_RIP));
 	end_guest(END_EPT_VIOLATION, 0);
 }
 
@@ -248,8 +249,9 @@ static __attribute__((noinline)) void dispatch(uint32_t reason, struct vcpu_regs
 		end_guest(END_TRIPLE_FAULT, 0);
 		break;
 	case EXIT_REASON_EPT_MISCONFIGURATION:
-		print(LOG_ERROR, "d%u: EPT misconfiguration at guest-physical 0x%lx",
-		      this_cpu()->current->domain->id, vmcs_read64(VMCS_GUEST_PHYSICAL_ADDRESS));
+		print_guest_state(LOG_ERROR, "d%u: EPT misconfiguration at guest-physical 0x%lx",
+				  this_cpu()->current->domain->id,
+				  vmcs_read64(VMCS_GUEST_PHYSICAL_ADDRESS));
 		end_guest(END_EPT_MISCONFIG, 0);
 		break;
 	default:

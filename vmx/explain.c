@@ -103,10 +103,11 @@ int vmx_explain(const struct vmx_caps *caps, const struct vmcs_snapshot *s, vmx_
 static void print_violation(void *ctx, const struct vmx_rule_violation *v)
 {
 	(void)ctx;
-	print(LOG_ERROR, "VM entry: %s = 0x%lx: %s [SDM Vol. 3, \"%s\"; %s %d; %s]", v->field,
-	      (unsigned long)v->value, v->text, v->section,
-	      v->kind == VMX_FAILURE_GUEST_STATE ? "exit reason" : "VM-instruction error",
-	      (int)v->kind, v->name);
+	print_guest_state(LOG_ERROR, "VM entry: %s = 0x%lx: %s [SDM Vol. 3, \"%s\"; %s %d; %s]",
+			  v->field, (unsigned long)v->value, v->text, v->section,
+			  v->kind == VMX_FAILURE_GUEST_STATE ? "exit reason"
+							     : "VM-instruction error",
+			  (int)v->kind, v->name);
 }
 
 int vmx_explain_print(const struct vmx_caps *caps, const struct vmcs_snapshot *s)

@@ -1,0 +1,80 @@
+/*
+ * The console: which lines go to which device.
+ */
+/* sources: kernel/print.c kernel/format.c tests/unit/fake_cpu.c */
+#include "boot_info.h"
+#include "drivers/uart.h"
+#include "drivers/vga.h"
+#include "kernel/cmdline.h"
+#include "kernel/console.h"
+#include "print.h"
+#include "tap.h"
+
+struct cmdline_options cmdline_options = {.console = CONSOLE_COM1 | CONSOLE_VGA,
+					  .loglvl = LOG_INFO};
+struct boot_info boot_info = {.vga_text = true};
+
+static char serial[4096], screen[4096];
+
+bool uart_init(enum uart which)
+{
+	return which == UART_COM1;
+}
+
+void uart_write(enum uart which, const char *text, size_t length)
+{
+	if (which == UART_COM1)
+		strncat(serial, text, length);
+}
+
+void uart_drain(enum uart which)
+{
+	(void)which;
+}
+
+int vga_init(void)
+{
+	return 0;
+}
+
+void vga_write(const char *text, size_t length)
+{
+	strncat(screen, text, length);
+}
+
+static void begin(void)
+{
+	serial[0] = screen[0] = 0;
+}
+
+int main(void)
+{
+	tap_no_plan();
+	print_init_early();
+	print_init(&cmdline_options);
+	print_init_devices();
+
+	begin();
+	print(LOG_INFO, "a line of %u", 7u);
+	is_str(serial, "keyhole: a line of 7\r\n", "a line goes to the serial port");
+	is_str(screen, "keyhole: a line of 7\n", "and to the screen");
+	begin();
+	print_guest_state(LOG_WARN, "rax %x", 0x1234u);
+	is_str(serial, "keyhole: rax 1234\r\n", "what a register held goes to the serial port");
+	is_str(screen, "", "and not to the screen, whose memory every CPU maps");
+	begin();
+	print(LOG_DEBUG, "no");
+	print_guest_state(LOG_DEBUG, "no");
+	is_str(serial, "", "nothing is printed above the level");
+
+	begin();
+	ok(!console_text_begin(3), "no line of this guest's is open");
+	console_text("[g] half", 8);
+	console_text_end(3, true);
+	ok(console_text_begin(3), "now there is");
+	console_text_end(3, true);
+	print(LOG_INFO, "ours");
+	is_str(serial, "[g] half\r\nkeyhole: ours\r\n", "our line does not go on behind a guest's");
+	is_str(screen, "keyhole: ours\n", "guests' text is not on the screen");
+	return tap_end();
+}
