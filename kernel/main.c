@@ -117,14 +117,21 @@ static void init_memory(void)
 	need(heap_init(), "heap");
 }
 
-/* The loader's information and the modules have been used: wipe and free them. */
+static void wipe_and_release(paddr_t start, paddr_t end)
+{
+	window_clear_phys(start, paddr_raw(end) - paddr_raw(start));
+	frame_release_reserved(start, end);
+}
+
+/* The loader's information and the modules have been used: they may hold secrets of the guests'
+ * owners. */
 static void release_boot_memory(void)
 {
 	for (uint32_t i = 0; i < boot_info.module_count; i++) {
-		frame_release_reserved(boot_info.modules[i].start, boot_info.modules[i].end);
+		wipe_and_release(boot_info.modules[i].start, boot_info.modules[i].end);
 		__builtin_memset(boot_info.modules[i].cmdline, 0, BOOT_CMDLINE_MAX);
 	}
-	frame_release_reserved(boot_info.info_start, boot_info.info_end);
+	wipe_and_release(boot_info.info_start, boot_info.info_end);
 }
 
 /* Leaves the image's stack, tables and per-CPU data for the private range, and never returns there.

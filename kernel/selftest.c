@@ -86,6 +86,28 @@ static void test_window(void)
 	}
 }
 
+/* What the loader left is wiped byte for byte, across a page boundary, and nothing beside it. */
+static void test_wipe(void)
+{
+	const uint64_t pattern = 0x2e2e2e2e2e2e2e2e;
+	uint64_t before, first, last, behind;
+	mfn_t frames;
+
+	if (frame_alloc(1, DOMID_HYPERVISOR, FRAME_BOOT, &frames))
+		return;
+	for (uint32_t at = 0; at < 2 * PAGE_SIZE; at += sizeof(pattern))
+		window_write(mfn_add(frames, at / PAGE_SIZE), at % PAGE_SIZE, &pattern,
+			     sizeof(pattern));
+	window_clear_phys(paddr_add(mfn_to_paddr(frames), 16), PAGE_SIZE);
+	window_read(&before, frames, 8, 8);
+	window_read(&first, frames, 16, 8);
+	window_read(&last, mfn_add(frames, 1), 8, 8);
+	window_read(&behind, mfn_add(frames, 1), 16, 8);
+	selftest_ok(before == pattern && !first && !last && behind == pattern,
+		    "window: a range is wiped, and only that");
+	frame_free(frames, 1);
+}
+
 static void test_layout(void)
 {
 	uint64_t base = private_base_of(cpu_index());
@@ -243,6 +265,7 @@ uint32_t selftest_run(void)
 
 	test_layout();
 	test_window();
+	test_wipe();
 	test_traps();
 	test_vmap();
 	test_heap();

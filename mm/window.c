@@ -136,3 +136,19 @@ void window_read_phys(void *to, paddr_t from, size_t length)
 		length -= part;
 	}
 }
+
+/* Fills physical memory with zeros, exactly these bytes: what the loader left, before it is freed.
+ */
+void window_clear_phys(paddr_t start, size_t length)
+{
+	while (length) {
+		size_t part = PAGE_SIZE - paddr_offset(start);
+		if (part > length)
+			part = length;
+		char *p = window_open(WINDOW_TARGET, paddr_to_mfn(start));
+		__builtin_memset(p + paddr_offset(start), 0, part);
+		window_close(WINDOW_TARGET);
+		start = paddr_add(start, part);
+		length -= part;
+	}
+}

@@ -49,5 +49,6 @@ void window_scrub(mfn_t first, unsigned order);
  * information, modules.
  */
 void window_read_phys(void *to, paddr_t from, size_t length);
+void window_clear_phys(paddr_t start, size_t length);
 
 #endif
