@@ -195,6 +195,43 @@ int16_t grant_map_commit(struct grant_map *m)
 	return rc == -XEN_ENOMEM ? GNTST_no_space : GNTST_general_error;
 }
 
+/* Makes mappings that lie side by side on both ends, by one change of the p2m. False: nothing was
+ * done. Takes the domain's lock. */
+static bool map_commit_run(struct grant_map *maps, unsigned count)
+{
+	struct domain *d = maps->mapper;
+
+	lock_acquire(&d->lock);
+	int rc =
+	    p2m_map(&d->p2m, maps->gfn, maps->frame, count,
+		    maps->readonly ? P2M_GRANT_RO : P2M_GRANT_RW, maps->readonly ? P2M_R : P2M_RW);
+	for (unsigned i = 0; !rc && i < count; i++)
+		atomic_store_explicit(&maps[i].track->state, TRACK_LIVE, memory_order_release);
+	lock_release(&d->lock);
+	return !rc;
+}
+
+/*
+ * grant_map_commit() for each whose status is GNTST_okay; the others are left alone. What lies side
+ * by side is mapped at once where that is possible, and else one by one.
+ */
+void grant_map_commit_batch(struct grant_map *maps, unsigned count, int16_t *status)
+{
+	for (unsigned i = 0, run; i < count; i += run) {
+		for (run = 1; status[i] == GNTST_okay && i + run < count; run++)
+			if (status[i + run] != GNTST_okay ||
+			    maps[i + run].readonly != maps[i].readonly ||
+			    !gfn_equal(maps[i + run].gfn, gfn_add(maps[i].gfn, run)) ||
+			    !mfn_equal(maps[i + run].frame, mfn_add(maps[i].frame, run)))
+				break;
+		if (run > 1 && map_commit_run(&maps[i], run))
+			continue;
+		for (unsigned n = i; n < i + run; n++)
+			if (status[n] == GNTST_okay)
+				status[n] = grant_map_commit(&maps[n]);
+	}
+}
+
 /*
  * Looks a handle up and keeps others from closing it too. gfn: where the caller believes it mapped.
  * Errors (GNTST_): bad_handle: none of the caller's live mappings; bad_virt_addr: it is mapped
@@ -232,6 +269,14 @@ static void ignore_removed(gfn_t gfn, const struct p2m_entry *entry, uint64_t fr
 	(void)ctx;
 }
 
+/* The mapping is out of the p2m: pin and frame follow after an epoch. */
+static void release_later(struct grant_track *track)
+{
+	atomic_store_explicit(&track->state, TRACK_RELEASING, memory_order_relaxed);
+	atomic_fetch_add_explicit(&track->owner->releasing, 1, memory_order_relaxed);
+	epoch_defer(&track->deferred, track_release);
+}
+
 /*
  * Takes the mapping away. The p2m's generation moves, so that this vCPU cannot use it any more once
  * it runs again; pin and frame follow after an epoch. Error: GNTST_no_space: out of p2m tables
@@ -247,10 +292,32 @@ int16_t grant_unmap_commit(struct domain *mapper, struct grant_track *track)
 		grant_unmap_cancel(track);
 		return GNTST_no_space;
 	}
-	atomic_store_explicit(&track->state, TRACK_RELEASING, memory_order_relaxed);
-	atomic_fetch_add_explicit(&track->owner->releasing, 1, memory_order_relaxed);
-	epoch_defer(&track->deferred, track_release);
+	release_later(track);
 	return GNTST_okay;
+}
+
+/* grant_unmap_commit() for each track that is not NULL, side by side at once where possible. */
+void grant_unmap_commit_batch(struct domain *mapper, struct grant_track *const *tracks,
+			      unsigned count, int16_t *status)
+{
+	for (unsigned i = 0, run; i < count; i += run) {
+		int rc = -XEN_EINVAL;
+
+		for (run = 1; tracks[i] && i + run < count; run++)
+			if (!tracks[i + run] ||
+			    !gfn_equal(tracks[i + run]->gfn, gfn_add(tracks[i]->gfn, run)))
+				break;
+		if (run > 1) {
+			lock_acquire(&mapper->lock);
+			rc = p2m_unmap(&mapper->p2m, tracks[i]->gfn, run, ignore_removed, NULL);
+			lock_release(&mapper->lock);
+		}
+		for (unsigned n = i; n < i + run; n++)
+			if (!rc)
+				release_later(tracks[n]);
+			else if (tracks[n])
+				status[n] = grant_unmap_commit(mapper, tracks[n]);
+	}
 }
 
 /*

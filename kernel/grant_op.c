@@ -1,11 +1,11 @@
 /*
  * The hypercall grant_table_op: arguments in, results out. What it does is in kernel/grant.c.
  *
- * State: none. No lock. Each element of a batch goes through the same steps: copied in once;
- * checked, with everything reserved that it needs; its result written; and only then done, by a
- * step that as a rule cannot fail. So an array that cannot be written to has changed nothing. A
- * batch of unmappings costs one flush: that of the generation the p2m has reached when the guest
- * runs again.
+ * State: none. No lock. Each element of a batch, or chunk of it, goes through the same steps:
+ * copied in once; checked, with everything reserved that it needs; its result written; and only
+ * then done, by a step that as a rule cannot fail. So an array that cannot be written to has
+ * changed nothing. A batch of unmappings costs one flush: that of the generation the p2m has
+ * reached when the guest runs again.
  *
  * Source: Xen, public/grant_table.h.
  */
@@ -71,6 +71,17 @@ static int map_one(struct hypercall *c, gva_t at)
 	return hypercall_copy_out(c, &layout_gnttab_map_grant_ref, at, &op);
 }
 
+static int16_t unmap_prepare(struct hypercall *c, const struct gnttab_unmap_grant_ref *op,
+			     struct grant_track **track)
+{
+	if (op->dev_bus_addr)
+		return GNTST_bad_dev_addr;
+	if (gpa_offset(make_gpa(op->host_addr)))
+		return GNTST_bad_virt_addr;
+	return grant_unmap_prepare(c->domain, op->handle, gpa_to_gfn(make_gpa(op->host_addr)),
+				   track);
+}
+
 static int unmap_one(struct hypercall *c, gva_t at)
 {
 	struct gnttab_unmap_grant_ref op;
@@ -79,13 +90,7 @@ static int unmap_one(struct hypercall *c, gva_t at)
 
 	if (rc)
 		return rc;
-	if (op.dev_bus_addr)
-		op.status = GNTST_bad_dev_addr;
-	else if (gpa_offset(make_gpa(op.host_addr)))
-		op.status = GNTST_bad_virt_addr;
-	else
-		op.status = grant_unmap_prepare(c->domain, op.handle,
-						gpa_to_gfn(make_gpa(op.host_addr)), &track);
+	op.status = unmap_prepare(c, &op, &track);
 	rc = hypercall_copy_out(c, &layout_gnttab_unmap_grant_ref, at, &op);
 	if (op.status != GNTST_okay)
 		return rc;
@@ -99,21 +104,102 @@ static int unmap_one(struct hypercall *c, gva_t at)
 	return hypercall_copy_out(c, &layout_gnttab_unmap_grant_ref, at, &op);
 }
 
+/*
+ * Elements of a 64-bit caller at once, through the same steps: all are copied in, all are checked
+ * and reserved, all results are written, and then all is done. Returns how many: count, or 0 if
+ * they cannot be reached as a whole, and nothing has changed; -XEN_EFAULT: a result that was not to
+ * be expected could not be written.
+ */
+#define CHUNK 16u
+
+static int map_chunk(struct hypercall *c, gva_t at, unsigned count)
+{
+	struct gnttab_map_grant_ref ops[CHUNK];
+	struct grant_map maps[CHUNK];
+	int16_t status[CHUNK];
+	bool failed = false;
+
+	if (guest_copy_in(&c->access, ops, at, count * sizeof(*ops)))
+		return 0;
+	for (unsigned i = 0; i < count; i++) {
+		ops[i].status = status[i] = map_prepare(c, &ops[i], &maps[i]);
+		ops[i].handle = status[i] == GNTST_okay ? maps[i].handle : NO_HANDLE;
+		ops[i].dev_bus_addr = 0;
+	}
+	if (guest_copy_out(&c->access, at, ops, count * sizeof(*ops))) {
+		for (unsigned i = 0; i < count; i++)
+			if (status[i] == GNTST_okay)
+				grant_map_cancel(&maps[i]);
+		return 0;
+	}
+	grant_map_commit_batch(maps, count, status);
+	for (unsigned i = 0; i < count; i++)
+		if (ops[i].status != status[i]) {
+			ops[i].status = status[i];
+			ops[i].handle = NO_HANDLE;
+			failed = true;
+		}
+	if (failed && guest_copy_out(&c->access, at, ops, count * sizeof(*ops)))
+		return -XEN_EFAULT;
+	return (int)count;
+}
+
+static int unmap_chunk(struct hypercall *c, gva_t at, unsigned count)
+{
+	struct gnttab_unmap_grant_ref ops[CHUNK];
+	struct grant_track *tracks[CHUNK] = {NULL};
+	int16_t status[CHUNK];
+	bool failed = false;
+
+	if (guest_copy_in(&c->access, ops, at, count * sizeof(*ops)))
+		return 0;
+	for (unsigned i = 0; i < count; i++)
+		ops[i].status = status[i] = unmap_prepare(c, &ops[i], &tracks[i]);
+	if (guest_copy_out(&c->access, at, ops, count * sizeof(*ops))) {
+		for (unsigned i = 0; i < count; i++)
+			if (tracks[i])
+				grant_unmap_cancel(tracks[i]);
+		return 0;
+	}
+	grant_unmap_commit_batch(c->domain, tracks, count, status);
+	for (unsigned i = 0; i < count; i++) {
+		failed |= ops[i].status != status[i];
+		ops[i].status = status[i];
+	}
+	if (failed && guest_copy_out(&c->access, at, ops, count * sizeof(*ops)))
+		return -XEN_EFAULT;
+	return (int)count;
+}
+
 /* Works off an array from the registers, and moves the registers on when it is not done. */
 static int64_t batch(struct hypercall *c, const struct compat_layout *layout,
-		     int (*one)(struct hypercall *c, gva_t at))
+		     int (*one)(struct hypercall *c, gva_t at),
+		     int (*chunk)(struct hypercall *c, gva_t at, unsigned count))
 {
 	uint32_t count = (uint32_t)c->arg[2];
 	unsigned size = hypercall_size(c, layout);
-	uint32_t i;
+	bool chunks = c->wide;
+	uint32_t i = 0;
 
-	for (i = 0; i < count && i < HYPERCALL_BATCH; i++) {
-		gva_t at;
+	while (i < count && i < HYPERCALL_BATCH) {
+		uint32_t left = (count < HYPERCALL_BATCH ? count : HYPERCALL_BATCH) - i;
+		unsigned n = left < CHUNK ? left : CHUNK;
+		gva_t at, last;
 		int rc = hypercall_element(c, make_gva(c->arg[1]), i, size, &at);
+		if (!rc && chunks && n > 1 &&
+		    !hypercall_element(c, make_gva(c->arg[1]), i + n - 1, size, &last)) {
+			rc = chunk(c, at, n);
+			if (rc > 0) {
+				i += (unsigned)rc;
+				continue;
+			}
+			chunks = false; /* one of them is out of reach: up to there one by one */
+		}
 		if (!rc)
 			rc = one(c, at);
 		if (rc)
 			return rc;
+		i++;
 	}
 	if (i == count)
 		return 0;
@@ -178,9 +264,9 @@ int64_t hypercall_grant_table_op(struct hypercall *c)
 {
 	switch ((uint32_t)c->arg[0]) {
 	case GNTTABOP_map_grant_ref:
-		return batch(c, &layout_gnttab_map_grant_ref, map_one);
+		return batch(c, &layout_gnttab_map_grant_ref, map_one, map_chunk);
 	case GNTTABOP_unmap_grant_ref:
-		return batch(c, &layout_gnttab_unmap_grant_ref, unmap_one);
+		return batch(c, &layout_gnttab_unmap_grant_ref, unmap_one, unmap_chunk);
 	case GNTTABOP_setup_table:
 		return setup_table(c);
 	case GNTTABOP_query_size:

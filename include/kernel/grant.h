@@ -39,12 +39,15 @@ struct grant_map {
 };
 int16_t grant_map_prepare(struct grant_map *m);
 int16_t grant_map_commit(struct grant_map *m);
+void grant_map_commit_batch(struct grant_map *maps, unsigned count, int16_t *status);
 void grant_map_cancel(struct grant_map *m);
 
 /* The same for taking one away. */
 int16_t grant_unmap_prepare(struct domain *mapper, uint32_t handle, gfn_t gfn,
 			    struct grant_track **out);
 int16_t grant_unmap_commit(struct domain *mapper, struct grant_track *track);
+void grant_unmap_commit_batch(struct domain *mapper, struct grant_track *const *tracks,
+			      unsigned count, int16_t *status);
 void grant_unmap_cancel(struct grant_track *track);
 
 #endif
