@@ -110,6 +110,28 @@ static bool wiped(void)
 	return true;
 }
 
+/* What the audit asks: which pages are the heap's, and whose. */
+static bool pages_found(void)
+{
+	char *small, *large;
+	void *area;
+	size_t page_count;
+	domid_t owner;
+
+	must(boot());
+	must(!heap_alloc(64, 5, (void **)&small) &&
+	     !heap_alloc(3 * PAGE_SIZE, 6, (void **)&large) && !vmap_alloc(2, &area));
+	must(heap_find_page(small, &page_count, &owner) && page_count == 1 && owner == 5);
+	must(heap_find_page(large, &page_count, &owner) && page_count == 3 &&
+	     owner == DOMID_HYPERVISOR);
+	must(!heap_find_page(large + PAGE_SIZE, &page_count, &owner));
+	must(!heap_find_page(area, &page_count, &owner));
+	must(!heap_find_page(NULL, &page_count, &owner));
+	heap_free(small);
+	must(!heap_find_page(small, &page_count, &owner));
+	return true;
+}
+
 static void *bad;
 
 static bool free_bad(void)
@@ -245,10 +267,11 @@ static bool random_model(void)
 
 int main(void)
 {
-	plan(7);
+	plan(8);
 	ok(fake_in_child(sizes), "every size is zero, aligned, and given back");
 	ok(fake_in_child(owners), "objects of different owners share no page");
 	ok(fake_in_child(wiped), "a freed object is wiped");
+	ok(fake_in_child(pages_found), "a page of the heap and its owner can be asked for");
 	ok(fake_in_child(our_bugs), "freeing what is no object panics");
 	ok(fake_in_child(alloc_fails), "an allocation that fails at any step changes nothing");
 	ok(fake_in_child(memory_ends), "memory ends, and comes back");
