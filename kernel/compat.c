@@ -63,6 +63,14 @@ static const struct compat_field fields_memory_map[] = {
     FIELD(xen_memory_map, compat_memory_map, buffer),
 };
 
+static const struct compat_field fields_memory_reservation[] = {
+    FIELD(xen_memory_reservation, compat_memory_reservation, extent_start),
+    FIELD(xen_memory_reservation, compat_memory_reservation, nr_extents),
+    FIELD(xen_memory_reservation, compat_memory_reservation, extent_order),
+    FIELD(xen_memory_reservation, compat_memory_reservation, mem_flags),
+    FIELD(xen_memory_reservation, compat_memory_reservation, domid),
+};
+
 static const struct compat_field fields_platform_parameters[] = {
     FIELD(xen_platform_parameters, compat_platform_parameters, virt_start),
 };
@@ -82,6 +90,8 @@ const struct compat_layout layout_remove_from_physmap =
     LAYOUT(xen_remove_from_physmap, compat_remove_from_physmap, fields_remove_from_physmap);
 const struct compat_layout layout_memory_map =
     LAYOUT(xen_memory_map, compat_memory_map, fields_memory_map);
+const struct compat_layout layout_memory_reservation =
+    LAYOUT(xen_memory_reservation, compat_memory_reservation, fields_memory_reservation);
 const struct compat_layout layout_platform_parameters =
     LAYOUT(xen_platform_parameters, compat_platform_parameters, fields_platform_parameters);
 

@@ -11,6 +11,7 @@
 #include "kernel/foreign_map.h"
 #include "kernel/grant.h"
 #include "kernel/hypercall.h"
+#include "kernel/reservation.h"
 #include "lock.h"
 #include "mm/frame.h"
 #include "p2m.h"
@@ -18,9 +19,7 @@
 #include "public/memory.h"
 #include "public/xen.h"
 
-/* In the command's register: the command, and above it where a batch goes on. */
-#define MEMOP_CMD_MASK	   0x3full
-#define MEMOP_EXTENT_SHIFT 6
+#define MEMOP_CMD_MASK ((1ull << MEMOP_EXTENT_SHIFT) - 1)
 
 /* Whether the caller may map pages of the domain with this id: DOMAIN_PRIV_NONE is no id. */
 static bool may_map(const struct hypercall *c, domid_t id)
@@ -209,9 +208,16 @@ int64_t hypercall_memory_op(struct hypercall *c)
 	uint32_t cmd = (uint32_t)(c->arg[0] & MEMOP_CMD_MASK);
 
 	/* Only a batch can be gone on with. */
-	if (first && cmd != XENMEM_add_to_physmap_batch)
+	if (first && cmd != XENMEM_add_to_physmap_batch && cmd != XENMEM_populate_physmap &&
+	    cmd != XENMEM_decrease_reservation)
 		return -XEN_ENOSYS;
 	switch (cmd) {
+	case XENMEM_populate_physmap:
+	case XENMEM_decrease_reservation:
+		return memory_op_reservation(c, cmd, first);
+	case XENMEM_current_reservation:
+	case XENMEM_maximum_reservation:
+		return memory_op_reservation_size(c, cmd);
 	case XENMEM_add_to_physmap:
 		return add_to_physmap(c);
 	case XENMEM_add_to_physmap_batch:

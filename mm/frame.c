@@ -11,6 +11,7 @@
  * that ends.
  */
 #include "mm/frame.h"
+#include "domain.h"
 #include "lock.h"
 #include "mm/epoch.h"
 #include "mm/fail.h"
@@ -30,6 +31,9 @@ static uint32_t free_heads[FRAME_ORDER_MAX + 1];
 static uint32_t free_orders; /* bit o: list o is not empty */
 static struct frame_stats stats;
 
+/* Frames of guest RAM by owner, those on their way to be free left out. */
+static _Atomic uint64_t guest_frames[DOMAINS_MAX + 1];
+
 static uint64_t state_make(enum frame_type type, domid_t owner, uint32_t refs)
 {
 	return (uint64_t)type << FRAME_TYPE_SHIFT | (uint64_t)owner << FRAME_OWNER_SHIFT | refs;
@@ -43,6 +47,15 @@ static enum frame_type state_type(uint64_t state)
 static uint64_t state_free(unsigned order)
 {
 	return state_make(FRAME_FREE, 0, 0) | FRAME_DIRTY | (uint64_t)order << FRAME_ORDER_SHIFT;
+}
+
+static void count_guest_ram(uint64_t state, int64_t frames)
+{
+	domid_t owner = (domid_t)(state >> FRAME_OWNER_SHIFT);
+
+	if (state_type(state) == FRAME_GUEST_RAM && owner <= DOMAINS_MAX)
+		atomic_fetch_add_explicit(&guest_frames[owner], (uint64_t)frames,
+					  memory_order_relaxed);
 }
 
 /* --- free lists: frame_lock held, but by what only reads one entry --- */
@@ -233,6 +246,7 @@ int frame_alloc(unsigned order, domid_t owner, enum frame_type type, mfn_t *out)
 	for (uint64_t f = first; f < first + (1ull << order); f++)
 		atomic_store_explicit(&section_entry(f)->state, state_make(type, owner, 1),
 				      memory_order_release);
+	count_guest_ram(state_make(type, owner, 1), 1 << order);
 	*out = make_mfn(first);
 	return 0;
 }
@@ -270,6 +284,8 @@ void frame_free(mfn_t first, unsigned order)
 
 	for (uint64_t f = mfn_raw(first); f < mfn_raw(first) + count; f++)
 		change_sole_reference(f, like, state_free(0) | NOT_A_HEAD, "freed");
+	if (!(like & FRAME_DIRTY))
+		count_guest_ram(like, -(1 << order));
 	lock_acquire(&frame_lock);
 	stats.by_type[state_type(like)] -= count;
 	stats.by_type[FRAME_FREE] += count;
@@ -293,6 +309,7 @@ void frame_retire(mfn_t first, unsigned order)
 		change_sole_reference(f, like, to, "given up");
 	change_sole_reference(mfn_raw(first), like, to | (uint64_t)order << FRAME_ORDER_SHIFT,
 			      "given up");
+	count_guest_ram(like, -(1 << order));
 }
 
 /*
@@ -336,6 +353,7 @@ void frame_put_last(mfn_t frame, uint64_t old)
 		panic("frame %lx has no reference to drop: state %lx", mfn_raw(frame), old);
 	atomic_store_explicit(&section_entry(mfn_raw(frame))->state, old | FRAME_DIRTY,
 			      memory_order_relaxed);
+	count_guest_ram(old, -1);
 	epoch_free_retired(frame);
 }
 
@@ -372,6 +390,17 @@ domid_t frame_owner(mfn_t frame)
 uint32_t frame_refs(mfn_t frame)
 {
 	return (uint32_t)state_of(frame);
+}
+
+/*
+ * Frames of guest RAM that a domain owns: those that only others still have mapped are among them,
+ * those that wait for their epoch are not. 0 for an id that no domain has.
+ */
+uint64_t frame_owned(domid_t owner)
+{
+	if (owner > DOMAINS_MAX)
+		return 0;
+	return atomic_load_explicit(&guest_frames[owner], memory_order_relaxed);
 }
 
 /* A snapshot of the counters. */

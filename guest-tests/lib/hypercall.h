@@ -22,6 +22,7 @@ typedef struct xen_add_to_physmap add_to_physmap_t;
 typedef struct xen_add_to_physmap_batch add_to_physmap_batch_t;
 typedef struct xen_remove_from_physmap remove_from_physmap_t;
 typedef struct xen_memory_map memory_map_t;
+typedef struct xen_memory_reservation memory_reservation_t;
 #else
 typedef compat_handle_t native_handle_t;
 typedef compat_ulong_t native_ulong_t;
@@ -30,6 +31,7 @@ typedef struct compat_add_to_physmap add_to_physmap_t;
 typedef struct compat_add_to_physmap_batch add_to_physmap_batch_t;
 typedef struct compat_remove_from_physmap remove_from_physmap_t;
 typedef struct compat_memory_map memory_map_t;
+typedef struct compat_memory_reservation memory_reservation_t;
 #endif
 
 /* A pointer as a structure member. */

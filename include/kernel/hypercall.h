@@ -49,4 +49,7 @@ int64_t hypercall_sched_op(struct hypercall *c);
 int64_t hypercall_grant_table_op(struct hypercall *c);
 int64_t hypercall_memory_op(struct hypercall *c);
 
+/* In the command of a memory_op: the command's bits; above them, where a batch goes on. */
+#define MEMOP_EXTENT_SHIFT 6
+
 #endif

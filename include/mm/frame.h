@@ -122,6 +122,7 @@ struct frame_info *frame_info(mfn_t frame); /* NULL where there is no RAM or no 
 enum frame_type frame_type(mfn_t frame);
 domid_t frame_owner(mfn_t frame);
 uint32_t frame_refs(mfn_t frame);
+uint64_t frame_owned(domid_t owner); /* frames of guest RAM */
 void frame_get_stats(struct frame_stats *out);
 mfn_t frame_limit(void);	/* one past the last frame of RAM */
 bool frame_is_ram(mfn_t frame); /* RAM, used or not, with a frame-table entry or not */

@@ -8,12 +8,12 @@
 #include "base.h"
 
 #define XENMEM_increase_reservation 0
-#define XENMEM_decrease_reservation 1
+#define XENMEM_decrease_reservation 1 /* struct xen_memory_reservation */
 #define XENMEM_maximum_ram_page	    2
-#define XENMEM_current_reservation  3
-#define XENMEM_maximum_reservation  4
+#define XENMEM_current_reservation  3 /* domid_t */
+#define XENMEM_maximum_reservation  4 /* domid_t */
 #define XENMEM_machphys_mfn_list    5
-#define XENMEM_populate_physmap	    6
+#define XENMEM_populate_physmap	    6 /* struct xen_memory_reservation */
 #define XENMEM_add_to_physmap	    7 /* struct xen_add_to_physmap */
 #define XENMEM_memory_map	    9 /* struct xen_memory_map */
 #define XENMEM_machine_memory_map   10
@@ -102,6 +102,27 @@ XEN_CHECK_SIZE(struct xen_remove_from_physmap, 16);
 XEN_CHECK_OFFSET(struct xen_remove_from_physmap, gpfn, 8);
 XEN_CHECK_SIZE(struct compat_remove_from_physmap, 8);
 XEN_CHECK_OFFSET(struct compat_remove_from_physmap, gpfn, 4);
+
+struct xen_memory_reservation {
+	xen_handle_t extent_start; /* in: xen_pfn_t[nr_extents], each extent's first gfn */
+	xen_ulong_t nr_extents;
+	uint32_t extent_order; /* frames in an extent: 2^extent_order */
+	uint32_t mem_flags;
+	domid_t domid;
+};
+struct compat_memory_reservation {
+	compat_handle_t extent_start;
+	compat_ulong_t nr_extents;
+	uint32_t extent_order;
+	uint32_t mem_flags;
+	domid_t domid;
+};
+XEN_CHECK_SIZE(struct xen_memory_reservation, 32);
+XEN_CHECK_OFFSET(struct xen_memory_reservation, extent_order, 16);
+XEN_CHECK_OFFSET(struct xen_memory_reservation, domid, 24);
+XEN_CHECK_SIZE(struct compat_memory_reservation, 20);
+XEN_CHECK_OFFSET(struct compat_memory_reservation, extent_order, 8);
+XEN_CHECK_OFFSET(struct compat_memory_reservation, domid, 16);
 
 struct xen_memory_map {
 	uint32_t nr_entries; /* in: room in buffer; out: entries written */

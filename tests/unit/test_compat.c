@@ -96,6 +96,7 @@ int main(void)
 	check_table(&layout_add_to_physmap_batch, 32, 20, 7);
 	check_table(&layout_remove_from_physmap, 16, 8, 2);
 	check_table(&layout_memory_map, 16, 8, 2);
+	check_table(&layout_memory_reservation, 32, 20, 5);
 	check_table(&layout_platform_parameters, 8, 4, 1);
 	check_table(&layout_gnttab_map_grant_ref, 32, 32, 0);
 	check_table(&layout_gnttab_unmap_grant_ref, 24, 24, 0);

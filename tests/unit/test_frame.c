@@ -1,5 +1,6 @@
 /* Frame allocator and sections of RAM, against fake RAM. */
 /* sources: mm/frame.c mm/section.c mm/epoch.c mm/pool.c tests/unit/fake_mm.c */
+#include "domain.h"
 #include "fake_mm.h"
 #include "mm/epoch.h"
 #include "mm/pool.h"
@@ -428,9 +429,38 @@ static bool random_model(void)
 	return true;
 }
 
+/* Each way of giving a frame up is counted once, and frames of other types or owners are not. */
+static bool owned(void)
+{
+	mfn_t block, single, other, table;
+
+	must(!boot());
+	must(!frame_owned(7) && !frame_owned(DOMAINS_MAX + 1));
+	must(!frame_alloc(4, 7, FRAME_GUEST_RAM, &block) &&
+	     !frame_alloc(0, 7, FRAME_GUEST_RAM, &single) &&
+	     !frame_alloc(0, 8, FRAME_GUEST_RAM, &other) && !frame_alloc(0, 7, FRAME_VCPU, &table));
+	must(frame_owned(7) == 17 && frame_owned(8) == 1);
+	must(!frame_get(single, 7, FRAME_GUEST_RAM));
+	frame_put(single);
+	must(frame_owned(7) == 17);
+	frame_put(single);
+	must(frame_owned(7) == 16); /* at once, although it waits for its epoch */
+	frame_free(block, 2);
+	must(frame_owned(7) == 12);
+	epoch_free_frames(mfn_add(block, 4), 2);
+	must(frame_owned(7) == 8);
+	while (epoch_pending())
+		epoch_quiescent();
+	must(frame_owned(7) == 8 && frame_owned(8) == 1);
+	frame_free(table, 0);
+	must(frame_owned(7) == 8);
+	return true;
+}
+
 int main(void)
 {
-	plan(14);
+	plan(15);
+	ok(fake_in_child(owned), "frames of guest RAM are counted by owner");
 	ok(fake_in_child(boot_types), "boot: each frame has the type that was declared");
 	ok(fake_in_child(release), "reserved frames are given back, and scrubbed");
 	ok(fake_in_child(release_shared_page), "a page reserved twice is free when released twice");

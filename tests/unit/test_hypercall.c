@@ -1,6 +1,6 @@
 /* sources: kernel/hypercall.c kernel/hypercall_misc.c kernel/grant.c kernel/grant_op.c */
 /* sources: kernel/grant_entry.c kernel/grant_table.c kernel/foreign_map.c kernel/memory_op.c */
-/* sources: kernel/compat.c tests/unit/fake_cpu.c */
+/* sources: kernel/reservation.c kernel/compat.c tests/unit/fake_cpu.c */
 /* flags: -pthread -DKEYHOLE_FAKE_REFERENCES */
 /*
  * Hypercalls end to end, from registers to registers, as two hostile guests would use them: all of
@@ -81,21 +81,36 @@ void heap_free(void *object)
 
 int frame_alloc(unsigned order, domid_t owner, enum frame_type type, mfn_t *out)
 {
-	if (order || fails() || next_frame == FRAMES)
+	uint32_t count = 1u << order;
+	if (fails() || next_frame + count > FRAMES)
 		return -XEN_ENOMEM;
-	*out = make_mfn(next_frame++);
-	frames[out->raw].refs = 1;
-	frames[out->raw].owner = owner;
-	frames[out->raw].type = type;
-	memset(ram[out->raw], 0, PAGE_SIZE);
+	*out = make_mfn(next_frame);
+	for (; count; count--, next_frame++) {
+		frames[next_frame].refs = 1;
+		frames[next_frame].owner = owner;
+		frames[next_frame].type = type;
+		memset(ram[next_frame], 0, PAGE_SIZE);
+	}
 	return 0;
 }
 
 void frame_free(mfn_t first, unsigned order)
 {
-	if (order || frames[first.raw].refs != 1)
-		bail_out("frame freed while referenced");
-	frames[first.raw].refs = 0;
+	for (uint32_t i = 0; i < 1u << order; i++) {
+		if (frames[first.raw + i].refs != 1)
+			bail_out("frame freed while referenced");
+		frames[first.raw + i].refs = 0;
+	}
+}
+
+uint64_t frame_owned(domid_t owner)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < FRAMES; i++)
+		n +=
+		    frames[i].refs && frames[i].owner == owner && frames[i].type == FRAME_GUEST_RAM;
+	return n;
 }
 
 int frame_get_present(mfn_t frame, domid_t owner, enum frame_type type)
@@ -138,31 +153,37 @@ int p2m_map(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t count, enum p2m_ty
 	struct guest *g = guest_of(p2m);
 	int rc = 0;
 
-	if (count != 1 || gfn.raw >= p2m->max_gfn)
+	if (gfn.raw >= p2m->max_gfn || count > p2m->max_gfn - gfn.raw)
 		return -XEN_EINVAL;
 	if (fails())
 		return -XEN_ENOMEM;
 	pthread_mutex_lock(&big_lock);
-	if (g->p2m[gfn.raw].type != P2M_NONE)
-		rc = -XEN_EEXIST;
-	else
-		g->p2m[gfn.raw] = (struct p2m_entry){frame, type, (uint8_t)access, 0};
+	for (uint64_t i = 0; i < count; i++)
+		if (g->p2m[gfn.raw + i].type != P2M_NONE)
+			rc = -XEN_EEXIST;
+	for (uint64_t i = 0; !rc && i < count; i++)
+		g->p2m[gfn.raw + i] =
+		    (struct p2m_entry){make_mfn(frame.raw + i), type, (uint8_t)access, 0};
 	pthread_mutex_unlock(&big_lock);
 	return rc;
 }
 
+static unsigned unmaps;
 int p2m_unmap(struct p2m *p2m, gfn_t gfn, uint64_t count, p2m_removed_fn removed, void *ctx)
 {
 	struct guest *g = guest_of(p2m);
 
-	if (count != 1 || gfn.raw >= p2m->max_gfn)
+	if (gfn.raw >= p2m->max_gfn || count > p2m->max_gfn - gfn.raw)
 		return -XEN_EINVAL;
 	if (fails())
 		return -XEN_ENOMEM;
 	pthread_mutex_lock(&big_lock);
-	if (g->p2m[gfn.raw].type != P2M_NONE)
-		removed(gfn, &g->p2m[gfn.raw], 1, ctx);
-	memset(&g->p2m[gfn.raw], 0, sizeof(g->p2m[0]));
+	unmaps++;
+	for (uint64_t i = gfn.raw; i < gfn.raw + count; i++) {
+		if (g->p2m[i].type != P2M_NONE)
+			removed(make_gfn(i), &g->p2m[i], 1, ctx);
+		memset(&g->p2m[i], 0, sizeof(g->p2m[0]));
+	}
 	p2m->generation++;
 	pthread_mutex_unlock(&big_lock);
 	return 0;
@@ -1168,6 +1189,164 @@ static void foreigners(void)
 	}
 }
 
+/* Puts the argument at 0; its gfns are at 0x1000. */
+static int64_t reserve(unsigned cmd, uint64_t n, uint32_t order, uint64_t first)
+{
+	if (wide)
+		*MEM(mapper, 0, struct xen_memory_reservation) =
+		    (struct xen_memory_reservation){AT(0x1000), n, order, 0, DOMID_SELF};
+	else
+		*MEM(mapper, 0, struct compat_memory_reservation) =
+		    (struct compat_memory_reservation){AT(0x1000), (uint32_t)n, order, 0,
+						       DOMID_SELF};
+	return call(__HYPERVISOR_memory_op, cmd | first << 6, AT(0), 0);
+}
+static void extent(unsigned i, uint64_t gfn)
+{
+	if (wide)
+		MEM(mapper, 0x1000, uint64_t)[i] = gfn;
+	else
+		MEM(mapper, 0x1000, uint32_t)[i] = (uint32_t)gfn;
+}
+static int64_t owned(unsigned cmd)
+{
+	*MEM(mapper, 0, domid_t) = DOMID_SELF;
+	return call(__HYPERVISOR_memory_op, cmd, AT(0), 0);
+}
+
+#define DECREASE XENMEM_decrease_reservation
+#define POPULATE XENMEM_populate_physmap
+
+static void reservations(void)
+{
+	for (int w = 1; w >= 0; w--) {
+		fresh();
+		wide = w;
+		is(owned(XENMEM_current_reservation), RAM_FRAMES, "current_reservation");
+		is(owned(XENMEM_maximum_reservation), RAM_FRAMES, "maximum_reservation");
+		extent(0, 1000);
+		is(reserve(POPULATE, 1, 0, 0), 0, "no more than it was configured with");
+		for (unsigned i = 0; i < 4; i++)
+			extent(i, 8 + i);
+		unmaps = 0;
+		is(reserve(DECREASE, 4, 0, 0), 4, "four given back");
+		is(unmaps, 1, "with one flush");
+		is(owned(XENMEM_current_reservation), RAM_FRAMES - 4, "and not owned any more");
+		is(mapper->p2m[9].type, P2M_NONE, "nor there");
+		is(reserve(DECREASE, 4, 0, 0), 0, "a second time there is nothing");
+		is(reserve(POPULATE, 4, 0, 0), 4, "four taken");
+		is(mapper->p2m[9].type, P2M_RAM, "and there");
+		is(reserve(POPULATE, 4, 0, 0), 0, "where something is, nothing is taken");
+		is(frame_owned(2), RAM_FRAMES, "nor lost");
+
+		extent(0, 5);
+		extent(1, 5);
+		extent(2, 6);
+		is(reserve(DECREASE, 3, 0, 0), 1, "twice the same ends the call");
+		ok(mapper->p2m[5].type == P2M_NONE && mapper->p2m[6].type == P2M_RAM,
+		   "after the first");
+		extent(0, 4);
+		extent(1, 5);
+		is(reserve(DECREASE, 2, 0, 0), 1, "a run with a hole in it is done up to there");
+		extent(0, 2);
+		is(reserve(DECREASE, 1, 2, 0), 0, "an extent with a hole in it is not done");
+		is(mapper->p2m[2].type, P2M_RAM, "in no part");
+		extent(0, 1002);
+		is(reserve(POPULATE, 1, 1, 0), 1, "an extent of two");
+		ok(mapper->p2m[1002].type == P2M_RAM && mapper->p2m[1003].type == P2M_RAM,
+		   "both are there");
+		extent(0, 1010);
+		is(reserve(POPULATE, 1, 1, 0), 0, "above the limit: none");
+		is(reserve(POPULATE, 1, 10, 0), 0, "too large an order: none");
+		is(reserve(DECREASE, 1, 0xffffffff, 0), 0, "much too large an order: none");
+		extent(0, ~0ull);
+		extent(1, GFNS);
+		extent(2, GFNS - 1);
+		is(reserve(DECREASE, 1, 9, 0), 0, "no frame number");
+		is(reserve(POPULATE, 1, 0, 0), 0, "nor to be populated");
+		extent(0, GFNS);
+		is(reserve(POPULATE, 1, 0, 0), 0, "beyond the last");
+		extent(0, 0);
+		is(reserve(DECREASE, w ? ~0ull : ~0u, 0, 0), 0, "too many extents: none");
+		is(reserve(DECREASE, 3, 0, 3), 3, "a continuation at the end");
+		is(reserve(DECREASE, 3, 0, 77), 77, "and beyond");
+		is(mapper->p2m[0].type, P2M_RAM, "do nothing");
+		is(reserve(DECREASE, 0, 0, 0), 0, "none of none");
+		is(call(__HYPERVISOR_memory_op, DECREASE, 8, 0), -XEN_EFAULT, "no argument");
+		is(call(__HYPERVISOR_memory_op, XENMEM_current_reservation, 8, 0), -XEN_EFAULT,
+		   "no domain id");
+		*MEM(mapper, 0, domid_t) = 1;
+		is(call(__HYPERVISOR_memory_op, XENMEM_current_reservation, AT(0), 0), -XEN_EPERM,
+		   "another domain's size");
+		is(call(__HYPERVISOR_memory_op, XENMEM_maximum_reservation, AT(0), 0), -XEN_EPERM,
+		   "nor its limit");
+		reserve(DECREASE, 0, 0, 0);
+		if (w)
+			MEM(mapper, 0, struct xen_memory_reservation)->domid = 1;
+		else
+			MEM(mapper, 0, struct compat_memory_reservation)->domid = 1;
+		is(call(__HYPERVISOR_memory_op, DECREASE, AT(0), 0), -XEN_EPERM,
+		   "another domain's memory");
+
+		/* Others' frames and those that others hold. */
+		fresh();
+		wide = w;
+		mapper->p2m[50] = (struct p2m_entry){owner->p2m[1].frame, P2M_FOREIGN, P2M_RW, 0};
+		extent(0, 50);
+		is(reserve(DECREASE, 1, 0, 0), 0, "a foreign page is not its RAM");
+		memset(&mapper->p2m[50], 0, sizeof(mapper->p2m[50]));
+		mfn_t held = mapper->p2m[3].frame;
+		if (frame_get_present(held, 2, FRAME_GUEST_RAM))
+			bail_out("no reference");
+		extent(0, 3);
+		is(reserve(DECREASE, 1, 0, 0), 1, "a frame that others have mapped can be given");
+		is(frames[held.raw].refs, 1, "they keep it");
+		is(reserve(POPULATE, 1, 0, 0), 0, "and it counts until they let go");
+		frame_put(held);
+		is(reserve(POPULATE, 1, 0, 0), 1, "and not longer");
+
+		/* Any step fails. */
+		extent(0, 3);
+		for (int i = 0; i < 2; i++) {
+			fail_at = 0;
+			is(reserve(DECREASE, 1, 0, 0), 0, "no table to split a leaf");
+			fail_at = -1;
+		}
+		is(reserve(DECREASE, 1, 0, 0), 1, "later it works");
+		for (int i = 0; i < 2; i++) {
+			fail_at = i;
+			is(reserve(POPULATE, 1, 0, 0), 0, "step %d of populating fails", i);
+			fail_at = -1;
+			is(frame_owned(2), RAM_FRAMES - 1, "nothing is left of it");
+			is(mapper->p2m[3].type, P2M_NONE, "anywhere");
+		}
+
+		/* Continuations, and a list that ends in nothing. */
+		fresh();
+		wide = w;
+		mapper->d.ram_bytes = 300 * PAGE_SIZE;
+		for (unsigned i = 0; i < 200; i++)
+			extent(i, 1000 + 3 * i);
+		is(reserve(POPULATE, 200, 0, 0), 200, "a batch of 200");
+		is(continuations, 3, "in four goes");
+		is(reserve(DECREASE, 200, 0, 0), 200, "given back");
+		is(frame_owned(2), RAM_FRAMES, "all of them");
+		unsigned width = w ? 8 : 4;
+		reserve(DECREASE, 70, 0, 0);
+		uint64_t array = LINEAR_BASE + LINEAR_SIZE - 2 * width;
+		if (w)
+			MEM(mapper, 0, struct xen_memory_reservation)->extent_start = array;
+		else
+			MEM(mapper, 0, struct compat_memory_reservation)->extent_start =
+			    (uint32_t)array;
+		memset(&mapper->linear[array - LINEAR_BASE], 0, 2 * width);
+		mapper->linear[array - LINEAR_BASE] = 7;
+		mapper->linear[array - LINEAR_BASE + width] = 9;
+		is(call(__HYPERVISOR_memory_op, DECREASE, AT(0), 0), 2,
+		   "what can be read of the list is done");
+	}
+}
+
 static void hypercall_page(void)
 {
 	fresh();
@@ -1272,6 +1451,7 @@ int main(void)
 	tables();
 	memory_maps();
 	foreigners();
+	reservations();
 	hypercall_page();
 	concurrency();
 	return tap_end();

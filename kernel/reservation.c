@@ -1,0 +1,226 @@
+/*
+ * Ballooning: a domain gives RAM back and takes it again, up to what it was configured with.
+ *
+ * State: none of its own; how much a domain owns is counted with the frames (frame_owned). What
+ * changes an address space is done under the domain's lock. Ready for many CPUs.
+ *
+ * A frame that a domain gives back leaves its address space at once. It stays the domain's, and
+ * counts against its limit, for as long as others have it mapped: else a domain could own any
+ * amount of memory by having a friend hold on to it.
+ *
+ * Source: Xen, public/memory.h; as there the result is the number of extents that are done, and
+ * the first that is not possible ends the call.
+ */
+#include "kernel/reservation.h"
+#include "kernel/domain.h"
+#include "kernel/hypercall.h"
+#include "lock.h"
+#include "mm/frame.h"
+#include "p2m.h"
+#include "public/errno.h"
+#include "public/memory.h"
+#include "public/xen.h"
+
+/* Largest extent, 2 MiB: as Xen grants a domain without devices. */
+#define EXTENT_ORDER_MAX FRAME_ORDER_2M
+/* Frames between two continuations, but for the last extent. */
+#define FRAMES_PER_STEP HYPERCALL_BATCH
+
+/* The gfns of extents, read in one piece as far as that can be done. */
+struct extents {
+	uint64_t first, count; /* those in gfns */
+	uint64_t gfns[HYPERCALL_BATCH];
+};
+
+/* --- one extent ------------------------------------------------------------------------------- */
+
+static uint64_t frames_allowed(const struct domain *d)
+{
+	return d->ram_bytes >> PAGE_SHIFT;
+}
+
+/* Whether a domain that owns so much may have 2^order frames more. */
+static bool may_own(const struct domain *d, uint64_t owned, unsigned order)
+{
+	return owned + (1ull << order) <= frames_allowed(d);
+}
+
+/*
+ * Maps 2^order fresh frames, all zero, at gfn, where nothing may be. -XEN_ENOMEM: the domain would
+ * have more than it was configured with, or there is no block of that order, or no table;
+ * -XEN_EEXIST, -XEN_EINVAL as p2m_map(). On error nothing has changed.
+ */
+int reservation_populate(struct domain *d, gfn_t gfn, unsigned order)
+{
+	mfn_t frame;
+	struct p2m_entry e;
+
+	if (gfn_raw(gfn) >= d->p2m.max_gfn || d->p2m.max_gfn - gfn_raw(gfn) < 1ull << order)
+		return -XEN_EINVAL;
+	/* Before 2 MiB are scrubbed for nothing; p2m_map() looks again, at all of them. */
+	if (p2m_lookup(&d->p2m, gfn, &e))
+		return -XEN_EEXIST;
+	if (!may_own(d, frame_owned(d->id), order))
+		return -XEN_ENOMEM;
+	int rc = frame_alloc(order, d->id, FRAME_GUEST_RAM, &frame);
+	if (rc)
+		return rc;
+	/* Another CPU may have done the same meanwhile: then one of the two gives way, or both. */
+	if (frame_owned(d->id) > frames_allowed(d)) {
+		frame_free(frame, order);
+		return -XEN_ENOMEM;
+	}
+	lock_acquire(&d->lock);
+	rc = p2m_map(&d->p2m, gfn, frame, 1ull << order, P2M_RAM, P2M_RWX);
+	lock_release(&d->lock);
+	if (rc)
+		frame_free(frame, order); /* never mapped: nothing to wait for */
+	return rc;
+}
+
+static bool is_own_ram(struct domain *d, uint64_t gfn, uint64_t frame_count)
+{
+	struct p2m_entry e;
+
+	if (gfn >= d->p2m.max_gfn || frame_count > d->p2m.max_gfn - gfn)
+		return false;
+	for (uint64_t end = gfn + frame_count; gfn < end;) {
+		if (!p2m_lookup(&d->p2m, make_gfn(gfn), &e) || e.type != P2M_RAM)
+			return false;
+		gfn = (gfn | ((1ull << e.order) - 1)) + 1; /* behind its leaf */
+	}
+	return true;
+}
+
+/* The reference that being mapped was. Should it be the last, the frame waits for an epoch. */
+static void put_removed(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame_count, void *ctx)
+{
+	(void)gfn;
+	(void)ctx;
+	for (uint64_t i = 0; i < frame_count; i++)
+		frame_put(mfn_add(entry->frame, i));
+}
+
+/*
+ * Takes frame_count frames, all of them the domain's own RAM, out of its address space, with one
+ * flush. -XEN_EINVAL: some are not; -XEN_ENOMEM: a large leaf could not be split. On error nothing
+ * has changed.
+ */
+static int take_out(struct domain *d, uint64_t gfn, uint64_t frame_count)
+{
+	int rc = -XEN_EINVAL;
+
+	lock_acquire(&d->lock);
+	if (is_own_ram(d, gfn, frame_count))
+		rc = p2m_unmap(&d->p2m, make_gfn(gfn), frame_count, put_removed, NULL);
+	lock_release(&d->lock);
+	return rc;
+}
+
+/* --- a batch ---------------------------------------------------------------------------------- */
+
+/* Reads gfns from extent first on into x, at most limit and at least one. -XEN_EFAULT. */
+static int read_extents(struct hypercall *c, gva_t array, uint64_t first, uint64_t limit,
+			struct extents *x)
+{
+	uint32_t narrow[HYPERCALL_BATCH];
+	unsigned width = c->wide ? sizeof(uint64_t) : sizeof(uint32_t);
+	uint64_t count = limit < HYPERCALL_BATCH ? limit : HYPERCALL_BATCH;
+	gva_t at, last;
+
+	x->first = first;
+	/* In one piece; where not all of it can be read, one, so that those before it are done. */
+	if (hypercall_element(c, array, first, width, &at) ||
+	    hypercall_element(c, array, first + count - 1, width, &last) ||
+	    guest_copy_in(&c->access, c->wide ? (void *)x->gfns : narrow, at, count * width)) {
+		x->count = 1;
+		return hypercall_word_in(c, array, first, &x->gfns[0]);
+	}
+	x->count = count;
+	for (uint64_t i = 0; !c->wide && i < count; i++)
+		x->gfns[i] = narrow[i];
+	return 0;
+}
+
+/* Extents from the i-th read on that lie one behind the other. */
+static uint64_t contiguous(const struct extents *x, uint64_t i, unsigned order)
+{
+	uint64_t n = 1;
+
+	while (i + n < x->count && x->gfns[i + n] == x->gfns[i] + (n << order))
+		n++;
+	return n;
+}
+
+/* Gives extents back from the i-th read on; returns how many, 0 for an error. */
+static uint64_t decrease(struct domain *d, const struct extents *x, uint64_t i, unsigned order)
+{
+	uint64_t n = contiguous(x, i, order);
+
+	if (n > 1 && !take_out(d, x->gfns[i], n << order))
+		return n;
+	return take_out(d, x->gfns[i], 1ull << order) ? 0 : 1;
+}
+
+/*
+ * populate_physmap, decrease_reservation, from extent first on: the number of extents done,
+ * counting those before first. -XEN_EFAULT: the argument cannot be read; -XEN_EPERM: about another
+ * domain.
+ */
+int64_t memory_op_reservation(struct hypercall *c, uint32_t cmd, uint64_t first)
+{
+	struct xen_memory_reservation op;
+	struct extents x = {0};
+	int rc = hypercall_copy_in(c, &layout_memory_reservation, &op, make_gva(c->arg[1]));
+
+	if (rc)
+		return rc;
+	if (op.domid != DOMID_SELF && op.domid != c->domain->id)
+		return -XEN_EPERM;
+	/* Where a continuation's number would not fit the register. */
+	if (op.nr_extents > (c->wide ? UINT64_MAX : UINT32_MAX) >> MEMOP_EXTENT_SHIFT ||
+	    op.extent_order > EXTENT_ORDER_MAX)
+		return (int64_t)first;
+	uint64_t i = first, step = FRAMES_PER_STEP >> op.extent_order, done;
+	if (!step)
+		step = 1;
+	for (; i < op.nr_extents; i += done) {
+		uint64_t left = op.nr_extents - i;
+
+		if (i - first >= step) {
+			c->arg[0] = cmd | i << MEMOP_EXTENT_SHIFT;
+			return hypercall_continue(c);
+		}
+		if (i - x.first >= x.count &&
+		    read_extents(c, make_gva(op.extent_start), i,
+				 left < step - (i - first) ? left : step - (i - first), &x))
+			break;
+		if (cmd == XENMEM_populate_physmap)
+			done = reservation_populate(c->domain, make_gfn(x.gfns[i - x.first]),
+						    op.extent_order)
+				   ? 0
+				   : 1;
+		else
+			done = decrease(c->domain, &x, i - x.first, op.extent_order);
+		if (!done)
+			break;
+	}
+	return (int64_t)i;
+}
+
+/*
+ * current_reservation, maximum_reservation: frames that the caller owns, or may own. -XEN_EFAULT,
+ * -XEN_EPERM as above.
+ */
+int64_t memory_op_reservation_size(struct hypercall *c, uint32_t cmd)
+{
+	domid_t id;
+	int rc = guest_copy_in(&c->access, &id, make_gva(c->arg[1]), sizeof(id));
+
+	if (rc)
+		return rc;
+	if (id != DOMID_SELF && id != c->domain->id)
+		return -XEN_EPERM;
+	return (int64_t)(cmd == XENMEM_current_reservation ? frame_owned(c->domain->id)
+							   : frames_allowed(c->domain));
+}
