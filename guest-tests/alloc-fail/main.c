@@ -163,6 +163,59 @@ static bool attempt_split(unsigned n)
 	return page[512] == ~(uint64_t)n;
 }
 
+static long reservation(unsigned command, unsigned long address, unsigned count, unsigned order)
+{
+	static native_ulong_t extents[PAGES];
+	memory_reservation_t argument = {.extent_start = handle(extents),
+					 .nr_extents = count,
+					 .extent_order = order,
+					 .domid = DOMID_SELF};
+
+	for (unsigned i = 0; i < count; i++)
+		extents[i] = (address / PAGE_SIZE) + ((unsigned long)i << order);
+	return memory_op(command, &argument);
+}
+
+/* Pages given back and asked for again; each call says how many it has done. */
+static bool attempt_balloon(unsigned n)
+{
+	static const unsigned commands[] = {XENMEM_decrease_reservation, XENMEM_populate_physmap};
+	unsigned long place = OWN + 0x100000ul;
+	bool any = false;
+
+	for (unsigned i = 0; i < array_size(commands); i++) {
+		long done = FAILING(n, reservation(commands[i], place, PAGES, 0));
+		unsigned left = PAGES - (unsigned)done;
+
+		any |= fired;
+		if (done < 0 || done > (long)PAGES || (left && !fired))
+			return false;
+		if (left && reservation(commands[i], place + (unsigned long)done * PAGE_SIZE, left,
+					0) != (long)left)
+			return false;
+	}
+	fired = any;
+	for (unsigned i = 0; i < PAGES; i++)
+		if (*(volatile uint64_t *)(place + i * PAGE_SIZE) != 0)
+			return false;
+	return true;
+}
+
+/* The same with 2 MiB in one piece, which appear far from where they were. */
+static bool attempt_balloon_large(unsigned n)
+{
+	unsigned long home = OWN + 0x200000ul, place = next_far();
+
+	if (reservation(XENMEM_decrease_reservation, home, 1, 9) != 1)
+		return false;
+	long done = FAILING(n, reservation(XENMEM_populate_physmap, place, 1, 9));
+	if (done == 1)
+		done = reservation(XENMEM_decrease_reservation, place, 1, 9);
+	else if (done != 0 || !fired || remove_page(place) != -XEN_ENOENT)
+		return false;
+	return done >= 0 && reservation(XENMEM_populate_physmap, home, 1, 9) == 1;
+}
+
 static void walk(const char *what, bool (*attempt)(unsigned n))
 {
 	unsigned n = 0, audits = 0;
@@ -220,6 +273,8 @@ int main(void)
 	walk("the grant table grows", attempt_table);
 	walk("its next frame is shown", attempt_show);
 	walk("a page is taken out of a block", attempt_split);
+	walk("pages are given back and asked for", attempt_balloon);
+	walk("so are 2 MiB", attempt_balloon_large);
 	volatile uint64_t *word = borrow(&mapping);
 	tap_ok(*word == LENT_WORD(0), "the page that was lent is here in the end");
 	*word = ~LENT_WORD(0);
