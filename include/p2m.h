@@ -38,6 +38,9 @@ struct p2m {
 	struct table_account tables; /* quota of the domain */
 	_Atomic uint64_t generation; /* moves whenever rights are removed; starts at 1 */
 	uint64_t max_gfn;	     /* frames at or above are refused */
+	/* Gives a gfn memory where it shall have some and has none yet: whether it has now. Or
+	 * NULL. Constant. */
+	bool (*fill)(struct p2m *p2m, gfn_t gfn);
 	/* Bit n: CPU n may hold translations made from this p2m while it runs a vCPU. */
 	_Atomic uint64_t active_cpus[P2M_CPU_WORDS];
 };

@@ -98,6 +98,11 @@ extern struct guest_cpuid_basic {
 } guest_cpuid_basic;
 /* An interrupt of the host that arrived while a guest ran. */
 void interrupt_dispatch(unsigned vector);
+/*
+ * The guest touched gpa, where its p2m has nothing. True: it has now, or the domain has been ended
+ * for lack of memory; false: it shall have nothing there.
+ */
+bool memory_fault(struct domain *d, gpa_t gpa);
 /* Ends the current vCPU's slice. */
 void vcpu_yield(void);
 /* Fills the hypercall page of the current domain at gpa; -XEN_EINVAL if that is not its RAM. */

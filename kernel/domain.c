@@ -11,6 +11,7 @@
  */
 #include "kernel/domain.h"
 #include "kernel/grant.h"
+#include "kernel/reservation.h"
 #include "lock.h"
 #include "mm/epoch.h"
 #include "mm/frame.h"
@@ -302,7 +303,10 @@ int domain_create(const struct guest_module *modules, uint32_t module_count, uin
 		return rc;
 	}
 	rc = grant_table_create(d);
-	if (!rc)
+	d->lazy = config->lazy;
+	if (d->lazy)
+		d->p2m.fill = reservation_fill;
+	else if (!rc)
 		rc = populate(d);
 	if (rc) {
 		format_string(error, error_size, "not enough memory for mem=%lu KiB",

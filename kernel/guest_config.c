@@ -23,6 +23,7 @@ enum option {
 	OPTION_IMAGE,
 	OPTION_MODULE,
 	OPTION_DATA,
+	OPTION_POPULATE,
 	OPTION_COUNT
 };
 
@@ -38,6 +39,7 @@ static const struct {
     [OPTION_IMAGE] = {"image", true, false, false},
     [OPTION_MODULE] = {"module", true, true, false},
     [OPTION_DATA] = {"data", false, false, true},
+    [OPTION_POPULATE] = {"populate", true, false, false},
 };
 
 static size_t text_length(const char *s)
@@ -277,6 +279,12 @@ static int set_option(struct guest_config *c, enum option option, const char *va
 	case OPTION_DATA:
 		c->is_data = true;
 		return 0;
+	case OPTION_POPULATE:
+		c->lazy = text_equal(value, "lazy");
+		if (c->lazy || text_equal(value, "eager"))
+			return 0;
+		format_string(error, error_size, "populate=%.40s: there are eager and lazy", value);
+		return -XEN_EINVAL;
 	case OPTION_COUNT:
 		break;
 	}
@@ -328,7 +336,7 @@ int guest_config_parse(const char *cmdline, struct guest_config *out, char *erro
 			format_string(
 			    error, error_size,
 			    "unknown option \"%.40s\"; there are name= mem= vcpus= cmdline= "
-			    "priv= image= module= data",
+			    "priv= image= module= data populate=",
 			    word);
 			return -XEN_EINVAL;
 		}

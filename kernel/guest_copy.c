@@ -37,7 +37,8 @@ static inline bool reach_find(struct reach *r, gpa_t gpa)
 	gfn_t gfn = gpa_to_gfn(gpa);
 	struct p2m_entry e;
 
-	if (unlikely(!p2m_lookup(r->p2m, gfn, &e)))
+	if (unlikely(!p2m_lookup(r->p2m, gfn, &e)) &&
+	    !(r->p2m->fill && r->p2m->fill(r->p2m, gfn) && p2m_lookup(r->p2m, gfn, &e)))
 		return false;
 	r->length = (uint64_t)PAGE_SIZE << e.order;
 	r->first = gpa_raw(gpa) & ~(r->length - 1);

@@ -56,6 +56,17 @@ static mfn_t ram_frame(struct domain *d, uint64_t address)
 	return e.frame;
 }
 
+/* RAM that gets its frames late gets those that are written now. -XEN_ENOMEM with a text. */
+static int fill_ram(struct domain *d, uint64_t start, uint64_t size, char *error, size_t error_size)
+{
+	for (uint64_t at = start & PAGE_MASK; d->p2m.fill && at < start + size; at += PAGE_SIZE)
+		if (!d->p2m.fill(&d->p2m, gpa_to_gfn(make_gpa(at)))) {
+			format_string(error, error_size, "not enough memory for its file");
+			return -XEN_ENOMEM;
+		}
+	return 0;
+}
+
 static size_t part_of_page(uint64_t address, uint64_t left)
 {
 	uint64_t room = PAGE_SIZE - (address & ~PAGE_MASK);
@@ -111,6 +122,9 @@ static int load_segments(struct domain *d, const struct elf_file *file,
 	}
 	for (uint32_t i = 0; i < image->segment_count; i++) {
 		const struct elf_segment *s = &image->segments[i];
+		int rc = fill_ram(d, s->address, s->file_size, error, error_size);
+		if (rc)
+			return rc;
 		copy_ram(d, s->address, paddr_add(file->where, s->offset), s->file_size);
 	}
 	return 0;
@@ -222,6 +236,9 @@ int pvh_build(struct domain *d, const struct guest_module *modules, uint32_t whi
 			      page_align(places.end) >> 10, d->ram_bytes >> 10);
 		return -XEN_EINVAL;
 	}
+	rc = fill_ram(d, places.info, places.end - places.info, error, error_size);
+	if (rc)
+		return rc;
 	write_start_info(d, modules, config, &places);
 	out->entry = make_gpa(image.pvh_entry);
 	out->start_info = make_gpa(places.info);

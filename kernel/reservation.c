@@ -78,6 +78,55 @@ int reservation_populate(struct domain *d, gfn_t gfn, unsigned order)
 	return rc;
 }
 
+/* --- RAM that gets its frames when it is touched first ---------------------------------------- */
+
+/* Whether all of these are RAM of a domain that has it filled late. */
+static bool is_lazy(const struct domain *d, uint64_t gfn, uint64_t frame_count)
+{
+	struct domain_range ranges[DOMAIN_RANGES_MAX];
+	unsigned range_count = d->lazy ? domain_ram_ranges(d->ram_bytes, ranges) : 0;
+
+	for (unsigned r = 0; r < range_count; r++) {
+		uint64_t first = ranges[r].start >> PAGE_SHIFT;
+		uint64_t count = ranges[r].size >> PAGE_SHIFT;
+
+		if (gfn >= first && frame_count <= count && gfn - first <= count - frame_count)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Gives RAM that was never touched a cleared frame, or 2 MiB of them where all of these are free
+ * and there is such a block. Whether something is at gfn now. For p2m->fill: of a struct domain.
+ */
+bool reservation_fill(struct p2m *p2m, gfn_t gfn)
+{
+	struct domain *d = container_of(p2m, struct domain, p2m);
+	uint64_t block = gfn_raw(gfn) & ~(FRAMES_PER_2M - 1);
+	struct p2m_entry e;
+
+	if (p2m_lookup(p2m, gfn, &e))
+		return true;
+	if (!is_lazy(d, gfn_raw(gfn), 1))
+		return false;
+	if (is_lazy(d, block, FRAMES_PER_2M) &&
+	    !reservation_populate(d, make_gfn(block), FRAME_ORDER_2M))
+		return true;
+	int rc = reservation_populate(d, gfn, 0);
+	return !rc || rc == -XEN_EEXIST; /* another CPU was first */
+}
+
+/* For the backend; see vcpu.h. A domain for which there is no memory left ends. */
+bool memory_fault(struct domain *d, gpa_t gpa)
+{
+	if (!is_lazy(d, gfn_raw(gpa_to_gfn(gpa)), 1))
+		return false;
+	if (!reservation_fill(&d->p2m, gpa_to_gfn(gpa)))
+		domain_end(d, END_OUT_OF_MEMORY, 0);
+	return true;
+}
+
 static bool is_own_ram(struct domain *d, uint64_t gfn, uint64_t frame_count)
 {
 	struct p2m_entry e;
@@ -85,7 +134,13 @@ static bool is_own_ram(struct domain *d, uint64_t gfn, uint64_t frame_count)
 	if (gfn >= d->p2m.max_gfn || frame_count > d->p2m.max_gfn - gfn)
 		return false;
 	for (uint64_t end = gfn + frame_count; gfn < end;) {
-		if (!p2m_lookup(&d->p2m, make_gfn(gfn), &e) || e.type != P2M_RAM)
+		if (!p2m_lookup(&d->p2m, make_gfn(gfn), &e)) {
+			if (!is_lazy(d, gfn, 1))
+				return false;
+			gfn++; /* nothing to give back: it is as if it had been */
+			continue;
+		}
+		if (e.type != P2M_RAM)
 			return false;
 		gfn = (gfn | ((1ull << e.order) - 1)) + 1; /* behind its leaf */
 	}

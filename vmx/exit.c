@@ -163,6 +163,10 @@ static void exit_ept_violation(void)
 		vmx_inject_gp(); /* as on Xen: a write to a read-only grant */
 		return;
 	}
+	if (!present && memory_fault(v->domain, gpa)) {
+		redeliver_event();
+		return;
+	}
 	print_guest_state(
 	    LOG_WARN, "d%u \"%s\": EPT violation: %s of guest-physical 0x%lx%s at RIP 0x%lx",
 	    v->domain->id, v->domain->name,

@@ -19,6 +19,7 @@ struct guest_config {
 	domid_t id;   /* of a guest: from 1, in the order of the modules; 0 for data */
 	char name[GUEST_NAME_MAX];
 	uint64_t mem_bytes; /* multiple of PAGE_SIZE */
+	bool lazy;	    /* populate=lazy */
 	uint32_t vcpus;
 	char cmdline[GUEST_CMDLINE_MAX];
 	char priv[GUEST_NAME_MAX];  /* name, "*" for all, empty for none */

@@ -6,6 +6,7 @@
  */
 #include "kernel/domain.h"
 #include "kernel/grant.h"
+#include "kernel/reservation.h"
 #include "mm/epoch.h"
 #include "mm/frame.h"
 #include "mm/heap.h"
@@ -112,6 +113,20 @@ void frame_get_stats(struct frame_stats *out)
 {
 	memset(out, 0, sizeof(*out));
 	out->free = frames_free_reported;
+}
+
+bool reservation_fill(struct p2m *p2m, gfn_t gfn)
+{
+	mfn_t frame;
+
+	if (p2m_lookup(p2m, gfn, &(struct p2m_entry){0}))
+		return true;
+	if (frame_alloc(0, 1, FRAME_GUEST_RAM, &frame))
+		return false;
+	int rc = p2m_map(p2m, gfn, frame, 1, P2M_RAM, P2M_RWX);
+	if (rc)
+		frame_free(frame, 0);
+	return !rc;
 }
 
 int p2m_init(struct p2m *p2m, uint32_t quota, uint64_t max_gfn)
@@ -439,13 +454,14 @@ static void contents(void)
 	ok(!frames_used() && !objects, "nothing is left");
 }
 
-static void failures(void)
+static void failing_steps(bool lazy)
 {
 	struct domain *d;
 
 	no_large = false;
 	for (int step = 0;; step++) {
 		fresh(2 << 20);
+		modules[0].config.lazy = lazy;
 		fail_at = step;
 		int rc = create(&d);
 		bool reached = fail_at < 0;
@@ -469,6 +485,14 @@ static void failures(void)
 			fail("step %d fails without a text", step);
 	}
 	pass("each leaves nothing behind");
+}
+
+static void failures(void)
+{
+	struct domain *d;
+
+	failing_steps(false);
+	failing_steps(true);
 
 	static const struct {
 		const char *what, *text;

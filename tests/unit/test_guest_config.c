@@ -61,6 +61,11 @@ static void values(void)
 	is_str(c.cmdline, "", "an empty command line");
 	c = parsed("f mem=0x200000");
 	is(c.mem_bytes, 2 << 20, "hexadecimal bytes");
+	ok(!c.lazy, "RAM is populated at once");
+	c = parsed("f populate=lazy");
+	ok(c.lazy, "or when it is touched");
+	c = parsed("f populate=eager");
+	ok(!c.lazy, "or at once by its name");
 	c = parsed("initrd.gz data name=rd cmdline=x");
 	ok(c.is_data, "data");
 	c = parsed("  \t f \t mem=2M  ");
@@ -75,6 +80,8 @@ static void refusals(void)
 
 	refused("f nonsense", "unknown option \"nonsense\"");
 	refused("f names=x", "unknown option");
+	refused("f populate=late", "there are eager and lazy");
+	refused("f data populate=lazy", "means nothing with data");
 	refused("f name", "name needs a value");
 	refused("f data=1", "data takes no value");
 	refused("f name=", "name=");

@@ -10,6 +10,7 @@
 #include "kernel/domain.h"
 #include "kernel/grant.h"
 #include "kernel/hypercall.h"
+#include "kernel/reservation.h"
 #include "mm/epoch.h"
 #include "mm/frame.h"
 #include "mm/heap.h"
@@ -1347,6 +1348,33 @@ static void reservations(void)
 	}
 }
 
+/* RAM that gets its frames late: gfns 16 to 31 have none. */
+static void late_frames(void)
+{
+	fresh();
+	struct domain *d = &mapper->d;
+	is(memory_fault(d, make_gpa(20 << 12)), false, "an eager domain gets nothing by touching");
+	d->lazy = true;
+	is(memory_fault(d, make_gpa(20 << 12)), false, "nor beyond its RAM");
+	d->ram_bytes = 32 * PAGE_SIZE;
+	is(memory_fault(d, make_gpa(20 << 12)), true, "a lazy one gets a frame");
+	is(mapper->p2m[20].type, P2M_RAM, "where it touched");
+	is(frame_owned(2), RAM_FRAMES + 1, "one");
+	is(reservation_fill(&d->p2m, make_gfn(20)), true, "which stays");
+	is(frame_owned(2), RAM_FRAMES + 1, "the same");
+	extent(0, 20);
+	extent(1, 21);
+	extent(2, 32);
+	is(reserve(DECREASE, 3, 0, 0), 2, "what was never touched can be given back, RAM only");
+	is(frame_owned(2), RAM_FRAMES, "which changes nothing");
+	is(memory_fault(d, make_gpa(~0ull)), false, "the last address there is");
+	fail_at = 0;
+	is(memory_fault(d, make_gpa(21 << 12)), true, "no memory");
+	fail_at = -1;
+	is(d->end, END_OUT_OF_MEMORY, "ends the domain");
+	is(mapper->p2m[21].type, P2M_NONE, "and leaves nothing");
+}
+
 static void hypercall_page(void)
 {
 	fresh();
@@ -1452,6 +1480,7 @@ int main(void)
 	memory_maps();
 	foreigners();
 	reservations();
+	late_frames();
 	hypercall_page();
 	concurrency();
 	return tap_end();
