@@ -32,13 +32,19 @@ struct reach {
 	unsigned access;	/* P2M_* */
 };
 
+/* RAM that has no frame yet may get one now (populate=lazy). Out of the way of the copies that need
+ * none. */
+static __attribute__((noinline)) bool find_filled(struct p2m *p2m, gfn_t gfn, struct p2m_entry *e)
+{
+	return p2m->fill && p2m->fill(p2m, gfn) && p2m_lookup(p2m, gfn, e);
+}
+
 static inline bool reach_find(struct reach *r, gpa_t gpa)
 {
 	gfn_t gfn = gpa_to_gfn(gpa);
 	struct p2m_entry e;
 
-	if (unlikely(!p2m_lookup(r->p2m, gfn, &e)) &&
-	    !(r->p2m->fill && r->p2m->fill(r->p2m, gfn) && p2m_lookup(r->p2m, gfn, &e)))
+	if (unlikely(!p2m_lookup(r->p2m, gfn, &e)) && !find_filled(r->p2m, gfn, &e))
 		return false;
 	r->length = (uint64_t)PAGE_SIZE << e.order;
 	r->first = gpa_raw(gpa) & ~(r->length - 1);
