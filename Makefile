@@ -52,7 +52,7 @@ LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-
 run = $(if $(filter 1,$(V)),,@echo '  $(1)'; )
 
 # Sources: every file of a layer's folder belongs to the image.
-LAYERS := boot kernel mm vmx drivers
+LAYERS := boot kernel mm vmx drivers selftest
 SOURCES := $(foreach d,$(LAYERS),$(wildcard $(d)/*.c $(d)/*.S))
 OBJECTS := $(patsubst %,$(BUILD)/obj/%.o,$(SOURCES))
 

@@ -11,13 +11,13 @@
  * Sources: Xen, public/arch-x86/xen-x86_64.h and xen-x86_32.h.
  */
 #include "kernel/hypercall.h"
-#include "kernel/leak_lab.h"
-#include "kernel/test_call.h"
 #include "mm/window.h"
 #include "percpu.h"
 #include "public/errno.h"
 #include "public/keyhole.h"
 #include "public/xen.h"
+#include "selftest/leak_lab.h"
+#include "selftest/test_call.h"
 #include "vcpu.h"
 
 /* --- arguments -------------------------------------------------------------------------------- */

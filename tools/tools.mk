@@ -15,7 +15,7 @@ UNIT_CC ?= gcc
 UNIT_CFLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all -DKEYHOLE_HOST_TEST -D_GNU_SOURCE -Iinclude -Itests/unit -I. \
 	-Wall -Wextra -Werror $(UNIT_DEFINES)
-UNIT_HEADERS := $(shell find include tests/unit boot kernel mm vmx drivers -name '*.h' 2>/dev/null)
+UNIT_HEADERS := $(shell find include tests/unit boot kernel mm vmx drivers selftest -name '*.h' 2>/dev/null)
 UNIT_NAMES := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 # `make unit T=window` runs the programs whose name contains "window".
 UNIT_CHOSEN = $(if $(T),$(foreach n,$(UNIT_NAMES),$(if $(findstring $(T),$(n)),$(n))),$(UNIT_NAMES))

@@ -3,13 +3,13 @@
  * processors and VMCSes: valid ones break no rule, and each rule is broken by a case that names it.
  */
 /* sources: vmx/explain.c vmx/explain_controls.c vmx/explain_host.c vmx/explain_guest.c */
-/* sources: vmx/explain_segments.c vmx/explain_cases.c vmx/caps.c vmx/exit_names.c */
+/* sources: vmx/explain_segments.c selftest/explain_cases.c vmx/caps.c vmx/exit_names.c */
 #include "tap.h"
 
 #include "public/errno.h"
+#include "selftest/explain_cases.h"
 #include "vmx/caps.h"
 #include "vmx/exit_reasons.h"
-#include "vmx/explain_cases.h"
 #include <stdarg.h>
 
 /* --- what the code under test prints ---------------------------------------------------------*/

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import ROOT, pagetables, stack
 
-LAYERS = ("boot", "kernel", "mm", "vmx", "drivers")
+LAYERS = ("boot", "kernel", "mm", "vmx", "drivers", "selftest")
 C_FOLDERS = (*LAYERS, "include", "guest-tests", "tests/unit", "tools")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+["<]([^">]+)[">]', re.M)
 COMMENT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', re.S)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import ROOT, console, guesttest, iso, machine, unit
 
-LAYERS = ("boot", "kernel", "mm", "vmx", "drivers")
+LAYERS = ("boot", "kernel", "mm", "vmx", "drivers", "selftest")
 # Quick ones, each of another kind: what `make test` runs first, and QUICK=1 alone.
 KINDS = ("unit", "selftest", "guests")
 

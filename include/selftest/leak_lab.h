@@ -1,6 +1,6 @@
-/* The hypercall of the leak lab. kernel/leak_lab.c; the numbers are in public/keyhole.h. */
-#ifndef KEYHOLE_KERNEL_LEAK_LAB_H
-#define KEYHOLE_KERNEL_LEAK_LAB_H
+/* The hypercall of the leak lab. selftest/leak_lab.c; the numbers are in public/keyhole.h. */
+#ifndef KEYHOLE_SELFTEST_LEAK_LAB_H
+#define KEYHOLE_SELFTEST_LEAK_LAB_H
 
 #include "../guest_copy.h"
 #include "../types.h"

@@ -6,12 +6,12 @@
  * others hold of it is counted by itself: pages of vmap areas (heap objects among them), tables of
  * p2ms. So do the loader's frames, which are given back once the guests are built. Boot CPU.
  */
-#include "kernel/accounting.h"
-#include "kernel/selftest.h"
+#include "selftest/accounting.h"
 #include "mm/frame.h"
 #include "mm/pool.h"
 #include "mm/vmap.h"
 #include "print.h"
+#include "selftest/selftest.h"
 
 /* Lets all that is deferred happen, and counts. */
 void accounting_take(struct accounting *out)

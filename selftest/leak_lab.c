@@ -8,7 +8,7 @@
  * by its busy flag. No lock: one guest uses it at a time.
  */
 #ifdef CONFIG_LEAK_LAB
-#include "kernel/leak_lab.h"
+#include "selftest/leak_lab.h"
 #include "cpu.h"
 #include "domain.h"
 #include "kernel/smp.h"

@@ -15,7 +15,7 @@
  * the command line follow lines `load: NAME entries=N mean=A.BCD max=M`: the same against load.
  */
 #ifdef CONFIG_BENCH
-#include "kernel/bench.h"
+#include "selftest/bench.h"
 #include "cpu.h"
 #include "domain.h"
 #include "layout.h"

@@ -5,10 +5,9 @@
  * State: the running test number. Boot CPU, before any guest exists; each test gives back all that
  * it took, and the last one counts.
  */
-#include "kernel/selftest.h"
+#include "selftest/selftest.h"
 #include "cpu.h"
 #include "image.h"
-#include "kernel/accounting.h"
 #include "mm/audit.h"
 #include "mm/epoch.h"
 #include "mm/frame.h"
@@ -22,6 +21,7 @@
 #include "percpu.h"
 #include "print.h"
 #include "public/errno.h"
+#include "selftest/accounting.h"
 
 static uint32_t number, failures;
 

@@ -1,7 +1,7 @@
 /*
- * The explainer against the processor: each case of vmx/explain_cases.c is written into a real VMCS
- * and entered. The processor must refuse it in the way (7, 8 or 33) that the explainer foretells.
- * `selftest=explain` on the command line of a test build.
+ * The explainer against the processor: each case of selftest/explain_cases.c is written into a real
+ *VMCS and entered. The processor must refuse it in the way (7, 8 or 33) that the explainer
+ *foretells. `selftest=explain` on the command line of a test build.
  *
  * A case that a processor does not check is entered after all. Nothing runs even then: the
  * VMX-preemption timer is 0, and the EPT is empty.
@@ -19,9 +19,9 @@
 #include "mm/epoch.h"
 #include "mm/heap.h"
 #include "print.h"
+#include "selftest/explain_cases.h"
 #include "vcpu.h"
 #include "vmx/exit_reasons.h"
-#include "vmx/explain_cases.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 

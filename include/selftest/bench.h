@@ -1,6 +1,6 @@
-/* Built-in measurements of a bench build (CONFIG_BENCH). kernel/bench.c. */
-#ifndef KEYHOLE_KERNEL_BENCH_H
-#define KEYHOLE_KERNEL_BENCH_H
+/* Built-in measurements of a bench build (CONFIG_BENCH). selftest/bench.c. */
+#ifndef KEYHOLE_SELFTEST_BENCH_H
+#define KEYHOLE_SELFTEST_BENCH_H
 
 #include "types.h"
 

@@ -1,6 +1,6 @@
-/* Whether all memory came back: kernel/accounting.c. */
-#ifndef KEYHOLE_KERNEL_ACCOUNTING_H
-#define KEYHOLE_KERNEL_ACCOUNTING_H
+/* Whether all memory came back: selftest/accounting.c. */
+#ifndef KEYHOLE_SELFTEST_ACCOUNTING_H
+#define KEYHOLE_SELFTEST_ACCOUNTING_H
 
 #include "../types.h"
 

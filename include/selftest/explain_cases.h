@@ -5,8 +5,8 @@
  * A case starts from a baseline (a valid guest state laid over the control and host fields of a
  * valid VMCS) and changes a few fields.
  */
-#ifndef KEYHOLE_VMX_EXPLAIN_CASES_H
-#define KEYHOLE_VMX_EXPLAIN_CASES_H
+#ifndef KEYHOLE_SELFTEST_EXPLAIN_CASES_H
+#define KEYHOLE_SELFTEST_EXPLAIN_CASES_H
 
 #include "vmx/explain.h"
 
@@ -44,9 +44,9 @@ void explain_apply_changes(struct vmcs_snapshot *s, const struct explain_case *c
 const char *explain_base_name(enum explain_base base);
 
 /*
- * Lets the processor judge every case (vmx/explain_selftest.c). Boot CPU, in VMX operation, before
- * any guest; interrupts off. Prints TAP and, per case, what bochs.log should say; returns how many
- * failed.
+ * Lets the processor judge every case (selftest/explain_selftest.c). Boot CPU, in VMX operation,
+ * before any guest; interrupts off. Prints TAP and, per case, what bochs.log should say; returns
+ * how many failed.
  */
 uint32_t vmx_explain_selftest(void);
 

@@ -1,6 +1,7 @@
-/* Built-in tests of the hypervisor, host side: selftest on the command line. kernel/selftest.c. */
-#ifndef KEYHOLE_KERNEL_SELFTEST_H
-#define KEYHOLE_KERNEL_SELFTEST_H
+/* Built-in tests of the hypervisor, host side: selftest on the command line. selftest/selftest.c.
+ */
+#ifndef KEYHOLE_SELFTEST_SELFTEST_H
+#define KEYHOLE_SELFTEST_SELFTEST_H
 
 #include "types.h"
 
@@ -11,9 +12,9 @@ void selftest_ok(bool passed, const char *what);
 /* Prints the plan; returns how many failed. */
 uint32_t selftest_finish(void);
 void selftest_drain(void);
-void selftest_smp(void); /* kernel/selftest_smp.c */
+void selftest_smp(void); /* selftest/selftest_smp.c */
 #ifdef CONFIG_TEST
-uint32_t selftest_fail_run(void); /* kernel/selftest_fail.c */
+uint32_t selftest_fail_run(void); /* selftest/selftest_fail.c */
 #endif
 
 #endif

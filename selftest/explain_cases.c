@@ -1,11 +1,11 @@
 /*
  * VMCSes that break each rule of the VM-entry explainer, and the text with which Bochs 2.7 refuses
- * them (its bochs.log). See include/vmx/explain_cases.h.
+ * them (its bochs.log). See include/selftest/explain_cases.h.
  *
  * State: constant tables only. No lock. In test builds and in the unit test only.
  */
 #if defined(CONFIG_TEST) || defined(KEYHOLE_HOST_TEST)
-#include "vmx/explain_cases.h"
+#include "selftest/explain_cases.h"
 
 #define NOT_CANONICAL UINT64_C(0x4000000000000000)
 #define BEYOND_WIDTH  BIT64(52) /* of any physical address */

@@ -3,10 +3,9 @@
  * away under running CPUs, and everything of mm/ used by all CPUs at once.
  *
  * State: argument and result of each CPU in shared memory. Run by the boot CPU in
- * kernel/selftest.c.
+ * selftest/selftest.c.
  */
 #include "cpu.h"
-#include "kernel/selftest.h"
 #include "kernel/smp.h"
 #include "mm/epoch.h"
 #include "mm/frame.h"
@@ -16,6 +15,7 @@
 #include "mm/window.h"
 #include "percpu.h"
 #include "print.h"
+#include "selftest/selftest.h"
 
 #define STRESS_ROUNDS 1600u /* of all CPUs together */
 #define STRESS_KEPT   8u

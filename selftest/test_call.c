@@ -6,7 +6,7 @@
  * the caller passes its halves XORed with a mask, and they are compared in registers.
  */
 #ifdef CONFIG_TEST
-#include "kernel/test_call.h"
+#include "selftest/test_call.h"
 #include "domain.h"
 #include "guest_copy.h"
 #include "mm/audit.h"

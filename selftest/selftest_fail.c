@@ -9,10 +9,8 @@
  */
 #ifdef CONFIG_TEST
 #include "boot_info.h"
-#include "kernel/accounting.h"
 #include "kernel/domain.h"
 #include "kernel/guest_cpuid.h"
-#include "kernel/selftest.h"
 #include "mm/audit.h"
 #include "mm/epoch.h"
 #include "mm/fail.h"
@@ -22,6 +20,8 @@
 #include "mm/vmap.h"
 #include "print.h"
 #include "public/errno.h"
+#include "selftest/accounting.h"
+#include "selftest/selftest.h"
 
 #define FAILURES_MAX 4000u /* no operation below makes so many allocations */
 #define AUDIT_EVERY  32u
