@@ -27,6 +27,21 @@ struct guest_access {
  */
 int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length) must_use;
 int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t length) must_use;
+/*
+ * A place in guest memory, of up to a page, found once, to be read and then written: what is found
+ * stays good until this CPU's next quiescent point, whatever is unmapped meanwhile, so that reading
+ * and writing cannot fail.
+ */
+struct guest_place {
+	paddr_t first, second; /* second: where it goes on in the next page */
+	uint32_t first_length; /* bytes in the first page */
+};
+/* Finds length bytes (1 to PAGE_SIZE) that can be written to. -XEN_EFAULT as above. */
+int guest_place_find(struct guest_access *ga, gva_t at, size_t length,
+		     struct guest_place *out) must_use;
+/* length: as it was found, or less. */
+void guest_place_read(const struct guest_place *place, void *to, size_t length);
+void guest_place_write(const struct guest_place *place, const void *from, size_t length);
 /* The same at a guest-physical address: no walk. */
 int guest_copy_in_gpa(struct p2m *p2m, void *to, gpa_t from, size_t length) must_use;
 int guest_copy_out_gpa(struct p2m *p2m, gpa_t to, const void *from, size_t length) must_use;

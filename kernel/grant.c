@@ -8,14 +8,14 @@
  *	active words: one per reference                 (this file)
  *	(kernel/grant_entry.c, kernel/grant_table.c)
  *
- * State: the handles of struct grant_table, a free list under its lock; the state of one handle is
- * changed by compare-and-swap, so that only one CPU closes it.
+ * State: the handles of struct grant_table, a free list under its lock; the state of a handle is
+ *changed under the domain's lock, and from TRACK_RELEASING on by the CPU that gives it up alone.
  *
  * Each mapping holds a reference on the frame of its own, so that the frame outlives the granter if
  * it must. When a mapping goes, other vCPUs of the mapper may still use its translation until every
  * CPU has passed a quiescent point. The granter must not be told before that nobody uses its page:
- * the pin is given up through the epoch, from an entry in the handle itself, so that unmapping
- * cannot fail for lack of memory.
+ * the pins are given up through the epoch, those of a batch together, from an entry in one of its
+ * handles, so that unmapping cannot fail for lack of memory.
  *
  * Ready for many CPUs. Lock order: domain, grant table, p2m.
  *
@@ -30,7 +30,7 @@
 #include "public/errno.h"
 #include "public/grant_table.h"
 
-enum track_state { TRACK_FREE, TRACK_RESERVED, TRACK_LIVE, TRACK_CLOSING, TRACK_RELEASING };
+enum track_state { TRACK_FREE, TRACK_LIVE, TRACK_RELEASING };
 
 /* A mapping, behind its handle. */
 struct grant_track {
@@ -39,7 +39,8 @@ struct grant_track {
 	mfn_t frame;
 	gfn_t gfn; /* where it is mapped */
 	uint32_t ref;
-	uint32_t next_free; /* handle + 1, 0 at the end */
+	uint32_t next; /* free, or released together: handle + 1, 0 at the end */
+	uint32_t handle;
 	domid_t granter;
 	bool readonly;
 	_Atomic uint8_t state; /* enum track_state */
@@ -59,265 +60,186 @@ static struct grant_track *track_at(struct grant_table *t, uint32_t handle)
 	return &t->tracks[handle / TRACKS_PER_PAGE][handle % TRACKS_PER_PAGE];
 }
 
-/* Takes a handle off the free list, which grows by a page when it is empty. */
-static struct grant_track *track_reserve(struct grant_table *t, uint32_t *handle)
+/* The next free handle, which stays on its list; the list grows by a page when it is empty. */
+static struct grant_track *track_next_free(struct grant_table *t)
 {
-	struct grant_track *track = NULL;
-
-	lock_acquire(&t->lock);
 	uint32_t pages = atomic_load_explicit(&t->track_pages, memory_order_relaxed);
-	if (!t->free_head && pages < GRANT_TRACK_PAGES_MAX) {
-		void *page;
-		if (heap_alloc(TRACKS_PER_PAGE * sizeof(struct grant_track), t->domain->id,
-			       &page) == 0) {
-			t->tracks[pages] = page;
-			for (uint32_t i = 0; i < TRACKS_PER_PAGE; i++) {
-				uint32_t next = pages * (uint32_t)TRACKS_PER_PAGE + i + 2;
-				t->tracks[pages][i].owner = t;
-				t->tracks[pages][i].next_free = i + 1 < TRACKS_PER_PAGE ? next : 0;
-			}
-			t->free_head = pages * (uint32_t)TRACKS_PER_PAGE + 1;
-			atomic_store_explicit(&t->track_pages, pages + 1, memory_order_release);
-		}
+	void *page;
+
+	if (likely(t->free_head))
+		return track_at(t, t->free_head - 1);
+	if (pages == GRANT_TRACK_PAGES_MAX ||
+	    heap_alloc(TRACKS_PER_PAGE * sizeof(struct grant_track), t->domain->id, &page))
+		return NULL;
+	struct grant_track *tracks = page;
+	for (uint32_t i = 0; i < TRACKS_PER_PAGE; i++) {
+		tracks[i].owner = t;
+		tracks[i].handle = pages * (uint32_t)TRACKS_PER_PAGE + i;
+		tracks[i].next = i + 1 < TRACKS_PER_PAGE ? tracks[i].handle + 2 : 0;
 	}
-	if (t->free_head) {
-		*handle = t->free_head - 1;
-		track = track_at(t, *handle);
-		t->free_head = track->next_free;
-		atomic_store_explicit(&track->state, TRACK_RESERVED, memory_order_relaxed);
-	}
-	lock_release(&t->lock);
-	return track;
+	t->tracks[pages] = tracks;
+	t->free_head = tracks->handle + 1;
+	atomic_store_explicit(&t->track_pages, pages + 1, memory_order_release);
+	return tracks;
 }
 
-static uint32_t track_handle(const struct grant_table *t, const struct grant_track *track)
+static void session_switch(struct grant_session *s, struct domain *granter)
 {
-	uint32_t pages = atomic_load_explicit(&t->track_pages, memory_order_acquire);
-
-	for (uint32_t p = 0; p < pages; p++)
-		if (track >= t->tracks[p] && track < t->tracks[p] + TRACKS_PER_PAGE)
-			return p * (uint32_t)TRACKS_PER_PAGE + (uint32_t)(track - t->tracks[p]);
-	panic("grant handle of no page");
-}
-
-static void track_free(struct grant_track *track)
-{
-	struct grant_table *t = track->owner;
-
-	lock_acquire(&t->lock);
-	atomic_store_explicit(&track->state, TRACK_FREE, memory_order_relaxed);
-	track->next_free = t->free_head;
-	t->free_head = track_handle(t, track) + 1;
-	lock_release(&t->lock);
+	grant_session_end(s);
+	grant_session_begin(s, granter);
 }
 
 /* Gives up what a mapping held: its pin, unless the granter is gone, and its frame. */
-static void track_drop(struct grant_track *track)
+static void track_drop(struct grant_track *track, struct grant_session *s)
 {
-	struct domain *granter = domain_find(track->granter);
-
-	if (granter)
-		grant_entry_unpin(granter, track->ref, track->readonly);
+	if (!s->granter || s->granter->id != track->granter)
+		session_switch(s, domain_find(track->granter));
+	if (s->granter)
+		grant_entry_unpin(s, track->ref, track->readonly);
 	frame_put(track->frame);
-	track_free(track);
+	atomic_store_explicit(&track->state, TRACK_FREE, memory_order_relaxed);
 }
 
-static void track_release(struct epoch_deferred *deferred)
+/* A chain of handles, after its epoch: onto the free list as it is. */
+static void tracks_release(struct epoch_deferred *deferred)
 {
-	struct grant_track *track = container_of(deferred, struct grant_track, deferred);
-	struct grant_table *t = track->owner;
+	struct grant_track *first = container_of(deferred, struct grant_track, deferred);
+	struct grant_track *track = first;
+	struct grant_table *t = first->owner;
+	struct grant_session session;
+	uint32_t count = 1;
 
-	track_drop(track);
-	atomic_fetch_sub_explicit(&t->releasing, 1, memory_order_release);
+	grant_session_begin(&session, NULL);
+	for (;; count++) {
+		track_drop(track, &session);
+		if (!track->next)
+			break;
+		track = track_at(t, track->next - 1);
+	}
+	grant_session_end(&session);
+	lock_acquire(&t->lock);
+	track->next = t->free_head;
+	t->free_head = first->handle + 1;
+	lock_release(&t->lock);
+	atomic_fetch_sub_explicit(&t->releasing, count, memory_order_release);
 }
 
 /* --- mapping ---------------------------------------------------------------------------------- */
 
-/*
- * Everything about a mapping that can be refused, but for the p2m itself; reserves a handle, a pin
- * and a frame. Errors (GNTST_): bad_domain: no such live domain; bad_gntref: beyond its table;
- * general_error: the entry does not permit it, another has it mapped, or something is mapped at
- * gfn; address_too_big; bad_page: the granter's entry leads to no RAM of its own; eagain: the
- * granter keeps changing it; no_space: no handle, or mapped too often. Takes and releases the
- * mapper's grant table lock.
- */
-int16_t grant_map_prepare(struct grant_map *m)
+/* Takes the locks of the mapper: its own, its grant table's, its p2m's. */
+void grant_maps_begin(struct grant_maps *maps, struct domain *mapper)
 {
-	struct domain *granter = domain_find(m->granter);
-	struct p2m_entry e;
-
-	if (!granter)
-		return GNTST_bad_domain;
-	if (gfn_raw(m->gfn) >= m->mapper->p2m.max_gfn)
-		return GNTST_address_too_big;
-	if (p2m_lookup(&m->mapper->p2m, m->gfn, &e))
-		return GNTST_general_error;
-	m->track = track_reserve(m->mapper->grants, &m->handle);
-	if (!m->track)
-		return GNTST_no_space;
-	int16_t status = grant_entry_pin(granter, m->ref, m->mapper->id, m->readonly, &m->frame);
-	if (status != GNTST_okay) {
-		track_free(m->track);
-		return status;
-	}
-	m->track->frame = m->frame;
-	m->track->gfn = m->gfn;
-	m->track->ref = m->ref;
-	m->track->granter = m->granter;
-	m->track->readonly = m->readonly;
-	return GNTST_okay;
-}
-
-/* Undoes grant_map_prepare(). Nobody has had the translation, so that nothing is to be waited for.
- */
-void grant_map_cancel(struct grant_map *m)
-{
-	track_drop(m->track);
+	maps->mapper = mapper;
+	grant_session_begin(&maps->session, NULL);
+	lock_acquire(&mapper->lock);
+	lock_acquire(&mapper->grants->lock);
+	p2m_batch_begin(&maps->p2m, &mapper->p2m);
 }
 
 /*
- * Makes the mapping. Errors (GNTST_), with everything undone: general_error: another vCPU has
- * mapped something there since; no_space: out of p2m tables. Takes the domain's lock.
+ * Maps one. Errors (GNTST_), with nothing changed: bad_domain: no such live domain;
+ * address_too_big; general_error: something is mapped at gfn, the entry does not permit it, or
+ * another has it mapped; no_space: no handle, mapped too often, or out of p2m tables; bad_gntref:
+ * beyond the granter's table; bad_page: the entry leads to no RAM of the granter's own; eagain: the
+ * granter keeps changing it.
  */
-int16_t grant_map_commit(struct grant_map *m)
-{
-	struct domain *d = m->mapper;
-
-	lock_acquire(&d->lock);
-	int rc = p2m_map(&d->p2m, m->gfn, m->frame, 1, m->readonly ? P2M_GRANT_RO : P2M_GRANT_RW,
-			 m->readonly ? P2M_R : P2M_RW);
-	if (!rc)
-		atomic_store_explicit(&m->track->state, TRACK_LIVE, memory_order_release);
-	lock_release(&d->lock);
-	if (!rc)
-		return GNTST_okay;
-	grant_map_cancel(m);
-	return rc == -XEN_ENOMEM ? GNTST_no_space : GNTST_general_error;
-}
-
-/* Makes mappings that lie side by side on both ends, by one change of the p2m. False: nothing was
- * done. Takes the domain's lock. */
-static bool map_commit_run(struct grant_map *maps, unsigned count)
+int16_t grant_maps_add(struct grant_maps *maps, const struct grant_map *m, uint32_t *handle)
 {
 	struct domain *d = maps->mapper;
+	struct grant_session *s = &maps->session;
+	mfn_t frame;
 
-	lock_acquire(&d->lock);
-	int rc =
-	    p2m_map(&d->p2m, maps->gfn, maps->frame, count,
-		    maps->readonly ? P2M_GRANT_RO : P2M_GRANT_RW, maps->readonly ? P2M_R : P2M_RW);
-	for (unsigned i = 0; !rc && i < count; i++)
-		atomic_store_explicit(&maps[i].track->state, TRACK_LIVE, memory_order_release);
-	lock_release(&d->lock);
-	return !rc;
-}
-
-/*
- * grant_map_commit() for each whose status is GNTST_okay; the others are left alone. What lies side
- * by side is mapped at once where that is possible, and else one by one.
- */
-void grant_map_commit_batch(struct grant_map *maps, unsigned count, int16_t *status)
-{
-	for (unsigned i = 0, run; i < count; i += run) {
-		for (run = 1; status[i] == GNTST_okay && i + run < count; run++)
-			if (status[i + run] != GNTST_okay ||
-			    maps[i + run].readonly != maps[i].readonly ||
-			    !gfn_equal(maps[i + run].gfn, gfn_add(maps[i].gfn, run)) ||
-			    !mfn_equal(maps[i + run].frame, mfn_add(maps[i].frame, run)))
-				break;
-		if (run > 1 && map_commit_run(&maps[i], run))
-			continue;
-		for (unsigned n = i; n < i + run; n++)
-			if (status[n] == GNTST_okay)
-				status[n] = grant_map_commit(&maps[n]);
+	if (unlikely(!s->granter || s->granter->id != m->granter)) {
+		session_switch(s, domain_find(m->granter));
+		if (!s->granter)
+			return GNTST_bad_domain;
 	}
-}
-
-/*
- * Looks a handle up and keeps others from closing it too. gfn: where the caller believes it mapped.
- * Errors (GNTST_): bad_handle: none of the caller's live mappings; bad_virt_addr: it is mapped
- * elsewhere.
- */
-int16_t grant_unmap_prepare(struct domain *mapper, uint32_t handle, gfn_t gfn,
-			    struct grant_track **out)
-{
-	struct grant_track *track = track_at(mapper->grants, handle);
-	uint8_t live = TRACK_LIVE;
-
-	if (!track ||
-	    !atomic_compare_exchange_strong_explicit(&track->state, &live, TRACK_CLOSING,
-						     memory_order_acquire, memory_order_relaxed))
-		return GNTST_bad_handle;
-	if (!gfn_equal(track->gfn, gfn)) {
-		grant_unmap_cancel(track);
-		return GNTST_bad_virt_addr;
-	}
-	*out = track;
-	return GNTST_okay;
-}
-
-void grant_unmap_cancel(struct grant_track *track)
-{
-	atomic_store_explicit(&track->state, TRACK_LIVE, memory_order_release);
-}
-
-static void ignore_removed(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame_count,
-			   void *ctx)
-{
-	(void)gfn;
-	(void)entry;
-	(void)frame_count;
-	(void)ctx;
-}
-
-/* The mapping is out of the p2m: pin and frame follow after an epoch. */
-static void release_later(struct grant_track *track)
-{
-	atomic_store_explicit(&track->state, TRACK_RELEASING, memory_order_relaxed);
-	atomic_fetch_add_explicit(&track->owner->releasing, 1, memory_order_relaxed);
-	epoch_defer(&track->deferred, track_release);
-}
-
-/*
- * Takes the mapping away. The p2m's generation moves, so that this vCPU cannot use it any more once
- * it runs again; pin and frame follow after an epoch. Error: GNTST_no_space: out of p2m tables
- * (only where the mapping had become part of a larger leaf); it then stays. Takes the domain's
- * lock.
- */
-int16_t grant_unmap_commit(struct domain *mapper, struct grant_track *track)
-{
-	lock_acquire(&mapper->lock);
-	int rc = p2m_unmap(&mapper->p2m, track->gfn, 1, ignore_removed, NULL);
-	lock_release(&mapper->lock);
-	if (rc) {
-		grant_unmap_cancel(track);
+	if (unlikely(gfn_raw(m->gfn) >= d->p2m.max_gfn))
+		return GNTST_address_too_big;
+	if (unlikely(p2m_batch_mapped(&maps->p2m, m->gfn)))
+		return GNTST_general_error;
+	struct grant_track *track = track_next_free(d->grants);
+	if (unlikely(!track))
 		return GNTST_no_space;
+	int16_t status = grant_entry_pin(s, m->ref, d->id, m->readonly, &frame);
+	if (unlikely(status != GNTST_okay))
+		return status;
+	int rc = p2m_batch_map(&maps->p2m, m->gfn, frame, m->readonly ? P2M_GRANT_RO : P2M_GRANT_RW,
+			       m->readonly ? P2M_R : P2M_RW);
+	if (unlikely(rc)) {
+		/* Nobody has had the translation, so that nothing is to be waited for. */
+		grant_entry_unpin(s, m->ref, m->readonly);
+		frame_put(frame);
+		return rc == -XEN_ENOMEM ? GNTST_no_space : GNTST_general_error;
 	}
-	release_later(track);
+	d->grants->free_head = track->next;
+	track->frame = frame;
+	track->gfn = m->gfn;
+	track->ref = m->ref;
+	track->granter = m->granter;
+	track->readonly = m->readonly;
+	atomic_store_explicit(&track->state, TRACK_LIVE, memory_order_release);
+	*handle = track->handle;
 	return GNTST_okay;
 }
 
-/* grant_unmap_commit() for each track that is not NULL, side by side at once where possible. */
-void grant_unmap_commit_batch(struct domain *mapper, struct grant_track *const *tracks,
-			      unsigned count, int16_t *status)
+void grant_maps_end(struct grant_maps *maps)
 {
-	for (unsigned i = 0, run; i < count; i += run) {
-		int rc = -XEN_EINVAL;
+	p2m_batch_end(&maps->p2m);
+	lock_release(&maps->mapper->grants->lock);
+	lock_release(&maps->mapper->lock);
+	grant_session_end(&maps->session);
+}
 
-		for (run = 1; tracks[i] && i + run < count; run++)
-			if (!tracks[i + run] ||
-			    !gfn_equal(tracks[i + run]->gfn, gfn_add(tracks[i]->gfn, run)))
-				break;
-		if (run > 1) {
-			lock_acquire(&mapper->lock);
-			rc = p2m_unmap(&mapper->p2m, tracks[i]->gfn, run, ignore_removed, NULL);
-			lock_release(&mapper->lock);
-		}
-		for (unsigned n = i; n < i + run; n++)
-			if (!rc)
-				release_later(tracks[n]);
-			else if (tracks[n])
-				status[n] = grant_unmap_commit(mapper, tracks[n]);
-	}
+/* --- unmapping -------------------------------------------------------------------------------- */
+
+/* Takes the locks of the mapper: its own and its p2m's. */
+void grant_unmaps_begin(struct grant_unmaps *unmaps, struct domain *mapper)
+{
+	unmaps->mapper = mapper;
+	unmaps->gone = NULL;
+	unmaps->gone_count = 0;
+	lock_acquire(&mapper->lock);
+	p2m_batch_begin(&unmaps->p2m, &mapper->p2m);
+}
+
+/*
+ * Takes one mapping away. gfn: where the caller believes it mapped. Errors (GNTST_), with nothing
+ * changed: bad_handle: none of the caller's live mappings; bad_virt_addr: it is mapped elsewhere;
+ * no_space: out of p2m tables (only where the mapping had become part of a larger leaf).
+ */
+int16_t grant_unmaps_add(struct grant_unmaps *unmaps, uint32_t handle, gfn_t gfn)
+{
+	struct grant_track *track = track_at(unmaps->mapper->grants, handle);
+
+	/* The domain's lock keeps others from closing it. */
+	if (unlikely(!track ||
+		     atomic_load_explicit(&track->state, memory_order_acquire) != TRACK_LIVE))
+		return GNTST_bad_handle;
+	if (unlikely(!gfn_equal(track->gfn, gfn)))
+		return GNTST_bad_virt_addr;
+	if (unlikely(p2m_batch_unmap(&unmaps->p2m, gfn)))
+		return GNTST_no_space;
+	atomic_store_explicit(&track->state, TRACK_RELEASING, memory_order_relaxed);
+	track->next = unmaps->gone ? unmaps->gone->handle + 1 : 0;
+	unmaps->gone = track;
+	unmaps->gone_count++;
+	return GNTST_okay;
+}
+
+/*
+ * The p2m's generation moves, so that this vCPU cannot use the mappings any more once it runs
+ * again; pins and frames follow after an epoch, all by one entry: that of the last handle.
+ */
+void grant_unmaps_end(struct grant_unmaps *unmaps)
+{
+	p2m_batch_end(&unmaps->p2m);
+	lock_release(&unmaps->mapper->lock);
+	if (!unmaps->gone)
+		return;
+	atomic_fetch_add_explicit(&unmaps->mapper->grants->releasing, unmaps->gone_count,
+				  memory_order_relaxed);
+	epoch_defer(&unmaps->gone->deferred, tracks_release);
 }
 
 /*
@@ -331,9 +253,12 @@ bool grant_maps_release_step(struct domain *d)
 
 	if (t->release_cursor < pages) {
 		struct grant_track *page = t->tracks[t->release_cursor++];
+		struct grant_session session;
+		grant_session_begin(&session, NULL);
 		for (uint32_t i = 0; i < TRACKS_PER_PAGE; i++)
 			if (atomic_load(&page[i].state) == TRACK_LIVE)
-				track_drop(&page[i]);
+				track_drop(&page[i], &session);
+		grant_session_end(&session);
 		return false;
 	}
 	return atomic_load_explicit(&t->releasing, memory_order_acquire) == 0;

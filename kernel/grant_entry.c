@@ -3,8 +3,8 @@
  *
  * State and its protection:
  * - The shared table (frames of the guest's own, FRAME_GUEST_SHARED) is the guest's to write at any
- *   time. It is opened in the window for each use; flags and grantee are read and changed as one
- *   32-bit word by compare-and-swap, and only what was so read is believed.
+ *   time. It is opened in the window for as long as a session looks at it; flags and grantee are
+ *read and changed as one 32-bit word by compare-and-swap, and only what was so read is believed.
  * - An active word (heap, one per reference) says what is mapped through a reference now:
  *
  *	63    62    56 55    48 47    32 31          0
@@ -94,50 +94,66 @@ static _Atomic uint64_t *active_word(struct grant_table *t, uint32_t ref)
 	return &t->active[ref / GRANT_ENTRIES_PER_FRAME][ref % GRANT_ENTRIES_PER_FRAME];
 }
 
-static struct grant_entry_v1 *entry_open(struct grant_table *t, uint32_t ref)
-{
-	struct grant_entry_v1 *entries =
-	    window_open(WINDOW_GRANT, t->frames[ref / GRANT_ENTRIES_PER_FRAME]);
+#define NO_FRAME UINT32_MAX
 
-	return &entries[ref % GRANT_ENTRIES_PER_FRAME];
+/* Begins to look at the table of granter, or, with NULL, does not yet. */
+void grant_session_begin(struct grant_session *s, struct domain *granter)
+{
+	s->granter = granter;
+	s->table = granter ? granter->grants : NULL;
+	s->frame = NO_FRAME;
+	s->frame_count = 0;
+}
+
+void grant_session_end(struct grant_session *s)
+{
+	if (s->frame != NO_FRAME)
+		window_close(WINDOW_GRANT);
+	s->frame = NO_FRAME;
+}
+
+static struct grant_entry_v1 *entry_open(struct grant_session *s, uint32_t ref)
+{
+	uint32_t frame = ref / GRANT_ENTRIES_PER_FRAME;
+
+	if (unlikely(frame != s->frame)) {
+		grant_session_end(s);
+		s->entries = window_open(WINDOW_GRANT, s->table->frames[frame]);
+		s->frame = frame;
+	}
+	return (struct grant_entry_v1 *)s->entries + ref % GRANT_ENTRIES_PER_FRAME;
 }
 
 /*
  * Checks that a shared entry lets the mapper do it, and marks it as in use. *frame is the gfn it
  * grants, read after the mark.
  */
-static int16_t entry_claim(struct grant_table *t, uint32_t ref, domid_t mapper, bool readonly,
+static int16_t entry_claim(struct grant_session *s, uint32_t ref, domid_t mapper, bool readonly,
 			   gfn_t *frame)
 {
-	struct grant_entry_v1 *entry = entry_open(t, ref);
+	struct grant_entry_v1 *entry = entry_open(s, ref);
 	_Atomic uint32_t *word = (_Atomic uint32_t *)(void *)entry;
 	uint32_t mark = GTF_reading | (readonly ? 0 : GTF_writing);
-	int16_t status = GNTST_eagain;
 
 	for (unsigned i = 0; i < CLAIM_ATTEMPTS; i++) {
 		uint32_t seen = atomic_load_explicit(word, memory_order_acquire);
 		if ((seen & (GTF_type_mask | GTF_sub_page)) != GTF_permit_access ||
-		    seen >> ENTRY_GRANTEE_SHIFT != mapper || (!readonly && seen & GTF_readonly)) {
-			status = GNTST_general_error;
-			break;
-		}
+		    seen >> ENTRY_GRANTEE_SHIFT != mapper || (!readonly && seen & GTF_readonly))
+			return GNTST_general_error;
 		if (atomic_compare_exchange_strong(word, &seen, seen | mark)) {
 			*frame = make_gfn(*(volatile uint32_t *)&entry->frame);
-			status = GNTST_okay;
-			break;
+			return GNTST_okay;
 		}
 	}
-	window_close(WINDOW_GRANT);
-	return status;
+	return GNTST_eagain;
 }
 
 /* Takes marks away again. */
-static void entry_unmark(struct grant_table *t, uint32_t ref, uint32_t marks)
+static void entry_unmark(struct grant_session *s, uint32_t ref, uint32_t marks)
 {
-	_Atomic uint32_t *word = (_Atomic uint32_t *)(void *)entry_open(t, ref);
+	_Atomic uint32_t *word = (_Atomic uint32_t *)(void *)entry_open(s, ref);
 
 	atomic_fetch_and(word, ~marks);
-	window_close(WINDOW_GRANT);
 }
 
 /* The marks that no longer hold when the counts are these. */
@@ -148,17 +164,37 @@ static uint32_t stale_marks(uint64_t readers, uint64_t writers)
 	return (writers ? 0 : GTF_writing) | (readers || writers ? 0 : GTF_reading);
 }
 
-/* Finds the frame behind a gfn that a granter wrote into its entry, with a reference on it. */
-static int16_t granted_frame(struct domain *granter, gfn_t gfn, mfn_t *frame)
+/*
+ * Looks up the leaf of the granter's p2m in which gfn lies. The generation is read first, so that
+ * one that has not moved later says that nothing has been taken out since.
+ */
+static __attribute__((noinline)) bool leaf_find(struct grant_session *s, gfn_t gfn)
 {
+	struct p2m *p2m = &s->granter->p2m;
 	struct p2m_entry e;
 
+	s->generation = atomic_load(&p2m->generation);
+	s->frame_count = 0;
 	/* Only its own RAM: what it has mapped of others is not its to give. */
-	if (!p2m_lookup(&granter->p2m, gfn, &e) || e.type != P2M_RAM ||
-	    frame_get_present(e.frame, granter->id, FRAME_GUEST_RAM))
+	if (!p2m_lookup(p2m, gfn, &e) || e.type != P2M_RAM)
+		return false;
+	uint64_t within = gfn_raw(gfn) & ((1ull << e.order) - 1);
+	s->first_gfn = gfn_raw(gfn) - within;
+	s->first_frame = make_mfn(mfn_raw(e.frame) - within);
+	s->frame_count = 1ull << e.order;
+	return true;
+}
+
+/* Finds the frame behind a gfn that a granter wrote into its entry, with a reference on it. */
+static int16_t granted_frame(struct grant_session *s, gfn_t gfn, mfn_t *frame)
+{
+	if (unlikely(gfn_raw(gfn) - s->first_gfn >= s->frame_count ||
+		     s->generation != atomic_load(&s->granter->p2m.generation)) &&
+	    !leaf_find(s, gfn))
 		return GNTST_bad_page;
-	*frame = e.frame;
-	return GNTST_okay;
+	*frame = mfn_add(s->first_frame, gfn_raw(gfn) - s->first_gfn);
+	return frame_get_present(*frame, s->granter->id, FRAME_GUEST_RAM) ? GNTST_bad_page
+									  : GNTST_okay;
 }
 
 /*
@@ -167,11 +203,10 @@ static int16_t granted_frame(struct domain *granter, gfn_t gfn, mfn_t *frame)
  * it mapped, or the entry does not permit it; no_space: mapped too often; bad_page: no RAM of the
  * granter's own; eagain: the granter keeps changing the entry.
  */
-int16_t grant_entry_pin(struct domain *granter, uint32_t ref, domid_t mapper, bool readonly,
+int16_t grant_entry_pin(struct grant_session *s, uint32_t ref, domid_t mapper, bool readonly,
 			mfn_t *frame)
 {
-	struct grant_table *t = granter->grants;
-	_Atomic uint64_t *word = active_word(t, ref);
+	_Atomic uint64_t *word = active_word(s->table, ref);
 	gfn_t gfn = GFN_INVALID;
 	int16_t status = GNTST_okay;
 
@@ -187,14 +222,14 @@ int16_t grant_entry_pin(struct domain *granter, uint32_t ref, domid_t mapper, bo
 	else if (readonly ? readers == ACTIVE_READERS_MAX : writers == ACTIVE_WRITERS_MAX)
 		status = GNTST_no_space;
 	else if (claim)
-		status = entry_claim(t, ref, mapper, readonly, &gfn);
+		status = entry_claim(s, ref, mapper, readonly, &gfn);
 	if (status == GNTST_okay) {
 		if (!pinned) {
-			status = granted_frame(granter, gfn, frame);
+			status = granted_frame(s, gfn, frame);
 		} else {
 			/* As long as it is in use, what it meant at first stays. */
 			*frame = frame_of(a);
-			if (frame_get_present(*frame, granter->id, FRAME_GUEST_RAM))
+			if (frame_get_present(*frame, s->granter->id, FRAME_GUEST_RAM))
 				status = GNTST_bad_page;
 		}
 		if (status == GNTST_okay) {
@@ -203,7 +238,7 @@ int16_t grant_entry_pin(struct domain *granter, uint32_t ref, domid_t mapper, bo
 			a = writers << ACTIVE_WRITERS_SHIFT | readers << ACTIVE_READERS_SHIFT |
 			    (uint64_t)mapper << ACTIVE_MAPPER_SHIFT | mfn_raw(*frame);
 		} else if (claim) {
-			entry_unmark(t, ref, stale_marks(readers, writers));
+			entry_unmark(s, ref, stale_marks(readers, writers));
 		}
 	}
 	active_unlock(word, a);
@@ -211,10 +246,9 @@ int16_t grant_entry_pin(struct domain *granter, uint32_t ref, domid_t mapper, bo
 }
 
 /* One mapping less. The granter has not been taken apart. */
-void grant_entry_unpin(struct domain *granter, uint32_t ref, bool readonly)
+void grant_entry_unpin(struct grant_session *s, uint32_t ref, bool readonly)
 {
-	struct grant_table *t = granter->grants;
-	_Atomic uint64_t *word = active_word(t, ref);
+	_Atomic uint64_t *word = active_word(s->table, ref);
 	uint64_t a = active_lock(word);
 	uint64_t readers = readers_of(a), writers = writers_of(a);
 
@@ -223,7 +257,7 @@ void grant_entry_unpin(struct domain *granter, uint32_t ref, bool readonly)
 	writers -= !readonly;
 	uint32_t marks = stale_marks(readers, writers);
 	if (marks)
-		entry_unmark(t, ref, marks);
+		entry_unmark(s, ref, marks);
 	a = readers || writers ? writers << ACTIVE_WRITERS_SHIFT | readers << ACTIVE_READERS_SHIFT |
 				     (a & ((1ull << ACTIVE_READERS_SHIFT) - 1))
 			       : 0;

@@ -25,9 +25,11 @@ struct grant_table {
 };
 
 /* kernel/grant_entry.c */
-int16_t grant_entry_pin(struct domain *granter, uint32_t ref, domid_t mapper, bool readonly,
+void grant_session_begin(struct grant_session *s, struct domain *granter);
+void grant_session_end(struct grant_session *s);
+int16_t grant_entry_pin(struct grant_session *s, uint32_t ref, domid_t mapper, bool readonly,
 			mfn_t *frame);
-void grant_entry_unpin(struct domain *granter, uint32_t ref, bool readonly);
+void grant_entry_unpin(struct grant_session *s, uint32_t ref, bool readonly);
 
 /* kernel/grant.c */
 void grant_tracks_free(struct grant_table *t);

@@ -288,6 +288,73 @@ int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t l
 	return copy_pages(ga, to, NULL, from, length);
 }
 
+/* --- places ----------------------------------------------------------------------------------- */
+
+/* One byte, and with it the rest of its page. */
+static int place_byte(struct guest_access *ga, gva_t va, paddr_t *at)
+{
+	gpa_t gpa;
+	bool found = false;
+
+	if (ga->state == GUEST_ACCESS_LATER)
+		vcpu_guest_access_short(ga);
+	if (likely(ga->paging.cpl != 3 && !ga->paging.compatibility)) {
+		struct short_walk w = {.reach = {.p2m = ga->p2m},
+				       .window = window_peek_begin(WINDOW_WALK)};
+
+		found = guest_walk_fast(&ga->paging, va, GUEST_WALK_WRITE, read_entry_shortly, &w,
+					&gpa) &&
+			reach_byte(&w.reach, gpa, P2M_RW, at);
+		window_peek_end(&w.window);
+	}
+	if (likely(found))
+		return 0;
+	complete(ga);
+	struct reach r = {.p2m = ga->p2m};
+	struct guest_walk_result walk;
+	unsigned access = GUEST_WALK_WRITE | (ga->paging.cpl == 3 ? GUEST_WALK_USER : 0);
+	int rc = guest_walk(&ga->paging, va, access, &window_ops, &r, &walk);
+	if (rc)
+		return rc;
+	return reach_byte(&r, walk.gpa, P2M_RW, at) ? 0 : -XEN_EFAULT;
+}
+
+int guest_place_find(struct guest_access *ga, gva_t at, size_t length, struct guest_place *out)
+{
+	int rc = place_byte(ga, at, &out->first);
+
+	out->first_length = (uint32_t)page_part(gva_raw(at), length);
+	if (rc || likely(out->first_length == length))
+		return rc;
+	complete(ga);
+	uint64_t last = guest_paging_linear_mask(&ga->paging);
+	if (gva_raw(at) > last || length - 1 > last - gva_raw(at))
+		return -XEN_EFAULT;
+	return place_byte(ga, make_gva(gva_raw(at) + out->first_length), &out->second);
+}
+
+void guest_place_read(const struct guest_place *place, void *to, size_t length)
+{
+	size_t first = length < place->first_length ? length : place->first_length;
+
+	window_read(to, paddr_to_mfn(place->first), paddr_offset(place->first), first);
+	if (unlikely(first < length))
+		window_read((char *)to + first, paddr_to_mfn(place->second),
+			    paddr_offset(place->second), length - first);
+}
+
+void guest_place_write(const struct guest_place *place, const void *from, size_t length)
+{
+	size_t first = length < place->first_length ? length : place->first_length;
+
+	window_write(paddr_to_mfn(place->first), paddr_offset(place->first), from, first);
+	if (unlikely(first < length))
+		window_write(paddr_to_mfn(place->second), paddr_offset(place->second),
+			     (const char *)from + first, length - first);
+}
+
+/* --- guest-physical --------------------------------------------------------------------------- */
+
 static int copy_physical(struct p2m *p2m, gpa_t gpa, void *in, const void *out, size_t length)
 {
 	struct reach r = {.p2m = p2m};

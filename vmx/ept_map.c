@@ -7,13 +7,6 @@
 #include "ept_tables.h"
 #include "public/errno.h"
 
-/* An entry of its level for frames from frame on. */
-static uint64_t make_leaf(mfn_t frame, enum p2m_type type, unsigned access, unsigned level)
-{
-	return mfn_raw(frame) << PAGE_SHIFT | (uint64_t)type << TYPE_SHIFT | access |
-	       LEAF_WRITE_BACK | (level > 1 ? EPT_LEAF : 0);
-}
-
 struct map_range {
 	uint64_t gfn, end;
 	mfn_t frame; /* of gfn */
@@ -94,6 +87,23 @@ static bool access_valid(enum p2m_type type, unsigned access)
 	return type != P2M_GRANT_RO || !(access & P2M_W);
 }
 
+int ept_map_locked(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t frame_count,
+		   enum p2m_type type, unsigned access)
+{
+	struct ept_cursor c = {.p2m = p2m};
+	struct ept_spare spare;
+
+	assert_locked(&p2m->lock);
+	if (!ept_range_valid(p2m, gfn_raw(gfn), frame_count) || !access_valid(type, access) ||
+	    mfn_raw(frame) > MFN_LIMIT || frame_count > MFN_LIMIT - mfn_raw(frame))
+		return -XEN_EINVAL;
+	struct map_range range = {gfn_raw(gfn), gfn_raw(gfn) + frame_count, frame};
+	int rc = map_prepare(&c, range, &spare);
+	if (!rc)
+		map_commit(&c, range, type, access, &spare);
+	return rc;
+}
+
 /*
  * Maps; see p2m.h. Takes p2m->lock, and under it what taking a table takes. Time is linear in
  * frame_count: callers bound it.
@@ -101,18 +111,8 @@ static bool access_valid(enum p2m_type type, unsigned access)
 int p2m_map(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t frame_count, enum p2m_type type,
 	    unsigned access)
 {
-	struct ept_cursor c = {.p2m = p2m};
-	struct ept_spare spare;
-
-	if (!ept_range_valid(p2m, gfn_raw(gfn), frame_count) || !access_valid(type, access) ||
-	    mfn_raw(frame) > MFN_LIMIT || frame_count > MFN_LIMIT - mfn_raw(frame))
-		return -XEN_EINVAL;
-	struct map_range range = {gfn_raw(gfn), gfn_raw(gfn) + frame_count, frame};
-
 	lock_acquire(&p2m->lock);
-	int rc = map_prepare(&c, range, &spare);
-	if (!rc)
-		map_commit(&c, range, type, access, &spare);
+	int rc = ept_map_locked(p2m, gfn, frame, frame_count, type, access);
 	lock_release(&p2m->lock);
 	return rc;
 }

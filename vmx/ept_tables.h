@@ -101,6 +101,13 @@ static inline uint64_t tombstone_entry(uint64_t value)
 	return (value ^ EPT_ADDRESS_MASK) | ((value >> OLD_RIGHTS_SHIFT) & EPT_RWX);
 }
 
+/* An entry of its level for frames from frame on. */
+static inline uint64_t make_leaf(mfn_t frame, enum p2m_type type, unsigned access, unsigned level)
+{
+	return mfn_raw(frame) << PAGE_SHIFT | (uint64_t)type << TYPE_SHIFT | access |
+	       LEAF_WRITE_BACK | (level > 1 ? EPT_LEAF : 0);
+}
+
 /* What a leaf that covers gfn says of it. */
 static inline void decode_leaf(uint64_t value, uint64_t gfn, unsigned level, struct p2m_entry *out)
 {
@@ -178,6 +185,13 @@ static inline bool ept_range_valid(const struct p2m *p2m, uint64_t gfn, uint64_t
 {
 	return gfn <= p2m->max_gfn && frame_count <= p2m->max_gfn - gfn;
 }
+
+/* p2m_map(), p2m_unmap() and their checks, with p2m->lock held. The generation has moved. */
+int ept_map_locked(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t frame_count,
+		   enum p2m_type type, unsigned access) must_use;
+int ept_unmap_locked(struct p2m *p2m, gfn_t gfn, uint64_t frame_count, p2m_removed_fn removed,
+		     void *ctx) must_use;
+void ept_move_generation(struct p2m *p2m);
 
 /* --- tables taken ahead of a change ----------------------------------------------------------- */
 

@@ -178,7 +178,7 @@ static void unmap_collect(struct ept_cursor *c, uint64_t gfn, uint64_t end, stru
 }
 
 /* A locked operation: see p2m_mark_flush(). */
-static void move_generation(struct p2m *p2m)
+void ept_move_generation(struct p2m *p2m)
 {
 	if (MUTANT(NO_FENCE_REMOVE))
 		atomic_store_explicit(&p2m->generation,
@@ -190,31 +190,40 @@ static void move_generation(struct p2m *p2m)
 }
 
 /*
- * Takes out; see p2m.h. Takes p2m->lock and holds it while removed is called. Time is linear in
- * frame_count where something is mapped: callers bound it.
+ * The inside of p2m_unmap(). Time is linear in frame_count where something is mapped: callers bound
+ * it.
  *
  * The order matters. First everything becomes not present, tables included; then the generation
  * moves and the CPUs are marked; only then are frames and tables handed on. If a table or frame
  * went to the epoch earlier, a CPU could pass its quiescent point unmarked in between, with a stale
  * translation, and the epoch would not wait for it again.
  */
-int p2m_unmap(struct p2m *p2m, gfn_t gfn, uint64_t frame_count, p2m_removed_fn removed, void *ctx)
+int ept_unmap_locked(struct p2m *p2m, gfn_t gfn, uint64_t frame_count, p2m_removed_fn removed,
+		     void *ctx)
 {
 	struct ept_cursor c = {.p2m = p2m};
 	struct removed_run run = {.fn = removed, .ctx = ctx};
 	uint64_t start = gfn_raw(gfn), end = start + frame_count;
 
+	assert_locked(&p2m->lock);
 	if (!ept_range_valid(p2m, start, frame_count))
 		return -XEN_EINVAL;
 	if (!frame_count)
 		return 0;
-	lock_acquire(&p2m->lock);
 	int rc = unmap_prepare(&c, start, end);
 	if (!rc && unmap_bury(&c, start, end)) {
-		move_generation(p2m);
+		ept_move_generation(p2m);
 		p2m_mark_flush(p2m);
 		unmap_collect(&c, start, end, &run);
 	}
+	return rc;
+}
+
+/* Takes out; see p2m.h. Takes p2m->lock and holds it while removed is called. */
+int p2m_unmap(struct p2m *p2m, gfn_t gfn, uint64_t frame_count, p2m_removed_fn removed, void *ctx)
+{
+	lock_acquire(&p2m->lock);
+	int rc = ept_unmap_locked(p2m, gfn, frame_count, removed, ctx);
 	lock_release(&p2m->lock);
 	return rc;
 }

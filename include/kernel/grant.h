@@ -3,6 +3,7 @@
 #define KEYHOLE_KERNEL_GRANT_H
 
 #include "../domain.h"
+#include "../p2m.h"
 #include "../types.h"
 
 /* A version 1 table: 512 entries in each frame. */
@@ -25,29 +26,48 @@ int grant_table_map_frame(struct domain *d, uint32_t index, gfn_t gfn) must_use;
 gfn_t grant_table_frame_gfn(struct domain *d, uint32_t index);
 void grant_table_frame_unmapped(struct domain *d, gfn_t gfn);
 
-/* One mapping in the making: prepare, then either commit or cancel. */
-struct grant_map {
-	struct domain *mapper;
-	domid_t granter;
-	uint32_t ref;
-	gfn_t gfn; /* where it shall appear */
-	bool readonly;
-	/* set by grant_map_prepare() */
-	uint32_t handle;
-	mfn_t frame;
-	struct grant_track *track;
+/*
+ * Looks at one granter's table, several in a row: its slot of the window stays open, and what its
+ * p2m said is used again as long as it still holds. Inside of kernel/grant_entry.c.
+ */
+struct grant_session {
+	struct domain *granter; /* NULL: of nobody */
+	struct grant_table *table;
+	void *entries;	/* of the open table frame */
+	uint32_t frame; /* its index; all ones: none is open */
+	/* a leaf of the granter's RAM, as of generation */
+	uint64_t generation, first_gfn, frame_count;
+	mfn_t first_frame;
 };
-int16_t grant_map_prepare(struct grant_map *m);
-int16_t grant_map_commit(struct grant_map *m);
-void grant_map_commit_batch(struct grant_map *maps, unsigned count, int16_t *status);
-void grant_map_cancel(struct grant_map *m);
 
-/* The same for taking one away. */
-int16_t grant_unmap_prepare(struct domain *mapper, uint32_t handle, gfn_t gfn,
-			    struct grant_track **out);
-int16_t grant_unmap_commit(struct domain *mapper, struct grant_track *track);
-void grant_unmap_commit_batch(struct domain *mapper, struct grant_track *const *tracks,
-			      unsigned count, int16_t *status);
-void grant_unmap_cancel(struct grant_track *track);
+/*
+ * Mappings made in a row by one domain. Between begin and end its lock, its grant table's and its
+ * p2m's are held.
+ */
+struct grant_maps {
+	struct domain *mapper;
+	struct grant_session session;
+	struct p2m_batch p2m;
+};
+struct grant_map {
+	gfn_t gfn; /* where it shall appear */
+	uint32_t ref;
+	domid_t granter;
+	bool readonly;
+};
+void grant_maps_begin(struct grant_maps *maps, struct domain *mapper);
+int16_t grant_maps_add(struct grant_maps *maps, const struct grant_map *m, uint32_t *handle);
+void grant_maps_end(struct grant_maps *maps);
+
+/* The same for taking them away; the domain's lock and its p2m's are held. */
+struct grant_unmaps {
+	struct domain *mapper;
+	struct grant_track *gone;
+	uint32_t gone_count;
+	struct p2m_batch p2m;
+};
+void grant_unmaps_begin(struct grant_unmaps *unmaps, struct domain *mapper);
+int16_t grant_unmaps_add(struct grant_unmaps *unmaps, uint32_t handle, gfn_t gfn);
+void grant_unmaps_end(struct grant_unmaps *unmaps);
 
 #endif

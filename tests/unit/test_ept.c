@@ -5,7 +5,8 @@
  * level 3), and the very end. The tables are also read directly, by code that shares nothing with
  * the module, for the format of their entries and the invariants between them.
  */
-/* sources: vmx/ept.c vmx/ept_map.c vmx/ept_unmap.c tests/unit/fake_pool.c tests/unit/fake_cpu.c */
+/* sources: vmx/ept.c vmx/ept_map.c vmx/ept_unmap.c vmx/ept_batch.c tests/unit/fake_pool.c */
+/* sources: tests/unit/fake_cpu.c */
 #include "fake_pool.h"
 #include "public/errno.h"
 #include "tap.h"
@@ -700,6 +701,71 @@ static void test_failures(void)
 	pass("a p2m that was never made can be destroyed");
 }
 
+/* Single frames in batches, at random around the edges of tables, against the model. */
+static void test_batch(bool large, uint32_t quota)
+{
+	bool good = true;
+
+	start(large, large, quota);
+	if (large) { /* something to split */
+		if (p2m_map(&p2m, make_gfn(1024), make_mfn(4096), 512, P2M_RAM, P2M_RWX))
+			bail_out("no large page");
+		for (unsigned i = 0; i < 512; i++)
+			model[0][1024 + i] = (struct model_frame){4096 + i, P2M_RAM, P2M_RWX};
+		model_mapped += 512;
+	}
+	for (unsigned round = 0; round < 3000 && good; round++) {
+		uint64_t before = atomic_load(&p2m.generation);
+		struct p2m_batch b;
+		bool out = random64() & 1, any = false;
+
+		p2m_batch_begin(&b, &p2m);
+		for (unsigned n = (unsigned)random_below(40); n && good; n--) {
+			uint64_t gfn = window_start[random_below(2)] + 508 + random_below(8) +
+				       512 * random_below(3);
+			struct model_frame *m = model_at(gfn);
+			struct model_frame want = {random_below(1u << 20) + 1,
+						   random64() & 1 ? P2M_GRANT_RW : P2M_FOREIGN,
+						   P2M_RW};
+			good &= p2m_batch_mapped(&b, make_gfn(gfn)) == (m->type != P2M_NONE);
+			int rc;
+			if (out) {
+				rc = p2m_batch_unmap(&b, make_gfn(gfn));
+				good &= rc == 0 || rc == -XEN_ENOMEM;
+				if (rc)
+					continue;
+				any |= m->type != P2M_NONE;
+				model_mapped -= m->type != P2M_NONE;
+				*m = (struct model_frame){0};
+				continue;
+			}
+			rc = p2m_batch_map(&b, make_gfn(gfn), make_mfn(want.mfn),
+					   (enum p2m_type)want.type, want.access);
+			good &=
+			    m->type != P2M_NONE ? rc == -XEN_EEXIST : rc == 0 || rc == -XEN_ENOMEM;
+			if (!rc) {
+				*m = want;
+				model_mapped++;
+			}
+		}
+		p2m_batch_end(&b);
+		good &= any == (atomic_load(&p2m.generation) != before);
+		if (round % 50 == 0)
+			good &= tree_good() && same_as_model(true);
+	}
+	ok(good && tree_good() && same_as_model(true), "batches, as the model has it");
+	struct p2m_batch b;
+	p2m_batch_begin(&b, &p2m);
+	is(p2m_batch_map(&b, make_gfn(p2m.max_gfn), make_mfn(1), P2M_RAM, P2M_RW), -XEN_EINVAL,
+	   "beyond the end");
+	is(p2m_batch_unmap(&b, make_gfn(p2m.max_gfn)), -XEN_EINVAL, "beyond the end, out");
+	ok(!p2m_batch_mapped(&b, make_gfn(~0ull)), "nothing beyond all");
+	is(p2m_batch_map(&b, make_gfn(7), make_mfn(1), P2M_GRANT_RO, P2M_RW), -XEN_EINVAL,
+	   "a right that the type does not allow");
+	p2m_batch_end(&b);
+	finish("batches");
+}
+
 int main(void)
 {
 	tap_no_plan();
@@ -712,6 +778,8 @@ int main(void)
 	test_entries();
 	test_flush();
 	test_failures();
+	test_batch(false, 7);
+	test_batch(true, 100);
 	test_random(true, true, UINT32_MAX, 700);
 	test_random(false, true, 60, 400);
 	test_random(false, false, UINT32_MAX, 60);

@@ -284,7 +284,23 @@ static void test_long_mode(void)
 	is(in(va + 2 * PAGE_SIZE, 0), 0, "nothing, from where nothing is mapped");
 	is(in(va + 2 * PAGE_SIZE, 1), -XEN_EFAULT, "something");
 
+	struct guest_place place;
+	is(guest_place_find(&ga, make_gva(va + PAGE_SIZE - 10), 20, &place), 0,
+	   "a place across two pages");
+	guest_place_write(&place, pattern + 100, 20);
+	ok(guest_holds(scattered + PAGE_SIZE - 10, pattern + 100, 10) &&
+	       guest_holds(scattered + 5 * PAGE_SIZE, pattern + 110, 10),
+	   "is written to in both");
+	memset(buffer, 0xee, sizeof(buffer));
+	guest_place_read(&place, buffer, 20);
+	ok(!memcmp(buffer, pattern + 100, 20), "and read");
+	is(guest_place_find(&ga, make_gva(va + 2 * PAGE_SIZE - 10), 20, &place), -XEN_EFAULT,
+	   "none across into nothing");
+	is(guest_place_find(&ga, make_gva(~0ull - 3), 8, &place), -XEN_EFAULT, "none that wraps");
+
 	*second &= ~W;
+	is(guest_place_find(&ga, make_gva(va + PAGE_SIZE), 4, &place), -XEN_EFAULT,
+	   "none in a read-only page");
 	is(out(va + PAGE_SIZE, 4), -XEN_EFAULT, "a read-only page is not written, WP");
 	is(in(va + PAGE_SIZE, 4), 0, "but read");
 	ga.paging.cr0 &= ~CR0_WP;
@@ -305,6 +321,7 @@ static void test_long_mode(void)
 	*second = (uint64_t)GRANT_RO << 12 | P | W | A | D;
 	is(in(va + PAGE_SIZE, 4), 0, "a page that leads to a read-only grant is read");
 	is(out(va + PAGE_SIZE, 4), -XEN_EFAULT, "not written");
+	is(guest_place_find(&ga, make_gva(va + PAGE_SIZE), 4, &place), -XEN_EFAULT, "no place");
 
 	*second = (P2M_GFN_LIMIT - 1) << 12 | P | W | A | D;
 	is(in(va + PAGE_SIZE, 4), -XEN_EFAULT, "an address beyond MAXPHYADDR is reserved bits");

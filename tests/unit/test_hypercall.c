@@ -190,6 +190,36 @@ int p2m_unmap(struct p2m *p2m, gfn_t gfn, uint64_t count, p2m_removed_fn removed
 	return 0;
 }
 
+static void ignore(gfn_t gfn, const struct p2m_entry *entry, uint64_t count, void *ctx)
+{
+	(void)gfn;
+	(void)entry;
+	(void)count;
+	(void)ctx;
+}
+void p2m_batch_begin(struct p2m_batch *b, struct p2m *p2m)
+{
+	b->p2m = p2m;
+}
+int p2m_batch_map(struct p2m_batch *b, gfn_t gfn, mfn_t frame, enum p2m_type type, unsigned access)
+{
+	return p2m_map(b->p2m, gfn, frame, 1, type, access);
+}
+int p2m_batch_unmap(struct p2m_batch *b, gfn_t gfn)
+{
+	return p2m_unmap(b->p2m, gfn, 1, ignore, NULL);
+}
+bool p2m_batch_mapped(struct p2m_batch *b, gfn_t gfn)
+{
+	struct p2m_entry e;
+
+	return p2m_lookup(b->p2m, gfn, &e);
+}
+void p2m_batch_end(struct p2m_batch *b)
+{
+	b->p2m = NULL;
+}
+
 bool p2m_lookup(struct p2m *p2m, gfn_t gfn, struct p2m_entry *out)
 {
 	struct guest *g = guest_of(p2m);
@@ -295,6 +325,26 @@ int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t l
 		return -XEN_EFAULT;
 	memcpy(p, from, length);
 	return 0;
+}
+/* A place is found by its address; each is used at once. */
+static _Thread_local void *place;
+int guest_place_find(struct guest_access *ga, gva_t at, size_t length, struct guest_place *out)
+{
+	(void)out;
+	place = linear(guest_of(ga->p2m), at.raw, length);
+	if (!place || (length && at.raw + length > READONLY_BASE && !ends_mapped))
+		return -XEN_EFAULT;
+	return 0;
+}
+void guest_place_read(const struct guest_place *found, void *to, size_t length)
+{
+	(void)found;
+	memcpy(to, place, length);
+}
+void guest_place_write(const struct guest_place *found, const void *from, size_t length)
+{
+	(void)found;
+	memcpy(place, from, length);
 }
 
 /* --- guests ----------------------------------------------------------------------------------- */
@@ -1412,25 +1462,32 @@ static void *hammer(void *arg)
 	uint64_t end = milliseconds() + MILLISECONDS;
 	for (unsigned i = 0; milliseconds() < end; i++) {
 		seed = seed * 1103515245 + 12345;
-		struct grant_map m = {.mapper = &mapper->d,
-				      .granter = 1,
+		struct grant_map m = {.granter = 1,
 				      .ref = 8 + (seed >> 16) % 3,
 				      .gfn = make_gfn(100 + n),
 				      .readonly = seed >> 20 & 1};
-		struct grant_track *track;
-		if (grant_map_prepare(&m) != GNTST_okay)
+		struct grant_maps maps;
+		struct grant_unmaps unmaps;
+		uint32_t handle;
+		bool fail = seed >> 24 & 1;
+		int16_t status;
+		grant_maps_begin(&maps, &mapper->d);
+		if (fail)
+			fail_at = 0;
+		status = grant_maps_add(&maps, &m, &handle);
+		fail_at = -1;
+		grant_maps_end(&maps);
+		if (status != (fail ? GNTST_no_space : GNTST_okay))
 			return (void *)1;
-		uint16_t mark = m.readonly ? GTF_reading : GTF_reading | GTF_writing;
-		if (seed >> 24 & 1) {
-			grant_map_cancel(&m);
+		if (fail)
 			continue;
-		}
-		if (grant_map_commit(&m) != GNTST_okay)
-			return (void *)2;
+		uint16_t mark = m.readonly ? GTF_reading : GTF_reading | GTF_writing;
 		if ((*(volatile uint16_t *)&entry(m.ref)->flags & mark) != mark)
 			return (void *)3; /* in use and not marked */
-		if (grant_unmap_prepare(&mapper->d, m.handle, m.gfn, &track) != GNTST_okay ||
-		    grant_unmap_commit(&mapper->d, track) != GNTST_okay)
+		grant_unmaps_begin(&unmaps, &mapper->d);
+		status = grant_unmaps_add(&unmaps, handle, m.gfn);
+		grant_unmaps_end(&unmaps);
+		if (status != GNTST_okay)
 			return (void *)4;
 		if (i % 5 == 0)
 			epoch_pass();
