@@ -250,6 +250,43 @@ static void foreign(uint32_t peer)
 	foreign_remove();
 }
 
+#define OWN_START 0xa00000ul /* RAM of this guest's own, which nothing uses */
+
+/* Gives 64 pages back and takes as many, at the same place. */
+static void balloon(void)
+{
+	struct row take = {0}, give = {0}, empty = {0};
+	static xen_ulong_t pages[GRANTS];
+	struct xen_memory_reservation r = {
+	    .extent_start = handle(pages), .nr_extents = GRANTS, .domid = DOMID_SELF};
+	unsigned wrong = 0;
+
+	for (unsigned i = 0; i < GRANTS; i++)
+		pages[i] = OWN_START / PAGE_SIZE + i;
+	MEASURE(&empty, 1, ONE_CALL("", __HYPERVISOR_memory_op, XENMEM_populate_physmap, &r, 0));
+	/* In the first round a large leaf is split. */
+	for (unsigned n = 0; n <= BATCHES; n++) {
+		struct row first = {0};
+
+		MEASURE(
+		    n ? &take : &first, 1,
+		    ONE_CALL("vmcall", __HYPERVISOR_memory_op, XENMEM_decrease_reservation, &r, 0));
+		wrong += last_result != GRANTS;
+		yield();
+		MEASURE(n ? &give : &first, 1,
+			ONE_CALL("vmcall", __HYPERVISOR_memory_op, XENMEM_populate_physmap, &r, 0));
+		wrong += last_result != GRANTS;
+	}
+	tap_is(wrong, 0, "memory went and came");
+	row_print("decrease_64", &take, &empty, GRANTS);
+	row_print("populate_64", &give, &empty, GRANTS);
+	TRACE("decrease_64",
+	      ONE_CALL("vmcall", __HYPERVISOR_memory_op, XENMEM_decrease_reservation, &r, 0));
+	yield();
+	TRACE("populate_64",
+	      ONE_CALL("vmcall", __HYPERVISOR_memory_op, XENMEM_populate_physmap, &r, 0));
+}
+
 int main(void)
 {
 	struct bench_control *control = (void *)AT_CONTROL;
@@ -266,6 +303,7 @@ int main(void)
 	       "domain %u grants its pages", peer);
 	grants(peer);
 	foreign(peer);
+	balloon();
 	control->done = 1;
 	tap_done();
 }

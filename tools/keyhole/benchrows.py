@@ -28,7 +28,6 @@ PAGES = {"grant_map_64": 64, "grant_unmap_64": 64, "grant_copy_16": 16, "decreas
 WITHOUT = {"copy_in": "copy_in_without"}
 
 NO_EVENTS = "event channels are not there yet"
-NO_BALLOON = "populate_physmap and decrease_reservation are not there yet"
 NO_DEMAND = "guest memory is not populated on demand"
 NO_SLOTS = "no two frames that share a slot were found"
 NO_LINEAR = "there is no linear view of the p2m: the walk is all there is"
@@ -53,8 +52,8 @@ ROWS = [
     Row("grant_unmap_64", "grant unmap, page of 64", 150, 13940, "Xen"),
     Row("grant_copy_16", "grant copy, 4 KiB of 16", 900, 11753, "Xen",
         "grant_table_op copy is not there yet"),
-    Row("decrease_64", "memory taken back, page of 64", 150, 9702, "Xen", NO_BALLOON),
-    Row("populate_64", "memory given, page of 64", 750, 8319, "Xen", NO_BALLOON),
+    Row("decrease_64", "memory taken back, page of 64", 150, 9702, "Xen"),
+    Row("populate_64", "memory given, page of 64", 750, 8319, "Xen"),
     Row("foreign_map_512", "foreign map, page of 512", 55, 1737, "Xen"),
     Row("demand_fault", "demand-window fault", 500, None, "", "demand windows are not there yet"),
     Row("domain_switch", "domain switch on a CPU", 700),
