@@ -28,7 +28,7 @@ PAGES = {"grant_map_64": 64, "grant_unmap_64": 64, "grant_copy_16": 16, "decreas
 WITHOUT = {"copy_in": "copy_in_without"}
 
 NO_EVENTS = "event channels are not there yet"
-NO_DEMAND = "guest memory is not populated on demand"
+NO_DEMAND = "populate=lazy is there, but no guest measures it yet"
 NO_SLOTS = "no two frames that share a slot were found"
 NO_LINEAR = "there is no linear view of the p2m: the walk is all there is"
 
