@@ -16,6 +16,11 @@ class IsoError(RuntimeError):
     """The image could not be made; the message says why."""
 
 
+# Where GRUB's platforms are installed, and those that the image is made for: BIOS and UEFI.
+GRUB_DIR = Path("/usr/lib/grub")
+GRUB_PLATFORMS = ("i386-pc", "x86_64-efi")
+
+
 def grub_word(word):
     """One word as GRUB's script language must read it."""
     return "'" + word.replace("'", "'\"'\"'") + "'"
@@ -52,10 +57,17 @@ def make(output, kernel, cmdline_words, specs):
         grub.mkdir()
         (grub / "grub.cfg").write_text(grub_config(cmdline_words, modules), encoding="utf-8")
         image = Path(tmp) / "image.iso"
+        # Other platforms that are installed (Xen's, say) lack modules, and grub-mkrescue takes all it finds.
+        platforms = Path(tmp) / "grub"
+        platforms.mkdir()
+        for name in GRUB_PLATFORMS:
+            if (GRUB_DIR / name).is_dir():
+                (platforms / name).symlink_to(GRUB_DIR / name)
         result = subprocess.run(
             ["grub-mkrescue", "-o", image, f"--install-modules={GRUB_MODULES}", "--modules=",
              "--fonts=", "--themes=", "--locales=", "--compress=no", tree],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+            env={**os.environ, "pkglibdir": str(platforms)})
         if result.returncode != 0 or not image.is_file():
             raise IsoError("grub-mkrescue failed:\n" + result.stdout + result.stderr)
         # Replaced in one step, so that a run that is under way keeps the image it has open.
