@@ -51,7 +51,6 @@ struct domain {
 	uint32_t vcpu_count;
 	struct vcpu_shared *vcpus[DOMAIN_VCPUS_MAX];
 	struct grant_table *grants; /* kernel/grant.c; created with the domain */
-	uint64_t hypercall_page;    /* no longer used after the MSR write: 0 */
 	_Atomic uint32_t end;	    /* enum domain_end; changes from END_NONE once */
 	uint64_t end_detail; /* a shutdown reason or exit reason: a small number, no guest data */
 	bool serial_dlab;    /* the serial port shows its divisor (kernel/guest_io.c) */

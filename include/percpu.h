@@ -47,7 +47,6 @@ static_assert_size(struct tss, 104);
 
 struct cpu_private {
 	struct cpu_private *self; /* must be first: read as gs:0 */
-	uint64_t stack_top;	  /* must be second: the exit stub loads it */
 	uint64_t run_stack;	  /* vmx/entry.S: the stack's depth while a guest runs */
 	bool vmcs_launched;	  /* vmx/entry.S: VMRESUME, else VMLAUNCH */
 	uint32_t index;

@@ -47,12 +47,6 @@ int64_t hypercall_continue(struct hypercall *c)
 	return HYPERCALL_CONTINUE;
 }
 
-/* Size of a structure in this caller's layout, in bytes. */
-unsigned hypercall_size(const struct hypercall *c, const struct compat_layout *layout)
-{
-	return c->wide ? layout->wide_size : layout->narrow_size;
-}
-
 /* Copies an argument structure in, once; the handler sees the 64-bit layout. -XEN_EFAULT. */
 int hypercall_copy_in(struct hypercall *c, const struct compat_layout *layout, void *to, gva_t from)
 {

@@ -19,6 +19,7 @@
 #include "kernel/symbols.h"
 #include "kernel/traps.h"
 #include "layout.h"
+#include "mm/private.h"
 #include "percpu.h"
 #include "print.h"
 #include "vcpu.h"
@@ -67,7 +68,7 @@ static bool within(uint64_t address, uint64_t start, uint64_t size)
 /* Whether two words at address lie in one of this CPU's stacks. */
 static bool in_stack(uint64_t address)
 {
-	uint64_t base = LAYOUT_PRIVATE + cpu_index() * LAYOUT_PRIVATE_SIZE;
+	uint64_t base = private_base_of(cpu_index());
 
 	if (address % 8)
 		return false;

@@ -19,6 +19,7 @@
 #include "drivers/apic.h"
 #include "kernel/panic.h"
 #include "layout.h"
+#include "mm/private.h"
 #include "percpu.h"
 #include "print.h"
 #include "vcpu.h"
@@ -125,7 +126,7 @@ static void load_gdt(const struct descriptor_table *table)
 void traps_init_cpu(void)
 {
 	struct cpu_private *cpu = this_cpu();
-	uint64_t stacks = LAYOUT_PRIVATE + cpu->index * LAYOUT_PRIVATE_SIZE + PRIVATE_IST;
+	uint64_t stacks = private_base_of(cpu->index) + PRIVATE_IST;
 	uint64_t tss = (uint64_t)&cpu->tss;
 
 	__builtin_memset(&cpu->tss, 0, sizeof(cpu->tss));
@@ -254,7 +255,7 @@ _Static_assert(!(PRIVATE_IST_STRIDE & (PRIVATE_IST_STRIDE - 1)) &&
 /* Where the interrupt stack of this address begins; 0 if it is in another stack. */
 static uint64_t interrupt_stack(uint64_t address)
 {
-	uint64_t offset = address - LAYOUT_PRIVATE - cpu_index() * LAYOUT_PRIVATE_SIZE;
+	uint64_t offset = address - private_base_of(cpu_index());
 
 	if (offset < PRIVATE_IST || offset >= PRIVATE_IST + PRIVATE_IST_COUNT * PRIVATE_IST_STRIDE)
 		return 0;

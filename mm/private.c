@@ -61,8 +61,8 @@ static void build_root(mfn_t root, mfn_t pdpt, uint64_t base)
 
 /*
  * Takes frames and builds the range. -XEN_ENOMEM: nothing was taken. The new CPU's private data are
- * filled in; it starts on stack_top with CR3 = *root and GS = the address of its struct
- * cpu_private.
+ * filled in; it starts on the top of its main stack with CR3 = *root and GS = the address of its
+ * struct cpu_private.
  */
 int private_create(uint32_t cpu, mfn_t *root)
 {
@@ -105,7 +105,6 @@ int private_create(uint32_t cpu, mfn_t *root)
 	struct cpu_private *private = window_open(WINDOW_BUILD, cpu_frame);
 	uint64_t tables = base + PRIVATE_TABLES;
 	private->self = (struct cpu_private *)(base + PRIVATE_CPU);
-	private->stack_top = base + PRIVATE_STACK + PRIVATE_STACK_PAGES * PAGE_SIZE;
 	private->index = cpu;
 	private->shared = &cpu_shared[cpu];
 	private->window_base = base + PRIVATE_WINDOW;

@@ -11,6 +11,7 @@
 #include "mm/window.h"
 #include "cpu.h"
 #include "mm/direct_map.h"
+#include "mm/private.h"
 #include "mm/pte.h"
 #include "mutant.h"
 #include "percpu.h"
@@ -23,11 +24,6 @@
 _Static_assert(WINDOW_SLOT_COUNT <= 63,
 	       "window_open_mask has a bit for each slot and one for 2 MiB");
 #define WINDOW_2M_BIT (1ull << 63)
-
-static uint64_t private_base(void)
-{
-	return LAYOUT_PRIVATE + cpu_index() * LAYOUT_PRIVATE_SIZE;
-}
 
 /* Where a slot of this CPU appears; fixed for each CPU. */
 uint64_t window_slot_address(enum window_slot slot)
@@ -109,7 +105,7 @@ void window_scrub(mfn_t first, unsigned order)
 	assert_always(!(cpu->window_open_mask & WINDOW_2M_BIT));
 	cpu->window_open_mask |= WINDOW_2M_BIT;
 	for (uint64_t i = 0; i < 1ull << (order - 9); i++) {
-		uint64_t va = private_base() + PRIVATE_WINDOW_2M;
+		uint64_t va = private_base_of(cpu_index()) + PRIVATE_WINDOW_2M;
 
 		pte_store(cpu->window_pd_2m,
 			  pte_make(mfn_add(first, i * FRAMES_PER_2M), WINDOW_FLAGS_RW | PTE_PS));

@@ -198,15 +198,6 @@ int vmx_cpu_enable(void)
 	return 0;
 }
 
-/* Leaves VMX operation on this CPU; no VMCS may be loaded. */
-void vmx_cpu_disable(void)
-{
-	if (vmxoff() != VMX_OK)
-		panic("VMXOFF failed");
-	write_cr4(read_cr4() & ~CR4_VMXE);
-	frame_free(this_cpu()->vmxon, 0);
-}
-
 /* A VMX instruction that can only fail through a mistake of ours has failed. */
 void vmx_instruction_failed(const char *what, uint32_t encoding)
 {

@@ -33,7 +33,6 @@ int hypercall_copy_in(struct hypercall *c, const struct compat_layout *layout, v
 		      gva_t from) must_use;
 int hypercall_copy_out(struct hypercall *c, const struct compat_layout *layout, gva_t to,
 		       const void *from) must_use;
-unsigned hypercall_size(const struct hypercall *c, const struct compat_layout *layout);
 
 /* Arrays. element_size in bytes; the address of element index. */
 int hypercall_element(const struct hypercall *c, gva_t array, uint64_t index, unsigned element_size,

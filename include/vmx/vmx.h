@@ -24,9 +24,8 @@ extern struct vmx_machine vmx_machine;
 
 /* Looks at the processor, prints the capability table; -XEN_EOPNOTSUPP with the reasons printed. */
 int vmx_init(void) must_use;
-/* VMX operation on and off on this CPU. */
+/* VMX operation on this CPU. */
 int vmx_cpu_enable(void) must_use;
-void vmx_cpu_disable(void);
 
 /* vmx/vmcs_setup.c */
 void vmcs_setup_controls(struct vcpu_shared *v);
