@@ -56,9 +56,9 @@ struct vcpu_shared {
 /* Backend (vmx/), called by kernel/. */
 int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out) must_use;
 void vcpu_destroy(struct vcpu_shared *v);
-/* PVH entry state (Xen's docs/misc/pvh): 32-bit protected mode without paging at entry, EBX = start
- * info. */
-void vcpu_set_pvh_entry(struct vcpu_shared *v, gpa_t entry, gpa_t start_info);
+/* The state that PVH (Xen's docs/misc/pvh) and multiboot ask for: 32-bit protected mode without
+ * paging at entry, with EAX, and EBX = info. */
+void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info);
 /* Makes v current on this CPU (maps its secret, loads its VMCS and registers); NULL unloads. */
 void vcpu_load(struct vcpu_shared *v);
 /* Runs the current vCPU until its slice (in TSC ticks) ends, it yields, blocks or ends. */

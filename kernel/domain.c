@@ -11,6 +11,7 @@
  */
 #include "kernel/domain.h"
 #include "kernel/grant.h"
+#include "kernel/guest_build.h"
 #include "kernel/reservation.h"
 #include "lock.h"
 #include "mm/epoch.h"
@@ -267,7 +268,7 @@ int domain_create(const struct guest_module *modules, uint32_t module_count, uin
 {
 	const struct guest_config *config = &modules[which].config;
 	struct frame_stats stats;
-	struct pvh_place place;
+	struct guest_entry entry;
 	void *object;
 	int rc;
 
@@ -322,10 +323,10 @@ int domain_create(const struct guest_module *modules, uint32_t module_count, uin
 		}
 		d->vcpu_count++;
 	}
-	rc = pvh_build(d, modules, which, &place, error, error_size);
+	rc = guest_build(d, modules, which, &entry, error, error_size);
 	if (rc)
 		goto undo;
-	vcpu_set_pvh_entry(d->vcpus[0], place.entry, place.start_info);
+	vcpu_set_entry(d->vcpus[0], entry.entry, entry.eax, entry.info);
 
 	lock_acquire(&domain_list_lock);
 	atomic_store_explicit(&domains[d->id], d, memory_order_release);

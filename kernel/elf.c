@@ -1,5 +1,5 @@
 /*
- * Reading a guest's ELF file, 32- or 64-bit: what is to be loaded where, and the PVH entry.
+ * Reading a guest's ELF file, 32- or 64-bit: what is to be loaded where, and its entries.
  *
  * Pure: no state, no lock, so ready for any number of CPUs. A file is somebody else's: every offset
  * and size is checked against the file and against overflow, and all is copied before it is looked
@@ -39,7 +39,7 @@ struct member {
 struct elf_class {
 	uint16_t machine;
 	uint8_t header_size, program_header_size;
-	struct member type, machine_at, version, phoff, phentsize, phnum;    /* ELF header */
+	struct member type, machine_at, version, entry, phoff, phentsize, phnum; /* ELF header */
 	struct member p_type, p_offset, p_paddr, p_filesz, p_memsz, p_align; /* program header */
 };
 
@@ -50,6 +50,7 @@ static const struct elf_class class_32 = {
     .type = {16, 2},
     .machine_at = {18, 2},
     .version = {20, 4},
+    .entry = {24, 4},
     .phoff = {28, 4},
     .phentsize = {42, 2},
     .phnum = {44, 2},
@@ -68,6 +69,7 @@ static const struct elf_class class_64 = {
     .type = {16, 2},
     .machine_at = {18, 2},
     .version = {20, 4},
+    .entry = {24, 8},
     .phoff = {32, 8},
     .phentsize = {54, 2},
     .phnum = {56, 2},
@@ -243,16 +245,27 @@ static int check_header(const struct elf_file *file, const struct elf_class **cl
 	return 0;
 }
 
+/* True if a guest can start there, in 32-bit mode. */
+bool elf_entry_inside(const struct elf_image *image, uint64_t entry)
+{
+	for (uint32_t i = 0; i < image->segment_count; i++) {
+		const struct elf_segment *s = &image->segments[i];
+		if (entry <= UINT32_MAX && entry >= s->address &&
+		    entry - s->address < s->memory_size)
+			return true;
+	}
+	return false;
+}
+
 /*
- * Parses a file. Errors: -XEN_EINVAL with a text in error that names the rule broken; *out is then
- * not valid.
+ * Parses a file, with or without the note of a PVH guest. Errors: -XEN_EINVAL with a text in error
+ * that names the rule broken; *out is then not valid.
  */
 int elf_parse(const struct elf_file *file, struct elf_image *out, char *error, size_t error_size)
 {
 	uint8_t header[ELF_HEADER_MAX];
 	const struct elf_class *c;
 	unsigned budget = ELF_NOTES_MAX;
-	bool have_entry = false;
 	int rc;
 
 	__builtin_memset(out, 0, sizeof(*out));
@@ -260,6 +273,7 @@ int elf_parse(const struct elf_file *file, struct elf_image *out, char *error, s
 	if (rc)
 		return rc;
 	out->is_64bit = c == &class_64;
+	out->entry = get(header, c->entry);
 	for (uint64_t i = 0; i < get(header, c->phnum); i++) {
 		uint8_t ph[ELF_PROGRAM_HEADER_MAX];
 		file->read(file, get(header, c->phoff) + i * c->program_header_size, ph,
@@ -269,7 +283,7 @@ int elf_parse(const struct elf_file *file, struct elf_image *out, char *error, s
 			rc = add_segment(c, ph, file->size, out, error, error_size);
 			if (rc)
 				return rc;
-		} else if (type == ELF_PT_NOTE && !have_entry) {
+		} else if (type == ELF_PT_NOTE && !out->has_pvh_entry) {
 			uint64_t offset = get(ph, c->p_offset), length = get(ph, c->p_filesz);
 			if (!within(offset, length, file->size)) {
 				format_string(error, error_size,
@@ -280,24 +294,17 @@ int elf_parse(const struct elf_file *file, struct elf_image *out, char *error, s
 					&out->pvh_entry, error, error_size);
 			if (rc < 0)
 				return rc;
-			have_entry = rc > 0;
+			out->has_pvh_entry = rc > 0;
 		}
 	}
 	if (!out->segment_count) {
 		format_string(error, error_size, "ELF file has nothing to load");
 		return -XEN_EINVAL;
 	}
-	if (!have_entry) {
+	if (out->has_pvh_entry && !elf_entry_inside(out, out->pvh_entry)) {
 		format_string(error, error_size,
-			      "no PVH entry: the ELF note Xen PHYS32_ENTRY is missing");
+			      "the PVH entry is outside the segments or above 4 GiB");
 		return -XEN_EINVAL;
 	}
-	for (uint32_t i = 0; i < out->segment_count; i++) {
-		const struct elf_segment *s = &out->segments[i];
-		if (out->pvh_entry <= UINT32_MAX && out->pvh_entry >= s->address &&
-		    out->pvh_entry - s->address < s->memory_size)
-			return 0;
-	}
-	format_string(error, error_size, "the PVH entry is outside the segments or above 4 GiB");
-	return -XEN_EINVAL;
+	return 0;
 }

@@ -60,7 +60,7 @@ static void vpid_give(uint16_t vpid)
 }
 
 /*
- * A vCPU of domain d, not runnable before vcpu_set_pvh_entry(). -XEN_ENOMEM: nothing has changed.
+ * A vCPU of domain d, not runnable before vcpu_set_entry(). -XEN_ENOMEM: nothing has changed.
  * Takes the locks of the frame allocator and the heap.
  */
 int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out)
@@ -312,13 +312,14 @@ void vcpu_load(struct vcpu_shared *v)
 		load(cpu, v);
 }
 
-/* The state in which a PVH guest starts; makes the vCPU runnable. It is loaded nowhere. */
-void vcpu_set_pvh_entry(struct vcpu_shared *v, gpa_t entry, gpa_t start_info)
+/* The state in which a guest starts; makes the vCPU runnable. It is loaded nowhere. */
+void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info)
 {
 	vcpu_load(v);
 	vmcs_setup_controls(v);
 	vmcs_setup_guest_pvh(entry);
-	vmx_secret()->regs.rbx = gpa_raw(start_info);
+	vmx_secret()->regs.rax = eax;
+	vmx_secret()->regs.rbx = gpa_raw(info);
 	vcpu_load(NULL);
 	atomic_store(&v->state, VCPU_RUNNABLE);
 }

@@ -1,5 +1,4 @@
-/* Making domains, taking them apart, and how they ended. kernel/domain.c,
- * kernel/pvh_build.c, kernel/guests.c. */
+/* Making domains, taking them apart, and how they ended. kernel/domain.c, kernel/guests.c. */
 #ifndef KEYHOLE_KERNEL_DOMAIN_H
 #define KEYHOLE_KERNEL_DOMAIN_H
 
@@ -52,12 +51,5 @@ const struct domain_result *domain_result(domid_t id);
 uint32_t domains_create_all(void);
 void domain_finish(struct domain *d);
 uint32_t domains_report(void);
-
-/* kernel/pvh_build.c */
-struct pvh_place {
-	gpa_t entry, start_info;
-};
-int pvh_build(struct domain *d, const struct guest_module *modules, uint32_t which,
-	      struct pvh_place *out, char *error, size_t error_size) must_use;
 
 #endif

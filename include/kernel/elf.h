@@ -24,7 +24,9 @@ struct elf_segment {
 
 struct elf_image {
 	bool is_64bit;
+	bool has_pvh_entry;
 	uint64_t pvh_entry;  /* guest-physical, below 4 GiB, inside a segment */
+	uint64_t entry;	     /* what the header says */
 	uint64_t start, end; /* lowest address, and one past the highest */
 	uint32_t segment_count;
 	struct elf_segment segments[ELF_SEGMENTS_MAX];
@@ -32,5 +34,6 @@ struct elf_image {
 
 int elf_parse(const struct elf_file *file, struct elf_image *out, char *error,
 	      size_t error_size) must_use;
+bool elf_entry_inside(const struct elf_image *image, uint64_t entry);
 
 #endif

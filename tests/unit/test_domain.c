@@ -1,8 +1,9 @@
-/* sources: kernel/domain.c kernel/pvh_build.c kernel/elf.c tests/unit/fake_cpu.c */
+/* sources: kernel/domain.c kernel/guest_build.c kernel/pvh_build.c kernel/multiboot.c kernel/multiboot_build.c kernel/elf.c tests/unit/fake_cpu.c */
 /* flags: -DKEYHOLE_FAKE_REFERENCES */
 /*
- * Making domains and taking them apart: what a PVH guest finds in its memory, and that nothing is
- * left behind, whether it ran or any step of making it failed. Frames, p2m and heap are made up.
+ * Making domains and taking them apart: what a guest of either kind finds in its memory, and that
+ * nothing is left behind, whether it ran or any step of making it failed. Frames, p2m and heap are
+ * made up.
  */
 #include "kernel/domain.h"
 #include "kernel/grant.h"
@@ -14,6 +15,7 @@
 #include "public/elfnote.h"
 #include "public/errno.h"
 #include "public/hvm/start_info.h"
+#include "public/multiboot.h"
 #include "tap.h"
 #include <elf.h>
 #include <stdarg.h>
@@ -271,9 +273,11 @@ void vcpu_destroy(struct vcpu_shared *v)
 	vcpus--;
 	heap_free(v);
 }
-void vcpu_set_pvh_entry(struct vcpu_shared *v, gpa_t entry, gpa_t info)
+static uint32_t eax_set;
+void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info)
 {
 	(void)v;
+	eax_set = eax;
 	entry_set = entry;
 	info_set = info;
 }
@@ -454,6 +458,108 @@ static void contents(void)
 	ok(!frames_used() && !objects, "nothing is left");
 }
 
+/* The same file as a multiboot image: its header where the note was. */
+static void make_multiboot(uint64_t load_at)
+{
+	uint32_t header[3] = {MULTIBOOT_HEADER_MAGIC, MULTIBOOT_PAGE_ALIGN,
+			      -(MULTIBOOT_HEADER_MAGIC + MULTIBOOT_PAGE_ALIGN)};
+
+	make_file(load_at);
+	memcpy(ram[FILE_FRAME] + 0x400, header, sizeof(header));
+	((Elf64_Ehdr *)ram[FILE_FRAME])->e_entry = load_at + 32;
+	((Elf64_Phdr *)(ram[FILE_FRAME] + sizeof(Elf64_Ehdr)))[1].p_type = PT_NULL;
+}
+
+static struct multiboot_info multiboot_info(void)
+{
+	struct multiboot_info info;
+	get(info_set.raw, &info, sizeof(info));
+	return info;
+}
+
+static void multiboot(void)
+{
+	struct multiboot_module module;
+	struct multiboot_mmap map[4];
+	struct domain *d;
+
+	fresh(4 << 20);
+	make_multiboot(LOAD_AT);
+	strcpy(modules[1].config.name, "data");
+	is(create(&d), 0, "a multiboot guest is made");
+	is(entry_set.raw, LOAD_AT + 32, "the entry of its ELF header");
+	is(eax_set, MULTIBOOT_BOOTLOADER_MAGIC, "EAX");
+	is(info_set.raw, 0x9000, "EBX: in low memory");
+	is(at(LOAD_AT + 1), 8, "it is loaded");
+	struct multiboot_info info = multiboot_info();
+	is(info.flags, 0x24d, "what is valid");
+	is(info.mem_lower, 640, "low memory");
+	is(info.mem_upper, 3072, "memory from 1 MiB on");
+	ok(string_at(info.cmdline, "a hello=world"), "command line, the program's name first");
+	ok(string_at(info.boot_loader_name, "Keyhole"), "who loaded it");
+	is(info.mods_count, 1, "one module");
+	get(info.mods_addr, &module, sizeof(module));
+	ok(module.mod_start == ((LOAD_AT + SEGMENT_SIZE + 0x3000 + 4095) & ~4095u) &&
+	       module.mod_end - module.mod_start == PAGE_SIZE + 100,
+	   "the next page behind the image");
+	ok(string_at(module.cmdline, "data the data"), "its command line");
+	bool same = true;
+	for (unsigned i = 0; i < PAGE_SIZE + 100; i++)
+		same &= at(module.mod_start + i) == (uint8_t)(i * 5 + 3);
+	ok(same && !at(module.mod_end), "its contents, and no more");
+	is(info.mmap_length, 3 * 24, "three ranges of memory");
+	get(info.mmap_addr, map, sizeof(map));
+	ok(map[0].size == 20 && !map[0].addr && map[0].len == 0xa0000 && map[0].type == 1, "low");
+	ok(map[1].size == 20 && map[1].addr == 0xa0000 && map[1].len == 0x60000 && map[1].type == 2,
+	   "a PC's BIOS area");
+	ok(map[2].size == 20 && map[2].addr == 1 << 20 && map[2].len == 3 << 20 && map[2].type == 1,
+	   "high");
+	d->end = END_POWEROFF;
+	destroy(d, 0);
+
+	fresh(1 << 20);
+	make_multiboot(0x8123);
+	modules[0].config.module_count = 0;
+	is(create(&d), -XEN_EINVAL, "no room behind an image that lies where the information goes");
+	epoch_pass();
+	fresh(2 << 20);
+	make_multiboot(0x8123);
+	modules[0].config.cmdline[0] = 0;
+	is(create(&d), 0, "with more memory");
+	is(info_set.raw, 1 << 20, "it is at 1 MiB");
+	info = multiboot_info();
+	get(info.mods_addr, &module, sizeof(module));
+	ok(module.mod_start == 0x101000 && at(module.mod_start) == 3, "the module behind it");
+	ok(string_at(info.cmdline, "a"), "a name alone");
+	d->end = END_POWEROFF;
+	destroy(d, 0);
+
+	fresh(1 << 20);
+	make_multiboot(0x20000);
+	modules[0].config.module_count = 0;
+	modules[0].config.lazy = true;
+	is(create(&d), 0, "1 MiB, which comes late");
+	info = multiboot_info();
+	ok(!info.mods_count && info.mods_addr, "a list of no modules has an address");
+	ok(!info.mem_upper && info.mmap_length == 2 * 24, "nothing from 1 MiB on");
+	d->end = END_POWEROFF;
+	destroy(d, 0);
+
+	fresh(2 << 20);
+	make_multiboot(LOAD_AT);
+	modules[1].size = 1 << 20;
+	ok(create(&d) == -XEN_EINVAL && strstr(error, "need"), "modules that do not fit");
+	epoch_pass();
+	make_multiboot(3 << 20);
+	ok(create(&d) == -XEN_EINVAL && strstr(error, "has no RAM"), "an image that does not fit");
+	epoch_pass();
+	make_file(LOAD_AT);
+	memset(ram[FILE_FRAME] + 0x400, 0, 20);
+	ok(create(&d) == -XEN_EINVAL && strstr(error, "neither a PVH entry"), "neither kind");
+	epoch_pass();
+	ok(!frames_used() && !objects && !vcpus, "nothing is left");
+}
+
 static void failing_steps(bool lazy)
 {
 	struct domain *d;
@@ -559,6 +665,7 @@ int main(void)
 	ram = aligned_alloc(4096, FRAMES * PAGE_SIZE);
 	p2m_map_of = calloc(GFNS + 4096, sizeof(*p2m_map_of));
 	contents();
+	multiboot();
 	failures();
 	ranges();
 	return tap_end();

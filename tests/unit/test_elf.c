@@ -56,6 +56,7 @@ static void make64(void)
 	e64->e_type = ET_EXEC;
 	e64->e_machine = EM_X86_64;
 	e64->e_version = 1;
+	e64->e_entry = 0x100044;
 	e64->e_phoff = sizeof(*e64);
 	e64->e_phentsize = sizeof(*p64);
 	e64->e_phnum = 3;
@@ -86,6 +87,7 @@ static void make32(void)
 	e32->e_type = ET_EXEC;
 	e32->e_machine = EM_386;
 	e32->e_version = 1;
+	e32->e_entry = 0x200088;
 	e32->e_phoff = sizeof(*e32);
 	e32->e_phentsize = sizeof(*p32);
 	e32->e_phnum = 2;
@@ -119,14 +121,25 @@ static int parse(const void *memory, uint64_t size, struct elf_image *image)
 			diag("got %d: %s", rc_, error);                                      \
 	} while (0)
 
+/* One change to it takes the PVH entry away, and no more. */
+#define WITHOUT_PVH(change)                                                     \
+	do {                                                                    \
+		struct elf_image image_;                                        \
+		make64();                                                       \
+		change;                                                         \
+		int rc_ = parse(file64, sizeof(file64), &image_);               \
+		ok(!rc_ && !image_.has_pvh_entry, "no PVH entry: %s", #change); \
+	} while (0)
+
 static void good(void)
 {
 	struct elf_image image;
 
 	make64();
 	is(parse(file64, sizeof(file64), &image), 0, "a 64-bit file");
-	ok(image.is_64bit, "known as one");
+	ok(image.is_64bit && image.has_pvh_entry, "known as one, with a note");
 	is(image.pvh_entry, 0x100010, "entry from the note");
+	is(image.entry, 0x100044, "entry from the header");
 	is(image.segment_count, 2, "two segments");
 	is(image.segments[1].address, 0x105003, "unaligned, at its physical address");
 	is(image.start, 0x100000, "start");
@@ -135,6 +148,7 @@ static void good(void)
 	is(parse(file32, sizeof(file32), &image), 0, "a 32-bit file");
 	ok(!image.is_64bit, "known as one");
 	is(image.pvh_entry, 0x200000, "its entry");
+	is(image.entry, 0x200088, "and the header's");
 	is(image.segments[0].file_size, 0x100, "its segment");
 	make64();
 	note64->desc_size = 4;
@@ -182,10 +196,10 @@ static void bad(void)
 	REFUSED("note reaches beyond", note64->desc_size = 0xfffffff0);
 	REFUSED("note reaches beyond", note64->name_size = 0xffffffff);
 	REFUSED("not 4 or 8", note64->desc_size = 2);
-	REFUSED("PHYS32_ENTRY is missing", note64->type = 17);
-	REFUSED("PHYS32_ENTRY is missing", note64->name[0] = 'x');
-	REFUSED("PHYS32_ENTRY is missing", p64[2].p_type = PT_NULL);
-	REFUSED("PHYS32_ENTRY is missing", p64[2].p_filesz = 20);
+	WITHOUT_PVH(note64->type = 17);
+	WITHOUT_PVH(note64->name[0] = 'x');
+	WITHOUT_PVH(p64[2].p_type = PT_NULL);
+	WITHOUT_PVH(p64[2].p_filesz = 20);
 	REFUSED("entry is outside", note64->desc = 0xfffff);
 	REFUSED("entry is outside", note64->desc = 0x105000);
 	REFUSED("entry is outside", note64->desc = 0x100100010ull);
@@ -213,7 +227,8 @@ static void bad(void)
 	make64();
 	memset(file64 + NOTES_AT, 0, FILE_SIZE - NOTES_AT);
 	p64[2].p_filesz = FILE_SIZE - NOTES_AT;
-	is(parse(file64, sizeof(file64), &image), -XEN_EINVAL, "empty notes only come to an end");
+	ok(!parse(file64, sizeof(file64), &image) && !image.has_pvh_entry,
+	   "empty notes only come to an end");
 	static uint8_t many[200 << 10];
 	memcpy(many, file64, NOTES_AT);
 	((Elf64_Phdr *)(many + sizeof(Elf64_Ehdr)))[2].p_filesz = sizeof(many) - NOTES_AT;
