@@ -12,15 +12,25 @@
  *   511   0xffffffff80000000     1 GiB  shared   the image: text RX, rodata R, data and bss RW
  *
  * A slot is one entry of a top-level page table. Everything else is empty. On the host, where
- * units are tested against fake memory, the same regions lie in the lower half.
+ * units are tested against fake memory, the same regions lie in the lower half; with the thread
+ * sanitizer, in the part of it that this allows, which has room for pools of little RAM only.
  */
 #ifndef KEYHOLE_LAYOUT_H
 #define KEYHOLE_LAYOUT_H
 
-#ifdef KEYHOLE_HOST_TEST
+#if defined(KEYHOLE_HOST_TEST) && defined(__SANITIZE_THREAD__)
+#define LAYOUT_BASE	   0x550000000000ull
+#define LAYOUT_POOL_OFFSET 0x011000000000ull
+#define LAYOUT_PHYS_LIMIT  (1ull << 36)
+#elif defined(KEYHOLE_HOST_TEST)
 #define LAYOUT_BASE 0x200000000000ull
 #else
 #define LAYOUT_BASE 0xffff800000000000ull
+#endif
+#ifndef LAYOUT_POOL_OFFSET
+#define LAYOUT_POOL_OFFSET 0x100000000000ull
+/* RAM at or above this physical address is not used: frame numbers fit in 32 bits. */
+#define LAYOUT_PHYS_LIMIT (1ull << 44)
 #endif
 
 #define LAYOUT_SLOT_SIZE (1ull << 39)
@@ -30,7 +40,7 @@
 #define LAYOUT_VMAP_SIZE    LAYOUT_SLOT_SIZE
 #define LAYOUT_PRIVATE	    (LAYOUT_BASE + 0x010000000000ull)
 #define LAYOUT_PRIVATE_SIZE (1ull << 30) /* of one CPU */
-#define LAYOUT_POOL	    (LAYOUT_BASE + 0x100000000000ull)
+#define LAYOUT_POOL	    (LAYOUT_BASE + LAYOUT_POOL_OFFSET)
 #define LAYOUT_DIRECT_MAP   (LAYOUT_BASE + 0x200000000000ull)
 #define LAYOUT_IMAGE	    0xffffffff80000000ull
 
@@ -43,9 +53,6 @@
 #define LAYOUT_META_SLABS      (LAYOUT_META + LAYOUT_META_STRIDE)
 #define LAYOUT_META_OWNERS     (LAYOUT_META + 2 * LAYOUT_META_STRIDE)
 #define LAYOUT_META_PAHASH     (LAYOUT_META + 3 * LAYOUT_META_STRIDE) /* 64 GiB */
-
-/* RAM at or above this physical address is not used: frame numbers fit in 32 bits. */
-#define LAYOUT_PHYS_LIMIT (1ull << 44)
 
 #define LAYOUT_CPUS_MAX 512
 

@@ -36,7 +36,7 @@ def run(program, log_dir, timeout):
     if trouble:
         report.errors.append(trouble)
     for line in text:
-        if "ERROR: AddressSanitizer" in line or "runtime error:" in line \
+        if "ERROR: AddressSanitizer" in line or "WARNING: ThreadSanitizer" in line or "runtime error:" in line \
                 or "ERROR: LeakSanitizer" in line:
             report.errors.append(line.strip())
     return report
