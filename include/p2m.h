@@ -71,9 +71,10 @@ int p2m_init(struct p2m *p2m, uint32_t table_quota, uint64_t max_gfn) must_use;
 void p2m_destroy(struct p2m *p2m);
 /*
  * Maps frame_count contiguous frames; uses 2M and 1G leaves where alignment allows and nothing is
- * there. -XEN_EEXIST if any gfn is mapped, -XEN_EINVAL beyond max_gfn or wrapping, or for rights
- * that the type does not allow, -XEN_ENOMEM when out of tables; on error nothing has changed.
- * frame_count 0 does nothing. Flushes nothing.
+ * there, and joins smaller leaves of RAM or foreign frames when the last of them comes. -XEN_EEXIST
+ * if any gfn is mapped, -XEN_EINVAL beyond max_gfn or wrapping, or for rights that the type does
+ * not allow, -XEN_ENOMEM when out of tables; on error nothing has changed. frame_count 0 does
+ * nothing. Flushes nothing, but for the table that joining drops.
  */
 int p2m_map(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t frame_count, enum p2m_type type,
 	    unsigned access) must_use;

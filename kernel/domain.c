@@ -226,7 +226,13 @@ static bool release_memory_step(struct domain *d)
 
 	p2m_for_each(&d->p2m, collect_leaf, &l);
 	for (unsigned i = 0; i < l.count; i++) {
-		if (p2m_unmap(&d->p2m, l.leaf[i].gfn, l.leaf[i].frame_count, put_removed, NULL))
+		uint64_t count = l.leaf[i].frame_count;
+
+		/* 1 GiB in parts, so that a step is bounded, if there is a table to split it. */
+		if (count > FRAMES_PER_2M &&
+		    !p2m_unmap(&d->p2m, l.leaf[i].gfn, FRAMES_PER_2M, put_removed, NULL))
+			continue;
+		if (p2m_unmap(&d->p2m, l.leaf[i].gfn, count, put_removed, NULL))
 			panic("d%u: a whole leaf of the p2m could not be taken out", d->id);
 	}
 	return l.count == 0;

@@ -143,6 +143,25 @@ static long test_fail(uint64_t nth)
 	return 0;
 }
 
+/* Takes no references: who maps takes out again what it has mapped. */
+static long test_p2m(gva_t arg, struct guest_access *ga)
+{
+	struct p2m *p2m = &this_cpu()->current->domain->p2m;
+	struct keyhole_test_p2m p;
+	struct p2m_entry entry;
+	int rc = 0;
+
+	if (guest_copy_in(ga, &p, arg, sizeof(p)))
+		return -XEN_EFAULT;
+	if (p.op == KEYHOLE_P2M_MAP)
+		rc = p2m_map(p2m, make_gfn(p.gfn), make_mfn(p.frame), p.frame_count, P2M_FOREIGN,
+			     P2M_R);
+	else if (p.op == KEYHOLE_P2M_UNMAP)
+		rc = p2m_unmap(p2m, make_gfn(p.gfn), p.frame_count, NULL, NULL);
+	p.order = p2m_lookup(p2m, make_gfn(p.gfn), &entry) ? entry.order : -1;
+	return rc ? rc : guest_copy_out(ga, arg, &p, sizeof(p)) ? -XEN_EFAULT : 0;
+}
+
 long test_hypercall(unsigned cmd, gva_t arg, struct guest_access *ga)
 {
 	if (close_cache())
@@ -158,6 +177,8 @@ long test_hypercall(unsigned cmd, gva_t arg, struct guest_access *ga)
 		return test_walk(arg, ga);
 	case KEYHOLE_TEST_FAIL:
 		return test_fail(gva_raw(arg));
+	case KEYHOLE_TEST_P2M:
+		return test_p2m(arg, ga);
 	}
 	return -XEN_ENOSYS;
 }

@@ -7,9 +7,11 @@
  * complete before it is linked, and one that was taken out lives until every CPU has passed a
  * quiescent point. Ready for many CPUs, but for the kick named at p2m_mark_flush().
  *
- * Invariants:
+ * Invariants, whenever the lock is free:
  *  - an empty table does not stay in the tree (the root excepted). What an aligned mapping covers
  *    whole therefore either has no entry or has something mapped;
+ *  - where the processor has the larger leaf, no table is full of RAM or foreign frames that such a
+ *    leaf could map alike (ept_join);
  *  - not-present entries are zero; within p2m_unmap() alone they may be tombstones, whose address
  *    is inverted, so that a speculative walk leads to no memory.
  *

@@ -27,11 +27,15 @@ void p2m_batch_begin(struct p2m_batch *b, struct p2m *p2m)
 /* Leaves the table at hand. An atomic addition for the reason given at ept_count_entries(). */
 static void settle(struct p2m_batch *b)
 {
+	uint64_t table = b->table;
+
 	if (b->uncounted)
 		__atomic_fetch_add(b->link, (uint64_t)b->uncounted << IN_USE_SHIFT,
 				   __ATOMIC_RELAXED);
 	b->uncounted = 0;
 	b->table = NO_TABLE;
+	if (unlikely(table != NO_TABLE && b->in_use == ENTRIES_PER_TABLE))
+		ept_join(b->p2m, table * ENTRIES_PER_TABLE);
 }
 
 static __attribute__((noinline)) bool take_table(struct p2m_batch *b, uint64_t gfn)

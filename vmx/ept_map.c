@@ -1,11 +1,68 @@
 /*
- * EPT: mapping a range. State, lock and invariants: vmx/ept.c. Ready for many CPUs.
+ * EPT: mapping a range, and joining. State, lock and invariants: vmx/ept.c. Ready for many CPUs,
+ * but for the kick named at p2m_mark_flush().
  *
  * First everything that can fail (p2m_map checks the whole range and takes the tables it needs),
  * then the change. A processor or a look-up may see a part of the range mapped meanwhile.
  */
 #include "ept_tables.h"
+#include "mm/epoch.h"
 #include "public/errno.h"
+
+/* --- joining ---------------------------------------------------------------------------------- */
+
+/*
+ * The larger leaf that says what the entries of a full table of a level say; 0 if none does. RAM
+ * and foreign frames only: a grant is unmapped by its handle, which may not fail for want of the
+ * table that splitting takes. Accessed and dirty are set, as they are by split_at(): a processor
+ * may be about to set them in the table.
+ */
+static uint64_t joined_leaf(const uint64_t *entries, unsigned level)
+{
+	const uint64_t flags = EPT_ACCESSED | EPT_DIRTY, step = level_span(level) << PAGE_SHIFT;
+	uint64_t first = ept_load(&entries[0]) & ~flags;
+	uint64_t type = (first & TYPE_MASK) >> TYPE_SHIFT;
+
+	if ((level > 1 && !(first & EPT_LEAF)) || (type != P2M_RAM && type != P2M_FOREIGN) ||
+	    mfn_raw(entry_frame(first)) & (level_span(level + 1) - 1))
+		return 0;
+	/* From the end: a table that was filled upwards with other frames is told at once. */
+	for (uint64_t i = ENTRIES_PER_TABLE; --i;)
+		if ((ept_load(&entries[i]) & ~flags) != first + i * step)
+			return 0;
+	return first | EPT_LEAF | (ept_config.has_accessed_dirty ? flags : 0);
+}
+
+/*
+ * The table in which gfn's leaf lies has been filled: puts one leaf in the place of a table that
+ * says the same, and so upwards. Cannot fail; looks at 512 entries a level at most.
+ *
+ * The table is not written any more, so that whoever still holds the old way to it, a processor or
+ * a look-up, reads the same as before. It waits for the flush like a frame that was taken out: the
+ * entry leads elsewhere, then the generation moves, then the table goes to the epoch. INVEPT is
+ * due, although no translation changes, because the address in the entry does. Source: SDM Vol. 3,
+ * "Guidelines for Use of the INVEPT Instruction".
+ */
+void ept_join(struct p2m *p2m, uint64_t gfn)
+{
+	struct ept_cursor c = {.p2m = p2m};
+
+	ept_seek(&c, gfn, 1, false);
+	for (unsigned level = c.level;
+	     level == 1 ? ept_config.has_2m : level == 2 && ept_config.has_1g; level++) {
+		uint64_t link = ept_load(c.path[level + 1]);
+		uint64_t leaf = table_full(link) ? joined_leaf(entry_table(link), level) : 0;
+
+		if (!leaf)
+			return;
+		ept_store(c.path[level + 1], leaf);
+		ept_move_generation(p2m);
+		p2m_mark_flush(p2m);
+		epoch_free_table(&p2m->tables, entry_frame(link));
+	}
+}
+
+/* --- mapping ---------------------------------------------------------------------------------- */
 
 struct map_range {
 	uint64_t gfn, end;
@@ -73,6 +130,10 @@ static void map_commit(struct ept_cursor *c, struct map_range r, enum p2m_type t
 		for (uint64_t i = 0; i < entries; i++)
 			ept_store(c->path[leaf_level] + i, value + (i << PAGE_SHIFT));
 		ept_count_entries(c, leaf_level, (int64_t)entries);
+		if (table_full(ept_load(c->path[leaf_level + 1]))) {
+			ept_join(c->p2m, r.gfn);
+			c->level = 0;
+		}
 	}
 }
 

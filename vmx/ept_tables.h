@@ -89,6 +89,12 @@ static inline uint64_t make_link(mfn_t table)
 	return mfn_raw(table) << PAGE_SHIFT | EPT_RWX;
 }
 
+/* Whether all entries of the table that an entry points to are in use. */
+static inline bool table_full(uint64_t link)
+{
+	return (link & IN_USE_MASK) == (uint64_t)ENTRIES_PER_TABLE << IN_USE_SHIFT;
+}
+
 static inline uint64_t make_tombstone(uint64_t value)
 {
 	return ((value ^ EPT_ADDRESS_MASK) & ~EPT_RWX) | (value & EPT_RWX) << OLD_RIGHTS_SHIFT |
@@ -192,6 +198,8 @@ int ept_map_locked(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t frame_count
 int ept_unmap_locked(struct p2m *p2m, gfn_t gfn, uint64_t frame_count, p2m_removed_fn removed,
 		     void *ctx) must_use;
 void ept_move_generation(struct p2m *p2m);
+/* To be called when the table that holds gfn's leaf has become full. */
+void ept_join(struct p2m *p2m, uint64_t gfn);
 
 /* --- tables taken ahead of a change ----------------------------------------------------------- */
 

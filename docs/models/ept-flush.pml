@@ -4,10 +4,12 @@
  * One CPU loads a vCPU, enters its guest, exits, and takes it off again (vmx/vcpu.c, vmx/run.c,
  * vmx/ept.c: p2m_cpu_enter); another takes a frame out of the p2m, marks the CPUs that may hold
  * translations, and gives the frame back when the epoch has passed (vmx/ept_unmap.c,
- * p2m_mark_flush; mm/epoch.c). Each CPU has a store buffer, as x86 processors do: a plain store
- * waits there while later loads are carried out; a locked operation lets it drain first.
+ * p2m_mark_flush; mm/epoch.c), or joins: the entry then leads elsewhere without having been not
+ * present, and what is given back is the table (vmx/ept_map.c: ept_join). Each CPU has a store
+ * buffer, as x86 processors do: a plain store waits there while later loads are carried out; a
+ * locked operation lets it drain first.
  *
- * Property: no guest uses a translation of a frame that has been given back.
+ * Property: no guest uses a translation of a frame, or a table, that has been given back.
  *
  * Three mistakes, of which each must break it:
  *	-DNO_FENCE_ENTER	who enters says so by a plain store
@@ -135,12 +137,16 @@ end:	do
 active proctype removes()
 {
 	byte removals = 0, is_loaded, own_generation = 1, epoch;
+	bool joins;
 
 	do
 	:: removals < REMOVALS ->
 		removals++;
-		/* p2m_unmap() */
-		buffer_remove ! ENTRY, 0;
+		/* p2m_unmap(), or ept_join() */
+		if
+		:: joins = false; buffer_remove ! ENTRY, 0
+		:: joins = true; buffer_remove ! ENTRY, removals + 1
+		fi;
 		own_generation++;
 #ifdef NO_FENCE_REMOVE
 		buffer_remove ! GENERATION, own_generation;
@@ -158,7 +164,10 @@ active proctype removes()
 end:		own_epoch >= epoch;
 		freed[removals] = true;
 		/* Another frame takes its place: not present -> present flushes nothing. */
-		buffer_remove ! ENTRY, removals + 1
+		if
+		:: joins
+		:: else -> buffer_remove ! ENTRY, removals + 1
+		fi
 	:: else -> break
 	od
 }

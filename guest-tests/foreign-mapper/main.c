@@ -5,11 +5,15 @@
  */
 #include "../foreign-owner/shared.h"
 #include "guest.h"
+#include "public/keyhole.h"
 
 #define AT(i) (HOLE + (i)*PAGE_SIZE)
 
-static native_ulong_t indices[SHARED_PAGES], places[SHARED_PAGES];
-static int32_t errors[SHARED_PAGES];
+/* 2 MiB, aligned, without RAM. */
+#define BLOCK_AT(i) (HOLE + 0x200000 + (i)*PAGE_SIZE)
+
+static native_ulong_t indices[BLOCK_PAGES], places[BLOCK_PAGES];
+static int32_t errors[BLOCK_PAGES];
 static uint32_t peer;
 
 static long map(uint32_t domain, unsigned count)
@@ -92,13 +96,47 @@ static void errors_per_call(void)
 	tap_ok(unmap(0x7ffffffffffff000ul) < 0, "a frame beyond everything cannot be removed");
 }
 
+static int order_at(uint64_t address)
+{
+	struct keyhole_test_p2m p = {.gfn = address / PAGE_SIZE, .op = KEYHOLE_P2M_LOOK};
+
+	return hypercall(__HYPERVISOR_keyhole_test, KEYHOLE_TEST_P2M, (unsigned long)&p, 0)
+		   ? -2
+		   : p.order;
+}
+
+/* 2 MiB that are one leaf of the owner's. They are mapped in pieces, and become one here. */
+static void block(void)
+{
+	unsigned wrong = 0;
+
+	for (unsigned i = 0; i < BLOCK_PAGES; i++) {
+		indices[i] = (native_ulong_t)(BLOCK_START / PAGE_SIZE + i);
+		places[i] = (native_ulong_t)(BLOCK_AT(i) / PAGE_SIZE);
+	}
+	tap_is(map(peer, BLOCK_PAGES), 0, "2 MiB are mapped in one call");
+	tap_is(order_at(BLOCK_AT(77)), 9, "and have become one leaf");
+	tap_is(unmap(BLOCK_AT(77)), 0, "one page is taken out of it");
+	tap_is(order_at(BLOCK_AT(76)), 0, "the others are single pages");
+	indices[0] = (native_ulong_t)(BLOCK_START / PAGE_SIZE + 77);
+	places[0] = (native_ulong_t)(BLOCK_AT(77) / PAGE_SIZE);
+	tap_is(map(peer, 1), 0, "and put back");
+	tap_is(order_at(BLOCK_AT(77)), 9, "one leaf again");
+	for (unsigned i = 0; i < BLOCK_PAGES; i++)
+		wrong += *(volatile uint64_t *)BLOCK_AT(i) != OWNER_MAGIC(1000 + i);
+	tap_is(wrong, 0, "each page is where it should be");
+	for (unsigned i = 0; i < BLOCK_PAGES; i++)
+		wrong += unmap(BLOCK_AT(i)) != 0;
+	tap_is(wrong, 0, "they are taken away one by one");
+}
+
 int main(void)
 {
 	struct shared_page *first = (struct shared_page *)AT(0);
 	unsigned wrong = 0;
 
 	peer = self_domain() - (uint32_t)option_number("peer-at", 1);
-	tap_plan(24);
+	tap_plan(32);
 	all_pages();
 	tap_is(map(peer, SHARED_PAGES), 0, "%u pages of domain %u are mapped in one call",
 	       SHARED_PAGES, peer);
@@ -113,6 +151,7 @@ int main(void)
 		page->mapper = MAPPER_MAGIC(i);
 	}
 	tap_is(wrong, 0, "each is where it should be");
+	block();
 	errors_per_page();
 	errors_per_call();
 

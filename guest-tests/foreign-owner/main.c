@@ -32,6 +32,8 @@ int main(void)
 	tap_is(map_one(self_domain() + 1, SHARED_START / PAGE_SIZE), -XEN_EPERM,
 	       "without the right no foreign page is mapped");
 	tap_is(map_one(0x7000, 1), -XEN_EPERM, "nor does one learn which domains exist");
+	for (unsigned i = 0; i < BLOCK_PAGES; i++)
+		*(volatile uint64_t *)(BLOCK_START + i * PAGE_SIZE) = OWNER_MAGIC(1000 + i);
 	for (unsigned i = SHARED_PAGES; i-- > 0;)
 		((struct shared_page *)(SHARED_START + i * PAGE_SIZE))->owner = OWNER_MAGIC(i);
 	tap_ok(WAIT_UNTIL(first->mappers_done >= mappers), "%u mappers are done",

@@ -9,6 +9,8 @@
 
 #define SHARED_START 0x600000ul /* guest-physical, in the owner */
 #define SHARED_PAGES 40u	/* more than one batch's worth of work for a hypercall */
+#define BLOCK_START  0x400000ul /* 2 MiB, aligned */
+#define BLOCK_PAGES  512u
 #define NOT_RAM	     0xd0000000ul
 
 #define OWNER_MAGIC(page)  (0x666f726569676e00ull + (page))

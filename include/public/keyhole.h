@@ -64,6 +64,9 @@
  * caller from now on fails. 0: none does any more; the value is then whether one did, 1 or 0.
  */
 #define KEYHOLE_TEST_FAIL 7
+/* Asks about the caller's p2m, or changes it without regard for whose the frames are: struct
+ * keyhole_test_p2m. */
+#define KEYHOLE_TEST_P2M 12
 
 /*
  * keyhole_test_walk.access: what the access would be; bits as in a page fault's error code. Without
@@ -72,6 +75,11 @@
 #define KEYHOLE_WALK_WRITE 0x02u
 #define KEYHOLE_WALK_USER  0x04u
 #define KEYHOLE_WALK_FETCH 0x10u
+
+/* keyhole_test_p2m.op: the change that is made first, if any. */
+#define KEYHOLE_P2M_LOOK  0u
+#define KEYHOLE_P2M_MAP	  1u /* as foreign frames, to be read */
+#define KEYHOLE_P2M_UNMAP 2u
 
 #ifndef __ASSEMBLER__
 struct keyhole_test_sweep {
@@ -104,6 +112,16 @@ XEN_CHECK_SIZE(struct keyhole_test_walk, 32);
 XEN_CHECK_OFFSET(struct keyhole_test_walk, status, 12);
 XEN_CHECK_OFFSET(struct keyhole_test_walk, gpa, 16);
 XEN_CHECK_OFFSET(struct keyhole_test_walk, error_code, 24);
+
+struct keyhole_test_p2m {
+	compat_uint64_t gfn;	     /* in */
+	compat_uint64_t frame;	     /* in: of KEYHOLE_P2M_MAP */
+	compat_uint64_t frame_count; /* in: of a change */
+	uint32_t op;		     /* in */
+	int32_t order;		     /* out: of the leaf at gfn; -1: there is none */
+};
+XEN_CHECK_SIZE(struct keyhole_test_p2m, 32);
+XEN_CHECK_OFFSET(struct keyhole_test_p2m, order, 28);
 
 struct keyhole_lab_read {
 	compat_uint64_t va;	/* in: any number */

@@ -27,6 +27,7 @@ struct model_frame {
 static struct model_frame *model[WINDOWS];
 static uint64_t model_mapped;
 static struct p2m p2m;
+static bool has_leaf[4]; /* of a level */
 
 static uint64_t random_state = 0x9e3779b97f4a7c15;
 static uint64_t random64(void)
@@ -66,14 +67,31 @@ static struct {
 		}                                                                             \
 	} while (0)
 
+/* Whether one larger leaf could say what a full table of a level says. */
+static bool joinable(const uint64_t *e, unsigned level)
+{
+	uint64_t flags = 1ull << 8 | 1ull << 9, type = (e[0] >> 52) & 7;
+	uint64_t frames = 1ull << 9 * (level - 1);
+
+	if (level > 2 || !has_leaf[level + 1] || (level == 2 && !(e[0] & 0x80)) ||
+	    (type != P2M_RAM && type != P2M_FOREIGN) || (e[0] >> 12) % (512 * frames))
+		return false;
+	for (uint64_t i = 0; i < 512; i++)
+		if ((e[i] & ~flags) != (e[0] & ~flags) + (i * frames << 12))
+			return false;
+	return true;
+}
+
 static unsigned tree_walk(mfn_t table, unsigned level)
 {
 	unsigned used = 0;
+	uint64_t entry = 0;
 
 	tree.tables++;
+	EXPECT(!joinable(pool_table(table), level));
 	tree.found += mfn_equal(table, tree.looked_for);
 	for (unsigned i = 0; i < 512; i++) {
-		uint64_t entry = pool_table(table)[i];
+		entry = pool_table(table)[i];
 		uint64_t frame = (entry & 0xffffffffff000) >> 12;
 
 		if (!entry)
@@ -237,12 +255,24 @@ static void removed(gfn_t gfn, const struct p2m_entry *e, uint64_t count, void *
 	r->runs++;
 }
 
+static struct {
+	uint64_t tables, generation;
+	bool good;
+} joins; /* tables freed while none is removed */
+
 /* A table goes to the epoch: nothing leads to it any more, and the generation has moved. */
 static void table_freed(mfn_t table)
 {
-	if (!removal_now)
+	bool *good = removal_now ? &removal_now->good : &joins.good;
+
+	if (!p2m.max_gfn) /* destroyed */
 		return;
-	removal_now->good &= p2m.generation == removal_now->generation + 1;
+	if (removal_now) {
+		*good &= p2m.generation == removal_now->generation + 1;
+	} else {
+		joins.tables++;
+		*good &= p2m.generation == ++joins.generation;
+	}
 	memset(&tree, 0, sizeof(tree));
 	tree.errors = 1; /* tombstones are there: no complaints */
 	tree.looked_for = table;
@@ -267,7 +297,7 @@ static void table_freed(mfn_t table)
 			}
 		}
 	}
-	removal_now->good &= tree.found == 0;
+	*good &= tree.found == 0;
 }
 
 static bool try_unmap(uint64_t gfn, uint64_t count, int *rc)
@@ -292,6 +322,8 @@ static bool try_unmap(uint64_t gfn, uint64_t count, int *rc)
 static void start(bool has_1g, bool has_2m, uint32_t quota)
 {
 	ept_configure(has_1g, has_2m, true);
+	has_leaf[2] = has_2m;
+	has_leaf[3] = has_1g;
 	for (unsigned w = 0; w < WINDOWS; w++)
 		memset(model[w], 0, WINDOW_FRAMES * sizeof(struct model_frame));
 	model_mapped = 0;
@@ -606,6 +638,168 @@ static void test_large(void)
 	finish("no 1G leaves");
 }
 
+static void join_begin(void)
+{
+	joins.tables = 0;
+	joins.generation = p2m.generation;
+	joins.good = true;
+}
+
+/* Since join_begin() so many tables were given up, one after the other, each as it should be. */
+static bool joined(uint64_t tables)
+{
+	return joins.good && joins.tables == tables && p2m.generation == joins.generation &&
+	       tree_good();
+}
+
+static int map_as(uint64_t gfn, uint64_t mfn, uint64_t count, enum p2m_type type, unsigned access)
+{
+	int rc = p2m_map(&p2m, make_gfn(gfn), make_mfn(mfn), count, type, access);
+
+	if (!rc)
+		model_map(gfn, mfn, count, type, access);
+	return rc;
+}
+
+/* One frame of a 1G leaf at gfn 0 is taken out, something is put in its place, and taken out. */
+static bool not_joined_with(uint64_t mfn, enum p2m_type type, unsigned access)
+{
+	int rc;
+
+	join_begin();
+	bool good = !map_as(5, mfn, 1, type, access) && joined(0) && order_at(6) == 0;
+	return try_unmap(5, 1, &rc) && !rc && good;
+}
+
+static void test_join(void)
+{
+	const uint64_t g1 = FRAMES_PER_1G, g2 = FRAMES_PER_2M, at = window_start[1];
+	int rc = 0;
+
+	start(true, true, 200);
+	is(map_as(0, 4 * g1, g1, P2M_RAM, P2M_RWX), 0, "a 1G leaf");
+	ok(try_unmap(5, 1, &rc) && !rc && p2m.tables.used == 4 && order_at(6) == 0 &&
+	       order_at(g2) == 9,
+	   "less one frame: two tables more");
+	ok(not_joined_with(4 * g1 + 6, P2M_RAM, P2M_RWX), "another frame in its place: not joined");
+	ok(not_joined_with(4 * g1 + 5, P2M_FOREIGN, P2M_RWX), "nor another type");
+	ok(not_joined_with(4 * g1 + 5, P2M_RAM, P2M_RW), "nor other rights");
+	join_begin();
+	test_cpu.index = 9;
+	p2m_cpu_enter(&p2m);
+	is(map_as(5, 4 * g1 + 5, 1, P2M_RAM, P2M_RWX), 0, "the same frame in its place");
+	ok(joined(2) && order_at(5) == 18 && p2m.tables.used == 2 && same_as_model(true),
+	   "a 1G leaf again, both tables given up after the generation had moved");
+	is(cpu_shared[9].entry_work, ENTRY_WORK_EPT_FLUSH, "a CPU that may hold them is marked");
+	cpu_shared[9].entry_work = 0;
+	p2m_cpu_leave(&p2m);
+	test_cpu.index = 0;
+	is(pool_table(make_mfn(pool_table(p2m.root)[0] >> 12 & 0xffffffff))[0],
+	   0x00100000000003b7 | (4 * g1 << 12), "the entry: accessed and dirty, as either may be");
+	fake_epoch_pass();
+
+	/* The quota that joining gave back is there to split. */
+	p2m.tables.quota = 4;
+	ok(try_unmap(g1 - 1, 1, &rc) && !rc, "split at its other end");
+	join_begin();
+	is(map_as(g1 - 1, 5 * g1 - 1, 1, P2M_RAM, P2M_RWX), 0, "and joined");
+	ok(joined(2) && order_at(0) == 18, "with the quota for exactly that");
+	p2m.tables.quota = 200;
+	fake_epoch_pass();
+
+	join_begin();
+	for (uint64_t i = 0; !rc && i < 8; i++) /* backwards, as ranges that are not aligned */
+		rc = map_as(at + (7 - i) * 64, 6 * g1 + (7 - i) * 64, 64, P2M_FOREIGN, P2M_RW);
+	ok(!rc && joined(1) && order_at(at) == 9, "foreign frames, 64 at a time: a 2M leaf");
+	is(map_as(at + g2 + 3, 6 * g1 + g2 + 3, 2 * g2, P2M_FOREIGN, P2M_RW), 0,
+	   "a range not aligned");
+	is(map_as(at + g2, 6 * g1 + g2, 3, P2M_FOREIGN, P2M_RW), 0, "and what was missing");
+	ok(joined(2) && order_at(at + g2) == 9, "one more");
+	fake_epoch_pass();
+
+	join_begin();
+	is(map_as(g1, 8 * g1 + g2, g1, P2M_RAM, P2M_RWX), 0, "512 2M leaves");
+	ok(joined(0) && order_at(g1) == 9, "whose frames are not aligned to 1G: they stay");
+	is(map_as(at + 7 * g2, 7 * g1 + 1, g2, P2M_RAM, P2M_RWX), 0,
+	   "512 frames not aligned to 2M");
+	ok(joined(0) && order_at(at + 7 * g2) == 0, "stay as well");
+	for (uint64_t i = 0; !rc && i < g2; i++)
+		rc = map_as(at + 9 * g2 + i, 9 * g1 + i, 1, P2M_GRANT_RW, P2M_RW);
+	ok(!rc && joined(0) && order_at(at + 9 * g2) == 0,
+	   "grants stay single: taking one back may not need a table");
+	finish("joining");
+
+	/* In batches: what is taken out and put back in one of them leaves the table as full. */
+	start(false, true, 100);
+	is(map_as(0, g1, g1, P2M_RAM, P2M_RWX), 0, "512 2M leaves, no larger ones offered");
+	is(order_at(0), 9, "stay");
+	struct p2m_batch b;
+	p2m_batch_begin(&b, &p2m);
+	for (uint64_t i = 0; !rc && i < g2; i++)
+		rc = p2m_batch_map(&b, make_gfn(at + i), make_mfn(3 * g1 + i + (i == 7)), P2M_RAM,
+				   P2M_RWX);
+	p2m_batch_end(&b);
+	model_map(at, 3 * g1, g2, P2M_RAM, P2M_RWX);
+	ok(!rc && tree_good() && order_at(at) == 0, "a batch, with one frame wrong");
+	join_begin();
+	p2m_batch_begin(&b, &p2m);
+	rc = p2m_batch_unmap(&b, make_gfn(at + 7));
+	rc |= p2m_batch_map(&b, make_gfn(at + 7), make_mfn(3 * g1 + 7), P2M_RAM, P2M_RWX);
+	p2m_batch_end(&b);
+	joins.generation++; /* the removal's */
+	ok(!rc && joined(1) && order_at(at) == 9, "which another batch puts right");
+	finish("joining without 1G leaves");
+
+	start(false, false, 3000);
+	is(map_as(0, g1, g1, P2M_RAM, P2M_RWX), 0, "single frames, nothing larger offered");
+	is(order_at(0), 0, "stay");
+	finish("joining without large leaves");
+	ept_configure(true, true, false);
+	if (p2m_init(&p2m, 100, P2M_GFN_LIMIT))
+		bail_out("p2m_init");
+	rc = map(0, 0, g2 / 2) | map(g2 / 2, g2 / 2, g2 / 2);
+	is(pool_table(make_mfn(
+	       (pool_table(make_mfn((pool_table(p2m.root)[0] & 0xffffffffff000) >> 12))[0] &
+		0xffffffffff000) >>
+	       12))[0],
+	   0x00100000000000b7, "without the flags a joined leaf has none");
+	finish("joining without flags");
+}
+
+/* Ranges of what is one run of frames on both sides taken out and put back: 1G, 2M and 4K leaves
+ * come and go. */
+static void test_join_random(bool has_1g)
+{
+	unsigned bad = 0, large = 0;
+	uint64_t tables = 0;
+
+	start(has_1g, true, 3000);
+	if (map_as(0, 8 * FRAMES_PER_1G, WINDOW_FRAMES, P2M_RAM, P2M_RWX))
+		bail_out("no memory");
+	for (unsigned round = 0; round < 600; round++) {
+		uint64_t gfn = random_below(round % 2 ? 2048 : WINDOW_FRAMES - 2048);
+		uint64_t count = 1 + random_below(round % 3 ? 3 : 2048);
+		int rc;
+
+		bad += !try_unmap(gfn, count, &rc) || rc;
+		bad += !tree_good();
+		join_begin();
+		for (uint64_t i = 0, n; i < count; i += n) {
+			n = 1 + random_below(count - i);
+			bad +=
+			    map_as(gfn + i, 8 * FRAMES_PER_1G + gfn + i, n, P2M_RAM, P2M_RWX) != 0;
+		}
+		bad += !joined(joins.tables) || !same_as_model(false);
+		large += order_at(gfn) == (has_1g ? 18 : 9);
+		tables += joins.tables;
+		fake_epoch_pass();
+	}
+	is(bad, 0, "holes filled again: as the model has it, and joined");
+	is(large, 600, "each time to the largest leaf");
+	ok(tables >= 600 && same_as_model(true), "%u tables were given up", (unsigned)tables);
+	finish("joining at random");
+}
+
 static void test_entries(void)
 {
 	struct p2m_entry e;
@@ -652,7 +846,7 @@ static void test_flush(void)
 		marked += cpu_shared[i].entry_work != 0;
 	is(marked, 0, "marks none");
 	is(p2m_cpu_enter(&p2m), 2, "a CPU that enters learns the generation");
-	is(map(0, 512, 1), 0, "mapping again");
+	is(map(0, 5, 1), 0, "mapping again");
 	is(cpu_shared[70].entry_work, 0, "marks nobody");
 	test_cpu.index = 511;
 	is(p2m_cpu_enter(&p2m), 2, "a second CPU enters");
@@ -775,6 +969,9 @@ int main(void)
 		model[w] = calloc(WINDOW_FRAMES, sizeof(struct model_frame));
 	test_edges();
 	test_large();
+	test_join();
+	test_join_random(true);
+	test_join_random(false);
 	test_entries();
 	test_flush();
 	test_failures();
