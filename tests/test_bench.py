@@ -51,9 +51,11 @@ def test_bench_comparison():
 def test_bench_lines():
     text = ("keyhole: bench: window_fixed samples=2000 mean=12.500 max=14\r\n"
             "keyhole: trace: window_fixed\n[bench] bench: cpuid_exit samples=1000 mean=99.000 max=99\n"
+            "[touch] bench: ept_populate_scrub samples=7 mean=1.250 max=2\n"
             "keyhole: load: gfn_walk entries=10 mean=66.000 max=67\nbench: x samples=1 mean=1.0 max=1x\n")
     figures = bench.parse(text)
-    assert figures.rows == {"window_fixed": (12.5, 14, 2000), "cpuid_exit": (99.0, 99, 1000)}
+    assert figures.rows == {"window_fixed": (12.5, 14, 2000), "cpuid_exit": (99.0, 99, 1000),
+                            "ept_populate_scrub": (1.25, 2, 7)}
     assert figures.load == {"gfn_walk": [(10, 66.0, 67)]}
     assert figures.traced == ["window_fixed"]
 

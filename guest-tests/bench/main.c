@@ -1,20 +1,12 @@
 /*
- * bench: what exits, hypercalls and shared pages cost, seen from the guest.
+ * bench: what exits, hypercalls and shared pages cost, seen from the guest (measure.h says how).
  *
- * One sample is the difference of two readings of the time-stamp counter around one operation;
- *where that counter counts instructions (Bochs), so does the sample. The same samples with the
- *operation left out are the overhead, which is taken off. A line per row:
- *
- *	bench: NAME samples=N mean=A.BCD max=M
- *
- * mean and max are per page for batches. Around one more run of each operation stand two magic
- * breakpoints (xchg bx, bx: does nothing), announced by `trace: NAME`, between which a debugger can
- * list every instruction executed.
- *
- * Its peer is the domain before it (guest-tests/bench-peer). `exits` on the command line: rows that
- * any hypervisor has, nothing else.
+ * Its RAM comes when it is touched first (populate=lazy). Its peer is the domain before it
+ * (guest-tests/bench-peer). `exits` on the command line: rows that any hypervisor has, nothing
+ * else.
  */
 #include "guest.h"
+#include "measure.h"
 #include "shared.h"
 
 #define SAMPLES	       1000u
@@ -24,54 +16,11 @@
 
 #define MSR_BIOS_SIGN_ID 0x8bu
 
+#define OWN_START 0xa00000ul /* RAM of this guest's own that nothing else uses */
+
 #define AT_CONTROL HOLE
 #define AT_GRANTS  (HOLE + 0x200000ul)
 #define AT_FOREIGN (HOLE + 0x400000ul)
-
-#define MAGIC_BREAK() __asm__ volatile("xchg %%bx, %%bx" : : : "memory")
-
-struct row {
-	uint64_t samples, sum, max;
-};
-
-static void row_add(struct row *row, uint64_t cost)
-{
-	row->samples++;
-	row->sum += cost;
-	if (cost > row->max)
-		row->max = cost;
-}
-
-/* Takes SAMPLES samples of a statement. */
-#define MEASURE(row, count, statement)                      \
-	do {                                                \
-		for (unsigned i_ = 0; i_ < (count); i_++) { \
-			uint64_t begin_ = rdtsc();          \
-			statement;                          \
-			row_add(row, rdtsc() - begin_);     \
-		}                                           \
-	} while (0)
-
-/* pages: how many one sample stands for. */
-static void row_print(const char *name, const struct row *row, const struct row *empty,
-		      unsigned pages)
-{
-	uint64_t overhead = empty->sum / empty->samples;
-	uint64_t total = row->sum - overhead * row->samples;
-	uint64_t thousandths = total * 1000 / (row->samples * pages);
-
-	printf("bench: %s samples=%lu mean=%lu.%03lu max=%lu\n", name, row->samples * pages,
-	       thousandths / 1000, thousandths % 1000, (row->max - overhead + pages - 1) / pages);
-}
-
-/* One more run of the statement, between the marks. */
-#define TRACE(name, statement)               \
-	do {                                 \
-		printf("trace: %s\n", name); \
-		MAGIC_BREAK();               \
-		statement;                   \
-		MAGIC_BREAK();               \
-	} while (0)
 
 /* The instruction, or nothing with the same operands. */
 #define ONE_CPUID(instruction)                                                          \
@@ -84,18 +33,8 @@ static void row_print(const char *name, const struct row *row, const struct row 
 		uint32_t a_ = 0, d_ = 0;                                                    \
 		__asm__ volatile(instruction : "+a"(a_), "+d"(d_) : "c"(MSR_BIOS_SIGN_ID)); \
 	} while (0)
-#define ONE_CALL(instruction, number, a, b, c)                                       \
-	do {                                                                         \
-		unsigned long result_ = (number);                                    \
-		__asm__ volatile(instruction                                         \
-				 : "+a"(result_)                                     \
-				 : "D"((unsigned long)(a)), "S"((unsigned long)(b)), \
-				   "d"((unsigned long)(c))                           \
-				 : "memory", "cc");                                  \
-		last_result = (long)result_;                                         \
-	} while (0)
 
-static long last_result;
+long last_result;
 
 static void exits(void)
 {
@@ -113,23 +52,29 @@ static void exits(void)
 	TRACE("rdmsr_exit", ONE_RDMSR("rdmsr"));
 }
 
-/*
- * The null call asks for the version's number. The copy is of a struct xen_add_to_physmap, 24
- * bytes, that names another domain and is refused for it at once; compared with an unknown command
- * of the same call, which is refused without looking at its argument.
- */
-static void calls(void)
+/* Asks for the version's number; other hypervisors have no call of that number and say so. */
+static void null_call(void)
 {
-	struct row row = {0}, empty = {0}, without = {0};
-	static struct xen_add_to_physmap argument = {.domid = DOMID_FIRST_RESERVED - 1};
+	struct row row = {0}, empty = {0};
 
 	MEASURE(&empty, SAMPLES, ONE_CALL("", __HYPERVISOR_xen_version, XENVER_version, 0, 0));
 	MEASURE(&row, SAMPLES, ONE_CALL("vmcall", __HYPERVISOR_xen_version, XENVER_version, 0, 0));
-	tap_ok(last_result > 0x40000, "the null call answers (0x%lx)", last_result);
+	if (xen_present)
+		tap_ok(last_result > 0x40000, "the null call answers (0x%lx)", last_result);
 	row_print("hypercall_null", &row, &empty, 1);
 	TRACE("hypercall_null", ONE_CALL("vmcall", __HYPERVISOR_xen_version, XENVER_version, 0, 0));
+}
 
-	row = (struct row){0};
+/*
+ * The copy is of a struct xen_add_to_physmap, 24
+ * bytes, that names another domain and is refused for it at once; compared with an unknown command
+ * of the same call, which is refused without looking at its argument.
+ */
+static void copy_in(void)
+{
+	struct row row = {0}, without = {0};
+	static struct xen_add_to_physmap argument = {.domid = DOMID_FIRST_RESERVED - 1};
+
 	MEASURE(&without, SAMPLES, ONE_CALL("vmcall", __HYPERVISOR_memory_op, 60, &argument, 0));
 	tap_is(last_result, -XEN_ENOSYS, "an unknown command is refused");
 	MEASURE(&row, SAMPLES,
@@ -141,8 +86,11 @@ static void calls(void)
 	      ONE_CALL("vmcall", __HYPERVISOR_memory_op, XENMEM_add_to_physmap, &argument, 0));
 }
 
-static struct gnttab_map_grant_ref maps[GRANTS];
-static struct gnttab_unmap_grant_ref unmaps[GRANTS];
+/* Where arrays lie in their pages counts. */
+#define IN_PAGES __attribute__((aligned(PAGE_SIZE)))
+
+static struct gnttab_map_grant_ref maps[GRANTS] IN_PAGES;
+static struct gnttab_unmap_grant_ref unmaps[GRANTS] IN_PAGES;
 
 static void map_fill(uint32_t peer)
 {
@@ -202,8 +150,8 @@ static void grants(uint32_t peer)
 	TRACE("grant_unmap_64", UNMAP_ALL());
 }
 
-static xen_ulong_t indices[FOREIGN_PAGES], places[FOREIGN_PAGES];
-static int32_t errors[FOREIGN_PAGES];
+static xen_ulong_t indices[FOREIGN_PAGES] IN_PAGES, places[FOREIGN_PAGES] IN_PAGES;
+static int32_t errors[FOREIGN_PAGES] IN_PAGES;
 
 static void foreign_remove(void)
 {
@@ -250,13 +198,11 @@ static void foreign(uint32_t peer)
 	foreign_remove();
 }
 
-#define OWN_START 0xa00000ul /* RAM of this guest's own, which nothing uses */
-
 /* Gives 64 pages back and takes as many, at the same place. */
 static void balloon(void)
 {
 	struct row take = {0}, give = {0}, empty = {0};
-	static xen_ulong_t pages[GRANTS];
+	static xen_ulong_t pages[GRANTS] IN_PAGES;
 	struct xen_memory_reservation r = {
 	    .extent_start = handle(pages), .nr_extents = GRANTS, .domid = DOMID_SELF};
 	unsigned wrong = 0;
@@ -290,14 +236,23 @@ static void balloon(void)
 int main(void)
 {
 	struct bench_control *control = (void *)AT_CONTROL;
+	uint32_t peer = self_domain() - 1;
 	grant_handle_t handle;
-	uint32_t peer;
 
-	exits();
-	if (option("exits"))
+	if (option("touch")) {
+		/* For as long as it takes: it measures too. */
+		while (grant_map(peer, 0, AT_CONTROL, GNTMAP_host_map, &handle) != GNTST_bad_domain)
+			yield();
+		touches();
 		tap_done();
-	peer = self_domain() - 1;
-	calls();
+	}
+	exits();
+	null_call();
+	if (option("exits")) {
+		touches();
+		tap_done();
+	}
+	copy_in();
 	tap_ok(WAIT_UNTIL(grant_map(peer, REF_CONTROL, AT_CONTROL, GNTMAP_host_map, &handle) ==
 			  GNTST_okay),
 	       "domain %u grants its pages", peer);

@@ -35,7 +35,9 @@ class Figures:
 def guests(build):
     folder = Path(build) / "guests"
     return [guestspec.Spec(folder / "bench-peer.elf", ["name=peer", "mem=16M"]),
-            guestspec.Spec(folder / "bench.elf", ["name=bench", "mem=16M", "priv=peer"])]
+            guestspec.Spec(folder / "bench.elf", ["name=bench", "mem=16M", "priv=peer"]),
+            guestspec.Spec(folder / "bench.elf", ["name=touch", "mem=16M", "populate=lazy",
+                                                  "cmdline=touch"])]
 
 
 def make_image(output, kernel, guest_build, load=False):
@@ -47,7 +49,7 @@ def parse(text):
     """The figures in a serial output."""
     figures = Figures()
     for line in console.clean(text).split("\n"):
-        line = re.sub(r"^(keyhole:|\[bench\]) ", "", line)
+        line = re.sub(r"^(keyhole:|\[(bench|touch)\]) ", "", line)
         if m := BENCH.match(line):
             figures.rows[m[1]] = (float(m[3]), int(m[4]), int(m[2]))
         elif m := LOAD.match(line):
@@ -70,7 +72,7 @@ def run(image, log_dir, model=MODEL, sections=None, direct_map=False):
         reason = box.run(SECONDS)
     log = console.parse(box.text)
     problems = [x for x in log.problems() if not (direct_map and "pages of guests mapped" in x)]
-    for name in ("peer", "bench"):
+    for name in ("peer", "bench", "touch"):
         problems += [f"guest {name}: {p}" for p in log.guest_report(name).problems()]
     problems += [x for x in log.host if x.startswith("bench: ") and not BENCH.match(x)]
     if reason == "timeout":

@@ -28,7 +28,7 @@ PAGES = {"grant_map_64": 64, "grant_unmap_64": 64, "grant_copy_16": 16, "decreas
 WITHOUT = {"copy_in": "copy_in_without"}
 
 NO_EVENTS = "event channels are not there yet"
-NO_DEMAND = "populate=lazy is there, but no guest measures it yet"
+NO_SCRUBBED = "every frame is scrubbed when it is allocated: none is ready"
 NO_SLOTS = "no two frames that share a slot were found"
 NO_LINEAR = "there is no linear view of the p2m: the walk is all there is"
 
@@ -37,8 +37,8 @@ ROWS = [
     Row("hypercall_null", "null hypercall", 85, 873, "Xen"),
     Row("rdmsr_exit", "RDMSR exit", 110, 831, "Xen"),
     Row("evtchn_send", "event sent to a port", 200, 5978, "Xen", NO_EVENTS),
-    Row("ept_populate", "EPT violation, scrubbed frame", 250, 4550, "Xen", NO_DEMAND),
-    Row("ept_populate_scrub", "the same with the scrub", 900, 10904, "KVM", NO_DEMAND),
+    Row("ept_populate", "EPT violation, scrubbed frame", 250, 4550, "Xen", NO_SCRUBBED),
+    Row("ept_populate_scrub", "the same with the scrub", 900, 10904, "KVM"),
     Row("copy_in", "24-byte argument copied in", 250, 4970, "Xen"),
     Row("window_fixed", "window, fixed slot, open+close", 15),
     Row("window_hit", "window, cached slot, hit", 24, 99, "Xen", NO_SLOTS),
