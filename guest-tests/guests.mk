@@ -3,7 +3,7 @@
 #
 # A folder with a main.c is a guest, made of all its .c and .S files; one whose name ends in 32 is built for 32
 # bits. A folder with a file `source` holds no code: it is the 32-bit twin of the guest named there. A folder
-# with a test.toml alone runs guests of other folders in another way.
+# with a test.toml alone runs guests of other folders in another way. One with a link.ld is linked by that.
 
 BUILD ?= build
 GUEST_CC ?= gcc
@@ -14,8 +14,7 @@ GUEST_CFLAGS := -std=gnu11 -ffreestanding -fno-pic -fno-pie -O2 -g -fno-stack-pr
 	-fno-asynchronous-unwind-tables -fcf-protection=none -fno-strict-aliasing -mno-red-zone \
 	-mgeneral-regs-only -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wundef -Wvla -Wno-clobbered -Iinclude -Iguest-tests/lib -MMD -MP
-GUEST_LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none \
-	-T guest-tests/lib/link.ld
+GUEST_LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none
 
 GUEST_NAMES := $(patsubst guest-tests/%/main.c,%,$(wildcard guest-tests/*/main.c)) \
 	$(patsubst guest-tests/%/source,%,$(wildcard guest-tests/*/source))
@@ -23,6 +22,7 @@ GUEST_LIB := grant.c hypercall.c memory.c print.c start.c tap.c trap.c
 
 # Where the sources of a guest are, and what they become.
 guest_folder = guest-tests/$(if $(wildcard guest-tests/$(1)/source),$(shell cat guest-tests/$(1)/source),$(1))
+guest_script = $(firstword $(wildcard $(call guest_folder,$(1))/link.ld) guest-tests/lib/link.ld)
 guest_objects = $(patsubst $(call guest_folder,$(1))/%,$(GUEST_OBJ)/$(1)/%.o,$(wildcard \
 	$(call guest_folder,$(1))/*.c $(call guest_folder,$(1))/*.S))
 
@@ -49,9 +49,9 @@ $(GUEST_OBJ)/$(1)/%.c.o: $(call guest_folder,$(1))/%.c
 $(GUEST_OBJ)/$(1)/%.S.o: $(call guest_folder,$(1))/%.S
 	@mkdir -p $$(@D)
 	$(GUEST_CC) -m$(2) -Iinclude -Iguest-tests/lib -MMD -MP -c $$< -o $$@
-$(BUILD)/guests/$(1).elf: $(call guest_objects,$(1)) $(GUEST_LIB$(2)) guest-tests/lib/link.ld
+$(BUILD)/guests/$(1).elf: $(call guest_objects,$(1)) $(GUEST_LIB$(2)) $(call guest_script,$(1))
 	@mkdir -p $$(@D)
-	ld -m $(3) $(GUEST_LDFLAGS) $$(filter %.o,$$^) -o $$@
+	ld -m $(3) $(GUEST_LDFLAGS) -T $(call guest_script,$(1)) $$(filter %.o,$$^) -o $$@
 endef
 $(foreach g,$(filter %32,$(GUEST_NAMES)),$(eval $(call guest_rule,$(g),32,elf_i386)))
 $(foreach g,$(filter-out %32,$(GUEST_NAMES)),$(eval $(call guest_rule,$(g),64,elf_x86_64)))

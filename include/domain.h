@@ -53,7 +53,8 @@ struct domain {
 	struct grant_table *grants; /* kernel/grant.c; created with the domain */
 	_Atomic uint32_t end;	    /* enum domain_end; changes from END_NONE once */
 	uint64_t end_detail; /* a shutdown reason or exit reason: a small number, no guest data */
-	bool serial_dlab;    /* the serial port shows its divisor (kernel/guest_io.c) */
+	struct lock devices_lock; /* what is in this frame: kernel/guest_io.c */
+	mfn_t devices;
 	uint32_t destroy_phase;		/* how far kernel/domain.c has come with taking it apart */
 	_Atomic bool unreachable;	/* no CPU can hold a pointer from domain_find() any more */
 	struct epoch_deferred deferred; /* for that */

@@ -2,7 +2,7 @@
  * Ticket spin locks that know which CPU holds them.
  *
  * The global order, outermost first; a lock may be taken only while holding locks named before it:
- *   domain list -> domain -> grant table -> p2m -> heap -> vmap -> PA->VA hash ->
+ *   domain list -> domain -> devices -> grant table -> p2m -> heap -> vmap -> PA->VA hash ->
  *   host page tables -> pool -> frame allocator -> console
  * Taking a table or a frame may map memory, so the last three of mm are never held across a call
  * of one another: mm/pool.c says why the loop between them ends. Epochs need no lock.

@@ -12,6 +12,7 @@
 #include "kernel/domain.h"
 #include "kernel/grant.h"
 #include "kernel/guest_build.h"
+#include "kernel/guest_devices.h"
 #include "kernel/reservation.h"
 #include "lock.h"
 #include "mm/epoch.h"
@@ -243,6 +244,7 @@ static void discard(struct domain *d)
 {
 	for (uint32_t i = 0; i < d->vcpu_count; i++)
 		vcpu_destroy(d->vcpus[i]);
+	guest_devices_free(d);
 	while (!release_memory_step(d))
 		;
 	grant_table_free(d);
@@ -310,6 +312,8 @@ int domain_create(const struct guest_module *modules, uint32_t module_count, uin
 		return rc;
 	}
 	rc = grant_table_create(d);
+	if (!rc)
+		rc = guest_devices_create(d);
 	d->lazy = config->lazy;
 	if (d->lazy)
 		d->p2m.fill = reservation_fill;
@@ -377,6 +381,7 @@ bool domain_destroy(struct domain *d)
 			return false;
 		while (d->vcpu_count)
 			vcpu_destroy(d->vcpus[--d->vcpu_count]);
+		guest_devices_free(d);
 		d->destroy_phase = DESTROY_MAPS;
 		return false;
 	case DESTROY_MAPS:

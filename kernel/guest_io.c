@@ -1,93 +1,173 @@
 /*
- * Port I/O that the hypervisor itself answers: a serial port that can only send, a debug port for
- * characters, and the debug-exit port. Any other port is absent: reads give ones, writes are
- * dropped.
+ * Port I/O that the hypervisor itself answers: which port belongs to which device. Any other port
+ * is absent: reads give ones, writes are dropped. docs/abi.md lists them all.
  *
- * State: one bit a domain (struct domain), since a register that a guest can write and read back
- * would keep its data in memory mapped everywhere; so the scratch register and the like do not
- * exist here. No lock: only the domain's own vCPUs come here, and the worst race is between two of
- * them.
+ * State: struct guest_devices, in a frame of the domain that is mapped nowhere but in the window
+ * while a port is answered. Lock: devices_lock of the domain. Ready for many CPUs.
  *
- * Sources: National Semiconductor, PC16550D data sheet; QEMU, isa-debug-exit; Bochs, port 0xE9.
+ * Sources: QEMU, isa-debug-exit; Bochs, port 0xE9; IBM PC AT and Intel's chipsets for ports 0x64,
+ * 0x92 and 0xcf9.
  */
-#include "domain.h"
+#include "cpu.h"
+#include "drivers/tsc.h"
+#include "kernel/guest_devices.h"
+#include "mm/frame.h"
+#include "mm/window.h"
 #include "percpu.h"
 #include "vcpu.h"
 
-#define PORT_DEBUG_EXIT 0xf4
-#define PORT_DEBUG_TEXT 0xe9 /* reads as its own number where it exists */
+#define PORT_PIT	   0x40 /* to 0x43 */
+#define PORT_KBD_DATA	   0x60
+#define PORT_SPEAKER	   0x61
+#define PORT_KBD	   0x64
+#define PORT_SYSTEM_A	   0x92
+#define PORT_DEBUG_TEXT	   0xe9	 /* reads as its own number where it exists */
+#define PORT_DEBUG_EXIT	   0xf4	 /* to 0xf7 */
+#define PORT_SERIAL	   0x3f8 /* to 0x3ff */
+#define PORT_FWCFG_SELECT  0x510
+#define PORT_FWCFG_DATA	   0x511
+#define PORT_PCI_ADDRESS   0xcf8
+#define PORT_RESET_CONTROL 0xcf9
 
-#define SERIAL_BASE 0x3f8
-#define SERIAL_END  0x400
-enum {
-	SERIAL_DATA, /* with DLAB: low half of the divisor */
-	SERIAL_IER,  /* with DLAB: high half */
-	SERIAL_IIR,
-	SERIAL_LCR,
-	SERIAL_MCR,
-	SERIAL_LSR,
-	SERIAL_MSR
-};
-#define LCR_8N1	      0x03
-#define LCR_DLAB      0x80
-#define IIR_NONE      0x01 /* no interrupt pending, no FIFO */
-#define LSR_EMPTY     0x60 /* transmitter and its holding register empty, nothing received */
-#define MSR_CONNECTED 0xb0 /* carrier, data set ready, clear to send */
-#define DIVISOR	      1	   /* 115200 */
+/* Keyboard controller: commands from here on pulse its output lines, the lowest of which resets. */
+#define KBD_PULSE	0xf0
+#define KBD_PULSE_NOT_0 0x01
+#define KBD_IDLE	0x00 /* ready for a command, has nothing to say */
+
+#define SYSTEM_A_RESET	  0x01
+#define SYSTEM_A_A20	  0x02 /* always on */
+#define RESET_CONTROL_CPU 0x04
 
 #define ABSENT 0xff
 
-static uint8_t serial_read(const struct domain *d, unsigned reg)
+/* Gives a new domain its devices, as after a reset. -XEN_ENOMEM: nothing has changed. */
+int guest_devices_create(struct domain *d)
 {
-	switch (reg) {
-	case SERIAL_DATA:
-		return d->serial_dlab ? DIVISOR : 0;
-	case SERIAL_IIR:
-		return IIR_NONE;
-	case SERIAL_LCR:
-		return LCR_8N1 | (d->serial_dlab ? LCR_DLAB : 0);
-	case SERIAL_LSR:
-		return LSR_EMPTY;
-	case SERIAL_MSR:
-		return MSR_CONNECTED;
-	default:
-		return 0;
-	}
+	int rc = frame_alloc(0, d->id, FRAME_VCPU, &d->devices);
+
+	if (rc)
+		return rc;
+	struct guest_devices *devices = window_open(WINDOW_DEVICES, d->devices);
+	guest_pit_reset(&devices->pit);
+	window_close(WINDOW_DEVICES);
+	return 0;
 }
 
-static void serial_write(struct domain *d, unsigned reg, uint8_t value)
+/* Takes them away. Its vCPUs run nowhere, and never will. */
+void guest_devices_free(struct domain *d)
 {
-	if (reg == SERIAL_LCR) {
-		d->serial_dlab = value & LCR_DLAB;
-	} else if (reg == SERIAL_DATA && !d->serial_dlab) {
-		char c = (char)value;
-		guest_console_write(d, &c, 1);
-	}
+	if (mfn_raw(d->devices))
+		frame_free(d->devices, 0);
+	d->devices = make_mfn(0);
 }
 
-static uint8_t read_byte(const struct domain *d, uint32_t port)
+static struct guest_devices *devices_open(struct domain *d)
 {
-	if (port >= SERIAL_BASE && port < SERIAL_END)
-		return serial_read(d, port - SERIAL_BASE);
-	if (port == PORT_DEBUG_TEXT)
+	lock_acquire(&d->devices_lock);
+	return window_open(WINDOW_DEVICES, d->devices);
+}
+
+static void devices_close(struct domain *d)
+{
+	window_close(WINDOW_DEVICES);
+	lock_release(&d->devices_lock);
+}
+
+static uint64_t pit_now(void)
+{
+	return guest_pit_ticks(rdtsc(), tsc_khz());
+}
+
+/* Ports of devices with a state. */
+static uint8_t read_device(struct domain *d, uint32_t port)
+{
+	struct guest_devices *devices = devices_open(d);
+	uint8_t value;
+
+	if (port >= PORT_SERIAL)
+		value = port == PORT_FWCFG_DATA
+			    ? guest_fwcfg_read(&devices->fwcfg, d->ram_bytes, d->vcpu_count)
+			    : guest_uart_read(&devices->uart, port - PORT_SERIAL);
+	else if (port == PORT_SPEAKER)
+		value = guest_pit_speaker_read(&devices->pit, pit_now());
+	else
+		value = guest_pit_read(&devices->pit, port - PORT_PIT, pit_now());
+	devices_close(d);
+	return value;
+}
+
+static uint8_t read_byte(struct domain *d, uint32_t port)
+{
+	switch (port) {
+	case PORT_PIT ... PORT_PIT + 3:
+	case PORT_SPEAKER:
+	case PORT_SERIAL ... PORT_SERIAL + 7:
+	case PORT_FWCFG_DATA:
+		return read_device(d, port);
+	case PORT_KBD:
+	case PORT_KBD_DATA:
+		return KBD_IDLE;
+	case PORT_SYSTEM_A:
+		return SYSTEM_A_A20;
+	case PORT_DEBUG_TEXT:
 		return PORT_DEBUG_TEXT;
+	}
 	return ABSENT;
+}
+
+static void write_serial(struct domain *d, unsigned reg, uint8_t value)
+{
+	bool send = guest_uart_write(&devices_open(d)->uart, reg, value);
+	char c = (char)value;
+
+	devices_close(d);
+	if (send)
+		guest_console_write(d, &c, 1);
+}
+
+static void write_timer(struct domain *d, uint32_t port, uint8_t value)
+{
+	struct guest_pit *pit = &devices_open(d)->pit;
+
+	if (port == PORT_SPEAKER)
+		guest_pit_speaker_write(pit, value, pit_now());
+	else
+		guest_pit_write(pit, port - PORT_PIT, value, pit_now());
+	devices_close(d);
+}
+
+/* What makes a PC reset. */
+static bool is_reset(uint32_t port, uint8_t value)
+{
+	switch (port) {
+	case PORT_KBD:
+		return value >= KBD_PULSE && !(value & KBD_PULSE_NOT_0);
+	case PORT_SYSTEM_A:
+		return value & SYSTEM_A_RESET;
+	case PORT_RESET_CONTROL:
+		return value & RESET_CONTROL_CPU;
+	}
+	return false;
 }
 
 static void write_byte(struct domain *d, uint32_t port, uint8_t value)
 {
-	if (port >= SERIAL_BASE && port < SERIAL_END) {
-		serial_write(d, port - SERIAL_BASE, value);
-	} else if (port == PORT_DEBUG_TEXT) {
-		char c = (char)value;
+	char c = (char)value;
+
+	if (port >= PORT_SERIAL && port < PORT_SERIAL + 8)
+		write_serial(d, port - PORT_SERIAL, value);
+	else if ((port >= PORT_PIT && port < PORT_PIT + 4) || port == PORT_SPEAKER)
+		write_timer(d, port, value);
+	else if (port == PORT_DEBUG_TEXT)
 		guest_console_write(d, &c, 1);
-	}
+	else if (is_reset(port, value))
+		domain_end(d, END_REBOOT, 0);
 }
 
 /* IN of 1, 2 or 4 bytes by the current vCPU: a wide access is one of each port in turn. */
 uint32_t guest_io_read(uint16_t port, unsigned size_bytes)
 {
-	const struct domain *d = this_cpu()->current->domain;
+	struct domain *d = this_cpu()->current->domain;
 	uint32_t value = 0;
 
 	for (unsigned i = 0; i < size_bytes; i++)
@@ -95,13 +175,23 @@ uint32_t guest_io_read(uint16_t port, unsigned size_bytes)
 	return value;
 }
 
-/* OUT of 1, 2 or 4 bytes by the current vCPU. A write to the debug-exit port ends its domain. */
+/*
+ * OUT of 1, 2 or 4 bytes by the current vCPU: as many single ones, but for the ports that are wider
+ * than a byte. A write to the debug-exit port ends its domain.
+ */
 void guest_io_write(uint16_t port, unsigned size_bytes, uint32_t value)
 {
 	struct domain *d = this_cpu()->current->domain;
 
-	if (port == PORT_DEBUG_EXIT) {
+	if (port >= PORT_DEBUG_EXIT && port < PORT_DEBUG_EXIT + 4) {
 		domain_end(d, END_DEBUG_EXIT, value & 0xff);
+		return;
+	}
+	if (port == PORT_PCI_ADDRESS && size_bytes == 4)
+		return; /* no PCI bus: not the reset port in its middle */
+	if (port == PORT_FWCFG_SELECT && size_bytes == 2) {
+		guest_fwcfg_select(&devices_open(d)->fwcfg, (uint16_t)value);
+		devices_close(d);
 		return;
 	}
 	for (unsigned i = 0; i < size_bytes; i++)

@@ -24,7 +24,7 @@ enum frame_type {
 	FRAME_BOOT,    /* loader information and boot modules, until they are freed */
 	FRAME_GUEST_RAM,
 	FRAME_GUEST_SHARED, /* shared info, grant table: the guest declares it shared with us */
-	FRAME_VCPU,	    /* a vCPU's secret half */
+	FRAME_VCPU,	    /* a vCPU's secret half, or the state of a domain's devices */
 	FRAME_TYPE_COUNT
 };
 

@@ -18,9 +18,10 @@ enum window_slot {
 	WINDOW_WALK,   /* guest page tables during a walk */
 	WINDOW_GRANT,  /* a grant-table frame */
 	WINDOW_SCRUB,
-	WINDOW_BUILD, /* domain construction, boot information */
-	WINDOW_VCPU,  /* the secret half of a vCPU that runs nowhere */
-	WINDOW_AUDIT, /* page tables during an audit */
+	WINDOW_BUILD,	/* domain construction, boot information */
+	WINDOW_VCPU,	/* the secret half of a vCPU that runs nowhere */
+	WINDOW_DEVICES, /* the state of a guest's devices */
+	WINDOW_AUDIT,	/* page tables during an audit */
 	WINDOW_TEST,
 	WINDOW_NMI,
 	WINDOW_MCE,

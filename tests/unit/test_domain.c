@@ -7,6 +7,7 @@
  */
 #include "kernel/domain.h"
 #include "kernel/grant.h"
+#include "kernel/guest_devices.h"
 #include "kernel/reservation.h"
 #include "mm/epoch.h"
 #include "mm/frame.h"
@@ -253,6 +254,17 @@ void grant_table_free(struct domain *d)
 {
 	heap_free(d->grants);
 	d->grants = NULL;
+}
+
+int guest_devices_create(struct domain *d)
+{
+	return frame_alloc(0, d->id, FRAME_VCPU, &d->devices);
+}
+void guest_devices_free(struct domain *d)
+{
+	if (d->devices.raw)
+		frame_free(d->devices, 0);
+	d->devices = make_mfn(0);
 }
 
 static gpa_t entry_set, info_set;

@@ -1,11 +1,17 @@
-/* sources: kernel/guest_io.c kernel/guest_console.c tests/unit/fake_cpu.c */
+/* sources: kernel/guest_io.c kernel/guest_uart.c kernel/guest_pit.c kernel/guest_fwcfg.c kernel/guest_console.c tests/unit/fake_cpu.c */
 /* Ports that the hypervisor answers, and what becomes of the text of guests that try to deceive. */
 #include "domain.h"
+#include "drivers/tsc.h"
 #include "kernel/console.h"
+#include "kernel/guest_devices.h"
+#include "mm/frame.h"
+#include "mm/window.h"
 #include "percpu.h"
+#include "public/errno.h"
 #include "tap.h"
 #include "vcpu.h"
 
+static struct guest_devices *opened;
 static char out[4096];
 static size_t out_length;
 static uint32_t line_writer;
@@ -20,8 +26,8 @@ static void end_open_line(void)
 }
 bool console_text_begin(uint32_t writer)
 {
-	if (begun)
-		bail_out("the console is begun twice");
+	if (begun || opened)
+		bail_out("the console is begun twice, or with a device open");
 	begun = true;
 	if (line_writer == writer)
 		return true;
@@ -49,11 +55,50 @@ static void hypervisor_prints(void)
 
 void domain_end(struct domain *d, enum domain_end why, uint64_t detail)
 {
+	if (lock_held(&d->devices_lock))
+		bail_out("locks out of their order");
 	d->end = why;
 	d->end_detail = detail;
 }
 
-static struct domain a = {.id = 1, .name = "a"}, b = {.id = 2, .name = "bb"};
+uint64_t tsc_khz(void)
+{
+	return 1000000;
+}
+
+static struct guest_devices frames[3]; /* frames 1 and 2 */
+static unsigned frames_used;
+static bool no_memory;
+
+int frame_alloc(unsigned order, domid_t owner, enum frame_type type, mfn_t *out)
+{
+	if (no_memory)
+		return -XEN_ENOMEM;
+	if (order || owner != frames_used + 1 || type != FRAME_VCPU)
+		bail_out("not the domain's own secret frame");
+	*out = make_mfn(++frames_used);
+	return 0;
+}
+void frame_free(mfn_t first, unsigned order)
+{
+	if (order || !mfn_raw(first))
+		bail_out("no frame");
+	frames_used--;
+}
+void *window_open(enum window_slot slot, mfn_t frame)
+{
+	if (opened || slot != WINDOW_DEVICES || !mfn_raw(frame))
+		bail_out("the slot is open already");
+	return opened = &frames[mfn_raw(frame)];
+}
+void window_close(enum window_slot slot)
+{
+	(void)slot;
+	opened = NULL;
+}
+
+static struct domain a = {.id = 1, .name = "a", .ram_bytes = 0x123456000},
+		     b = {.id = 2, .name = "bb", .vcpu_count = 3};
 static struct vcpu_shared va = {.domain = &a}, vb = {.domain = &b};
 
 static void writes(struct domain *d, const char *text)
@@ -109,7 +154,7 @@ static void text(void)
 	out_length = 0;
 }
 
-static void ports(void)
+static void serial(void)
 {
 	test_cpu.current = &va;
 	is(guest_io_read(0x3fd, 1), 0x60, "the serial port is ready to send");
@@ -118,44 +163,102 @@ static void ports(void)
 	shows("[a] H\n", "it sends");
 	is(guest_io_read(0x3f8, 1), 0, "and receives nothing");
 	is(guest_io_read(0x3fa, 1), 1, "no interrupt is pending");
-	is(guest_io_read(0x3fb, 1), 3, "8 bits, no parity");
 	guest_io_write(0x3fb, 1, 0x83);
 	is(guest_io_read(0x3fb, 1), 0x83, "DLAB");
-	is(guest_io_read(0x3f8, 1), 1, "the divisor");
-	guest_io_write(0x3f8, 1, 'X');
+	guest_io_write(0x3f8, 2, 0x010c);
+	is(guest_io_read(0x3f8, 2), 0x010c, "the divisor");
 	is(out_length, 0, "is not sent");
 	test_cpu.current = &vb;
-	is(guest_io_read(0x3fb, 1), 3, "another guest has a port of its own");
+	is(guest_io_read(0x3fb, 1), 0, "another guest has a port of its own");
 	test_cpu.current = &va;
 	guest_io_write(0x3fb, 1, 0x03);
 	guest_io_write(0x3ff, 1, 0x5a);
-	is(guest_io_read(0x3ff, 1), 0, "no scratch register to keep a guest's data");
-	is(guest_io_read(0x3fc, 4), 0x00b06000, "four bytes are four ports");
+	is(guest_io_read(0x3ff, 1), 0x5a, "the scratch register");
+	is(guest_io_read(0x3fc, 4), 0x5ab06000, "four bytes are four ports");
 	is(guest_io_read(0x3f7, 2), 0x00ff, "half absent");
 	is(guest_io_read(0xe9, 1), 0xe9, "the debug port is there");
 	guest_io_write(0xe9, 1, 'd');
 	guest_io_write(0xe9, 1, '\n');
 	shows("[a] d\n", "it sends");
-	static const uint16_t absent[] = {0,	 0x20,	0x21,  0x40,  0x60,  0x64,   0x70,
-					  0xcf8, 0x2f8, 0x3f7, 0x400, 0x510, 0x8900, 0xffff};
+}
+
+static void others(void)
+{
+	static const uint16_t absent[] = {0,	 0x20,	0x21,  0xa1,  0x70,  0x71,   0x80,  0x4d0,
+					  0xcf8, 0x2f8, 0x3f7, 0x400, 0x512, 0x8900, 0xffff};
 	for (unsigned i = 0; i < array_size(absent); i++) {
 		guest_io_write(absent[i], 1, 'S');
 		is(guest_io_read(absent[i], 1), 0xff, "port 0x%x is absent", absent[i]);
 	}
 	is(guest_io_read(0xffff, 4), 0xffffffff, "beyond the last port");
-	is(guest_io_read(0x510, 4), 0xffffffff, "four bytes absent");
-	is(guest_io_read(0x510, 2), 0xffff, "two bytes absent");
+	guest_io_write(0xcf8, 4, 0x80000604);
+	is(guest_io_read(0xcf8, 4), 0xffffffff, "no PCI bus: its address is not kept");
+	is(guest_io_read(0xcfc, 4), 0xffffffff, "nor is there data");
+	guest_io_write(0x510, 2, 0);
+	is(guest_io_read(0x511, 1), 'Q', "the firmware configuration's signature");
+	is(guest_io_read(0x511, 1), 'E', "byte by byte");
+	test_cpu.current = &vb;
+	guest_io_write(0x510, 2, 5);
+	is(guest_io_read(0x511, 1), 3, "another guest's number of processors");
+	test_cpu.current = &va;
+	is(guest_io_read(0x511, 1), 'M', "does not disturb this one");
+	guest_io_write(0x510, 2, 3);
+	uint64_t size = 0;
+	for (unsigned i = 0; i < 8; i++)
+		size |= (uint64_t)guest_io_read(0x511, 1) << (8 * i);
+	is(size, 0x123456000, "its RAM");
+	is(guest_io_read(0x64, 1), 0, "the keyboard controller takes a command");
+	guest_io_write(0x64, 1, 0xd1);
+	guest_io_write(0x60, 1, 0xdf);
+	is(guest_io_read(0x92, 1), 2, "A20 is on");
+	guest_io_write(0x92, 1, 0);
+	is(guest_io_read(0x92, 1), 2, "for good");
+	guest_io_write(0x43, 1, 0xb0);
+	guest_io_write(0x61, 1, 1);
+	guest_io_write(0x42, 1, 0xff);
+	guest_io_write(0x42, 1, 0xff);
+	is(guest_io_read(0x61, 1) & 0x23, 1, "the timer counts");
+	guest_io_write(0xcf9, 1, 2);
 	is(out_length, 0, "nothing was printed");
 	is(a.end, END_NONE, "nothing has ended");
+}
+
+static void ends(void)
+{
+	static const struct {
+		uint16_t port;
+		uint8_t value;
+	} resets[] = {{0x64, 0xfe}, {0x64, 0xf0}, {0x92, 3}, {0xcf9, 6}, {0xcf9, 0x0e}};
+	for (unsigned i = 0; i < array_size(resets); i++) {
+		guest_io_write(resets[i].port, 1, resets[i].value);
+		is(a.end, END_REBOOT, "port 0x%x resets", resets[i].port);
+		a.end = END_NONE;
+	}
+	guest_io_write(0x64, 1, 0xff);
+	is(a.end, END_NONE, "pulsing no line does not");
 	guest_io_write(0xf4, 4, 0xdead0007);
 	is(a.end, END_DEBUG_EXIT, "the debug-exit port");
 	is(a.end_detail, 7, "its value, a byte of it");
+	a.end = END_NONE;
+	guest_io_write(0xf4, 1, 0);
+	ok(a.end == END_DEBUG_EXIT && !a.end_detail, "a byte");
 }
 
 int main(void)
 {
 	tap_no_plan();
 	text();
-	ports();
+	if (guest_devices_create(&a) || guest_devices_create(&b))
+		bail_out("no devices");
+	serial();
+	others();
+	ends();
+	guest_devices_free(&a);
+	guest_devices_free(&b);
+	guest_devices_free(&b);
+	is(frames_used, 0, "their frames come back");
+	no_memory = true;
+	is(guest_devices_create(&a), -XEN_ENOMEM, "without memory");
+	guest_devices_free(&a);
 	return tap_end();
 }

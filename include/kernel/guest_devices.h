@@ -1,0 +1,65 @@
+/*
+ * The devices of a PC that the hypervisor itself has for guests; docs/abi.md, "Ports", lists what
+ * they can do. kernel/guest_io.c leads there; each device is pure logic in a file of its own.
+ *
+ * Registers that a guest can write derive from it: they lie in a frame of the domain that is mapped
+ * only while a port is answered.
+ */
+#ifndef KEYHOLE_KERNEL_GUEST_DEVICES_H
+#define KEYHOLE_KERNEL_GUEST_DEVICES_H
+
+#include "../domain.h"
+#include "../types.h"
+
+/* kernel/guest_uart.c: a 16550, whose line leads to the console and brings nothing. */
+struct guest_uart {
+	uint8_t ier, lcr, mcr, scratch, divisor[2];
+	uint8_t looped;		     /* what came back in loopback mode */
+	bool fifo, has_looped, sent; /* sent: an interrupt would be pending for it */
+};
+uint8_t guest_uart_read(struct guest_uart *u, unsigned reg);
+/* True if the value is a character to be sent. */
+bool guest_uart_write(struct guest_uart *u, unsigned reg, uint8_t value);
+
+/* kernel/guest_pit.c: the 8254 timer and what port 0x61 has to do with it. now: ticks of its clock
+ * since some time in the past. */
+#define PIT_CHANNELS 3u
+struct guest_pit_channel {
+	uint64_t since;	  /* the tick from which it counts */
+	uint64_t counted; /* ticks that it had counted when its gate closed */
+	uint32_t reload;  /* 1 to 65536 */
+	uint16_t latch;
+	uint8_t mode, access, status, low;
+	bool loaded, started, gate;
+	bool latched, status_latched, read_high, write_high;
+};
+struct guest_pit {
+	struct guest_pit_channel channels[PIT_CHANNELS];
+	uint8_t speaker;
+};
+void guest_pit_reset(struct guest_pit *p);
+uint64_t guest_pit_ticks(uint64_t tsc, uint64_t tsc_khz);
+uint8_t guest_pit_read(struct guest_pit *p, unsigned reg, uint64_t now);
+void guest_pit_write(struct guest_pit *p, unsigned reg, uint8_t value, uint64_t now);
+uint8_t guest_pit_speaker_read(const struct guest_pit *p, uint64_t now);
+void guest_pit_speaker_write(struct guest_pit *p, uint8_t value, uint64_t now);
+
+/* kernel/guest_fwcfg.c: what QEMU tells of a machine. */
+struct guest_fwcfg {
+	uint16_t key;
+	uint32_t offset;
+};
+void guest_fwcfg_select(struct guest_fwcfg *f, uint16_t key);
+uint8_t guest_fwcfg_read(struct guest_fwcfg *f, uint64_t ram_bytes, uint32_t vcpu_count);
+
+struct guest_devices {
+	struct guest_uart uart;
+	struct guest_pit pit;
+	struct guest_fwcfg fwcfg;
+};
+_Static_assert(sizeof(struct guest_devices) <= PAGE_SIZE, "they share a frame");
+
+int guest_devices_create(struct domain *d) must_use;
+void guest_devices_free(struct domain *d);
+
+#endif
