@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from conftest import BUILD, LOGS, ROOT
-from keyhole import bench, benchrows, benchtrace, machine
+from keyhole import bench, benchmemory, benchrows, benchtrace, machine
 
 
 def build_bench():
@@ -80,3 +80,42 @@ def test_bench_traces_are_complete(tmp_path):
     assert benchtrace.parse(listing, ["one"], elf)["one"].insns == 1
     with pytest.raises(machine.MachineError, match="1 traces, 2 were announced"):
         benchtrace.parse(listing, ["one", "two"], elf)
+
+
+MAP_LINES = ["audit:        7          - EPT             d1", "audit:        2          - EPT             d2",
+             "map: ram 65536 free 60000 guests 4000", "map: 0xffff800000000000 256 frame-table host rw-",
+             "map: 0xffff900000400000 9 tables.used host rw-",
+             "map: 0xffffffff80201000 36 image.text host r-x"]
+
+
+def memory_lines(*more, guests=0):
+    count = 3 + sum(line.startswith("map: 0x") for line in more)
+    return [*MAP_LINES, *more, f"map: end {count}", "audit:        9          - EPT             d1",
+            f"audit: cpu0 ok, 301 pages mapped of 65536, {guests} of any guest"]
+
+
+def test_bench_memory():
+    s = benchmemory.sample(memory_lines(), cpus=2)
+    assert (s.image, s.mapped, s.ept, s.guest_pages) == (144, 301 * 4, 36, 0)
+    assert s.bookkeeping == (65536 - 60000 - 4000 - 36) * 4
+    assert s.bookkeeping_goal == 1024 + 36 + 2048 + 2 * 128
+    book, mapped = benchmemory.row_pair("256m", 256, s, None, "no build")
+    assert bench.verdict(book) == "1.8 times the goal" and bench.verdict(mapped) == "reached"
+    assert book["peer"] == 2048 and book["reason"] == "direct_map: no build"
+    rows = benchmemory.row_pair("64g", 65536, None, "no QEMU", "too large")
+    assert bench.verdict(rows[1]) == "not measured" and "no QEMU" in rows[1]["reason"]
+    assert "bookkeeping of 64 GiB" in bench.memory_table(rows)
+
+
+def test_bench_memory_sees_guests():
+    window = "map: 0xffffffff80300000 1 private.window cpu0 rw-"
+    for lines in (memory_lines(window), memory_lines(guests=1)):
+        s = benchmemory.sample(lines, cpus=1)
+        row = benchmemory.row_pair("256m", 256, s, None, "no build")[1]
+        assert bench.verdict(row) == "1 pages of guests mapped"
+    with pytest.raises(ValueError):
+        benchmemory.sample(MAP_LINES, cpus=1)
+    direct = memory_lines("map: 0xffffffff80400000 70000 direct-map host rw-")
+    with pytest.raises(ValueError):
+        benchmemory.sample(direct, cpus=1)
+    assert benchmemory.sample(direct, cpus=1, direct_map=True).mapped == 65536 * 4

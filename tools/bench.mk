@@ -15,7 +15,7 @@ ifdef PEER
 	@exit 2
 endif
 
-bench-builds: guests
+bench-builds: all guests
 	@$(MAKE) --no-print-directory BUILD=$(BENCH_BUILD) CONFIG_BENCH=1 all
 	$(if $(HAS_DIRECT),@$(MAKE) --no-print-directory BUILD=$(DIRECT_BUILD) DIRECT_MAP=1 CONFIG_BENCH=1 all)
 

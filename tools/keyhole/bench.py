@@ -116,11 +116,15 @@ def collect(figures, traces, direct, direct_reason):
 
 
 def verdict(row):
-    if row["insns"] is None:
+    """Whether the goal is reached; row as in bench.json, counted in instructions unless it says."""
+    figure = row["value"] if "value" in row else row["insns"]
+    if figure is None:
         return "not measured"
-    if row["insns"] <= row["goal"]:
+    if row.get("guest_pages"):
+        return f"{row['guest_pages']} pages of guests mapped"
+    if figure <= row["goal"]:
         return "reached"
-    return f"{row['insns'] / row['goal']:.1f} times the goal"
+    return f"{figure / row['goal']:.1f} times the goal"
 
 
 def _cell(value):
@@ -136,10 +140,22 @@ def table(rows):
                                                  "direct_map")),
               f"{_cell(r['peer'])} {r['peer_name']}" if r["peer"] else "-", verdict(r)]
              for r in rows]
+    return _columns(head, lines)
+
+
+def memory_table(rows):
+    """The same for the rows of benchmemory."""
+    head = ["memory", "KiB", "goal", "direct map", "others", ""]
+    return _columns(head, [[r["what"], *(_cell(r[k]) for k in ("value", "goal", "direct_map")),
+                            f"{_cell(r['peer'])} {r['peer_name']}", verdict(r)] for r in rows])
+
+
+def _columns(head, lines):
+    """First and last column to the left, the others to the right."""
     widths = [max(len(x[i]) for x in [head, *lines]) for i in range(len(head))]
     text = []
     for line in [head, *lines]:
-        cells = [c.ljust(w) if i in (0, 8) else c.rjust(w)
+        cells = [c.ljust(w) if i in (0, len(head) - 1) else c.rjust(w)
                  for i, (c, w) in enumerate(zip(line, widths))]
         text.append("  ".join(cells).rstrip())
     return "\n".join(text)
