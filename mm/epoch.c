@@ -83,13 +83,16 @@ static uint64_t reached(void)
 /*
  * Has run(d) called on this CPU, in root mode, at a quiescent point, when every online CPU has
  * passed one. The caller has made what d stands for unreachable. d lies in shared memory and must
- * stay until then; run may defer it again.
+ * stay until then; run may defer it again. work: how many things it frees, at least one, so that
+ * not too many are freed at one quiescent point.
  */
-void epoch_defer(struct epoch_deferred *d, void (*run)(struct epoch_deferred *d))
+void epoch_defer_work(struct epoch_deferred *d, void (*run)(struct epoch_deferred *d),
+		      uint32_t work)
 {
 	struct epoch_cpu *own = &cpus[cpu_index()];
 
 	d->run = run;
+	d->work = work;
 	d->next = NULL;
 	if (own->first)
 		own->last->next = d;
@@ -97,6 +100,11 @@ void epoch_defer(struct epoch_deferred *d, void (*run)(struct epoch_deferred *d)
 		own->first = d;
 	own->last = d;
 	d->epoch = advance();
+}
+
+void epoch_defer(struct epoch_deferred *d, void (*run)(struct epoch_deferred *d))
+{
+	epoch_defer_work(d, run, 1);
 }
 
 /* Frees the block that begins at first, marked by frame_retire(), when it is safe. Never fails. */
@@ -133,10 +141,11 @@ void epoch_free_table(struct table_account *account, mfn_t table)
 
 static void run_deferred(struct epoch_cpu *own, uint64_t epoch)
 {
-	for (unsigned n = 0; n < BATCH && own->first && own->first->epoch <= epoch; n++) {
+	for (uint32_t n = 0; n < BATCH && own->first && own->first->epoch <= epoch;) {
 		struct epoch_deferred *d = own->first;
 
 		own->first = d->next;
+		n += d->work;
 		d->run(d);
 	}
 }

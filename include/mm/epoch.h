@@ -14,11 +14,16 @@ struct epoch_deferred {
 	struct epoch_deferred *next;
 	void (*run)(struct epoch_deferred *d);
 	uint64_t epoch;
+	uint32_t work;
 };
 
 /* d lies in shared memory and stays the callee's until run is called, on the deferring CPU, in root
  * mode. */
 void epoch_defer(struct epoch_deferred *d, void (*run)(struct epoch_deferred *d));
+/* The same for something that frees work things, at least one: they count against what is freed at
+ * one quiescent point. */
+void epoch_defer_work(struct epoch_deferred *d, void (*run)(struct epoch_deferred *d),
+		      uint32_t work);
 /* Frees 2^order frames (frame_free) once it is safe; links through the frame table, never fails. */
 void epoch_free_frames(mfn_t first, unsigned order);
 /* The same for a block that frame_retire() has marked. */

@@ -122,6 +122,29 @@ static bool offline_cpus(void)
 	return true;
 }
 
+/* What one quiescent point frees is bounded by things, not by entries of the list: 64 or, so that
+ * it goes on, one entry. */
+static bool bounded_work(void)
+{
+	struct epoch_deferred small[100], large[3];
+
+	must(boot(1));
+	ran = 0;
+	for (unsigned i = 0; i < array_size(large); i++)
+		epoch_defer_work(&large[i], count_run, i ? 64 : 1000);
+	for (unsigned i = 0; i < array_size(small); i++)
+		epoch_defer(&small[i], count_run);
+	for (unsigned i = 1; i <= array_size(large); i++) {
+		epoch_quiescent();
+		must(ran == i && work_wanted(0));
+	}
+	epoch_quiescent();
+	must(ran == array_size(large) + 64 && work_wanted(0));
+	epoch_quiescent();
+	must(ran == array_size(large) + array_size(small) && !work_wanted(0));
+	return true;
+}
+
 /* What the boot CPU defers before it is online runs once it is. */
 static bool before_online(void)
 {
@@ -319,7 +342,7 @@ void retire(struct epoch_deferred *d)
 
 int main(void)
 {
-	plan(11);
+	plan(12);
 	ok(fake_in_child(one_cpu), "one CPU");
 	ok(fake_in_child(waits_for_all), "every online CPU must have passed");
 	ok(fake_in_child(earlier_does_not_count),
@@ -329,6 +352,7 @@ int main(void)
 	   "what is deferred before a CPU is online is not forgotten");
 	ok(fake_in_child(flush_first), "a CPU flushes before it is counted; frames wait for that");
 	ok(fake_in_child(bounded), "the work at one quiescent point is bounded");
+	ok(fake_in_child(bounded_work), "and so is that of entries that stand for many things");
 	ok(fake_in_child(blocks), "blocks of any order");
 	ok(fake_in_child(tables), "tables are wiped and free only after the epoch");
 	ok(fake_in_child(again), "what runs may defer itself again");
