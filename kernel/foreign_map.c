@@ -19,6 +19,10 @@
 #include "public/errno.h"
 #include "public/memory.h"
 
+/* Pages of a batch that are worked off before a continuation: an array's place is found once for as
+ * many. */
+#define FOREIGN_BATCH 128u
+
 /*
  * Maps frame idx of another domain at gfn. -XEN_EINVAL: no RAM of its own there, or gfn out of
  * range; -XEN_EEXIST: the caller has something at gfn; -XEN_ENOMEM. On error nothing has changed.
@@ -59,8 +63,9 @@ static uint64_t map_run(const struct foreign_run *r)
 	count = (1ull << e.order) - (r->idx & ((1ull << e.order) - 1));
 	if (count > r->frame_count)
 		count = r->frame_count;
-	while (taken < count &&
-	       !frame_get_present(mfn_add(e.frame, taken), r->target->id, FRAME_GUEST_RAM))
+	mfn_t first = e.frame;
+	domid_t owner = r->target->id;
+	while (taken < count && !frame_get_present(mfn_add(first, taken), owner, FRAME_GUEST_RAM))
 		taken++;
 	lock_acquire(&r->d->lock);
 	int rc = taken < count
@@ -76,9 +81,9 @@ static uint64_t map_run(const struct foreign_run *r)
 
 /* count words of the caller's size, from array[first] on. */
 static int words_in(struct hypercall *c, uint64_t array, uint64_t first, unsigned count,
-		    uint64_t out[HYPERCALL_BATCH])
+		    uint64_t out[FOREIGN_BATCH])
 {
-	uint32_t narrow[HYPERCALL_BATCH];
+	uint32_t narrow[FOREIGN_BATCH];
 	unsigned size = c->wide ? sizeof(*out) : sizeof(*narrow);
 	gva_t at, last;
 
@@ -104,17 +109,17 @@ static inline uint64_t run_length(const uint64_t *idx, const uint64_t *gfn, uint
 }
 
 /*
- * The pages of a batch from first on, at most HYPERCALL_BATCH. Returns how many are done, each with
+ * The pages of a batch from first on, at most FOREIGN_BATCH. Returns how many are done, each with
  * its result in the caller's array; 0 if the arrays cannot be reached as a whole, and nothing was
  * done; -XEN_EFAULT: results that were not to be expected could not be written any more.
  */
 int foreign_map_batch(struct hypercall *c, const struct xen_add_to_physmap_batch *op,
 		      struct domain *target, uint64_t first)
 {
-	uint64_t idx[HYPERCALL_BATCH], gfn[HYPERCALL_BATCH];
-	int32_t errs[HYPERCALL_BATCH] = {0};
+	uint64_t idx[FOREIGN_BATCH], gfn[FOREIGN_BATCH];
+	int32_t errs[FOREIGN_BATCH] = {0};
 	unsigned count =
-	    op->size - first < HYPERCALL_BATCH ? (unsigned)(op->size - first) : HYPERCALL_BATCH;
+	    op->size - first < FOREIGN_BATCH ? (unsigned)(op->size - first) : FOREIGN_BATCH;
 	bool runs = true, failed = false;
 	gva_t at, last;
 

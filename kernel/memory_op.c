@@ -100,7 +100,7 @@ static int64_t add_to_physmap_batch(struct hypercall *c, uint64_t first)
 		uint64_t idx, gfn;
 		int32_t err = 0;
 		gva_t err_at;
-		if (i - first == HYPERCALL_BATCH) {
+		if (i - first >= HYPERCALL_BATCH) {
 			c->arg[0] = XENMEM_add_to_physmap_batch | i << MEMOP_EXTENT_SHIFT;
 			return hypercall_continue(c);
 		}

@@ -1195,7 +1195,7 @@ static void foreigners(void)
 		for (unsigned i = 0; i < 200; i++)
 			foreign_index(i, i % RAM_FRAMES, 100 + i);
 		is(foreign(1, 200, 0), 0, "a batch of 200");
-		is(continuations, 3, "in four goes");
+		is(continuations, 1, "in two goes");
 		unsigned good = 0;
 		for (unsigned i = 0; i < 200; i++)
 			good += ERRS[i] == 0 && mapper->p2m[100 + i].type == P2M_FOREIGN;
@@ -1379,7 +1379,7 @@ static void reservations(void)
 		for (unsigned i = 0; i < 200; i++)
 			extent(i, 1000 + 3 * i);
 		is(reserve(POPULATE, 200, 0, 0), 200, "a batch of 200");
-		is(continuations, 3, "in four goes");
+		is(continuations, 1, "in two goes");
 		is(reserve(DECREASE, 200, 0, 0), 200, "given back");
 		is(frame_owned(2), RAM_FRAMES, "all of them");
 		unsigned width = w ? 8 : 4;
