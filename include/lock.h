@@ -5,10 +5,11 @@
  *   domain list -> domain -> devices -> grant table -> p2m -> heap -> vmap -> PA->VA hash ->
  *   host page tables -> pool -> frame allocator -> console
  * Taking a table or a frame may map memory, so the last three of mm are never held across a call
- * of one another: mm/pool.c says why the loop between them ends. Epochs need no lock.
- * Root mode runs with interrupts off, so no lock has an interrupt-safe variant. NMI and
- * machine-check code takes none. A lock lives in shared memory, never on a stack or in a private
- * range.
+ * of one another: mm/pool.c says why the loop between them ends. Epochs need no lock. BUSY, a bit
+ * of a grant's active word (kernel/grant_entry.c), is held within domain, grant table and p2m, for
+ * one word at a time and with nothing taken inside. Root mode runs with interrupts off, so no lock
+ * has an interrupt-safe variant. NMI and machine-check code takes none. A lock lives in shared
+ * memory, never on a stack or in a private range.
  */
 #ifndef KEYHOLE_LOCK_H
 #define KEYHOLE_LOCK_H

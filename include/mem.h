@@ -16,4 +16,13 @@ size_t strlen(const char *text);
 int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t length);
 
+/* memcpy() inline, by words first: a repetition counts as an instruction. */
+static inline void copy_words(void *to, const void *from, size_t length)
+{
+	size_t words = length / 8, bytes = length % 8;
+
+	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
+	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
+}
+
 #endif

@@ -94,10 +94,11 @@ int p2m_unmap(struct p2m *p2m, gfn_t gfn, uint64_t frame_count, p2m_removed_fn r
 struct p2m_batch {
 	struct p2m *p2m;
 	uint64_t *entries; /* of the leaf table at hand */
+	uint64_t first;	   /* gfn of the first of them */
+	uint64_t count;	   /* how many may be used; 0: there is no table at hand */
 	uint64_t *link;	   /* the entry that points to it */
-	uint64_t table;	   /* gfn >> 9 there; all ones: none */
 	uint64_t in_use;   /* entries of it, now */
-	int64_t uncounted; /* how many more than link says */
+	uint64_t counted;  /* and what link says */
 	uint64_t leaf;	   /* the bits of a leaf of kind, but for its frame */
 	unsigned kind;	   /* type and access last mapped with; 0: none */
 	bool removed;	   /* the generation has yet to move */
@@ -106,7 +107,7 @@ void p2m_batch_begin(struct p2m_batch *b, struct p2m *p2m);
 /* Whether something is mapped at gfn. */
 bool p2m_batch_mapped(struct p2m_batch *b, gfn_t gfn);
 /* p2m_map() and p2m_unmap() of one frame, with their errors. What was taken out may be handed to
- * the epoch after p2m_batch_end() only. */
+ * the epoch after p2m_batch_end() only. vmx/ept_batch.h has the short way, inline. */
 int p2m_batch_map(struct p2m_batch *b, gfn_t gfn, mfn_t frame, enum p2m_type type,
 		  unsigned access) must_use;
 int p2m_batch_unmap(struct p2m_batch *b, gfn_t gfn) must_use;

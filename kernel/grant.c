@@ -9,7 +9,7 @@
  *	(kernel/grant_entry.c, kernel/grant_table.c)
  *
  * State: the handles of struct grant_table, a free list under its lock; the state of a handle is
- *changed under the domain's lock, and from TRACK_RELEASING on by the CPU that gives it up alone.
+ * changed under the domain's lock, and from TRACK_RELEASING on by the CPU that gives it up alone.
  *
  * Each mapping holds a reference on the frame of its own, so that the frame outlives the granter if
  * it must. When a mapping goes, other vCPUs of the mapper may still use its translation until every
@@ -17,18 +17,19 @@
  * the pins are given up through the epoch, those of a batch together, from an entry in one of its
  * handles, so that unmapping cannot fail for lack of memory.
  *
- * Ready for many CPUs. Lock order: domain, grant table, p2m.
+ * Ready for many CPUs. Lock order: domain, grant table, p2m, and inside of them BUSY of one active
+ * word at a time. All three are the mapper's: of the granter nothing is locked but the words, so
+ * that two domains that map each other's pages do not meet. What was found in the granter's p2m
+ * holds until this CPU's next quiescent point.
  *
  * Source: Xen, public/grant_table.h.
  */
-#include "grant_internal.h"
+#include "grant_pin.h"
 #include "mm/epoch.h"
-#include "mm/frame.h"
 #include "mm/heap.h"
 #include "p2m.h"
-#include "print.h"
 #include "public/errno.h"
-#include "public/grant_table.h"
+#include "vmx/ept_batch.h"
 
 enum track_state { TRACK_FREE, TRACK_LIVE, TRACK_RELEASING };
 
@@ -36,66 +37,56 @@ enum track_state { TRACK_FREE, TRACK_LIVE, TRACK_RELEASING };
 struct grant_track {
 	struct epoch_deferred deferred;
 	struct grant_table *owner; /* of the mapper */
+	struct grant_track *next;  /* free, or released together */
 	mfn_t frame;
 	gfn_t gfn; /* where it is mapped */
 	uint32_t ref;
-	uint32_t next; /* free, or released together: handle + 1, 0 at the end */
 	uint32_t handle;
 	domid_t granter;
 	bool readonly;
 	_Atomic uint8_t state; /* enum track_state */
 };
 
-#define TRACKS_PER_PAGE (PAGE_SIZE / sizeof(struct grant_track))
-#define TRACKS_MAX	(GRANT_TRACK_PAGES_MAX * TRACKS_PER_PAGE)
+/* The largest handle number is never given out: it says that there is none. */
+#define NO_HANDLE UINT32_MAX
 
 /* --- handles ---------------------------------------------------------------------------------- */
 
-static struct grant_track *track_at(struct grant_table *t, uint32_t handle)
+static inline struct grant_track *track_at(struct grant_table *t, uint32_t handle)
 {
 	uint32_t pages = atomic_load_explicit(&t->track_pages, memory_order_acquire);
 
-	if (handle / TRACKS_PER_PAGE >= pages)
+	if (handle / GRANT_TRACKS_PER_PAGE >= pages)
 		return NULL;
-	return &t->tracks[handle / TRACKS_PER_PAGE][handle % TRACKS_PER_PAGE];
+	return &t->tracks[handle / GRANT_TRACKS_PER_PAGE][handle % GRANT_TRACKS_PER_PAGE];
 }
 
-/* The next free handle, which stays on its list; the list grows by a page when it is empty. */
-static struct grant_track *track_next_free(struct grant_table *t)
+/* A page more of free handles. False: there are too many, or there is no memory. */
+static __attribute__((noinline)) bool tracks_grow(struct grant_table *t)
 {
 	uint32_t pages = atomic_load_explicit(&t->track_pages, memory_order_relaxed);
 	void *page;
 
-	if (likely(t->free_head))
-		return track_at(t, t->free_head - 1);
 	if (pages == GRANT_TRACK_PAGES_MAX ||
-	    heap_alloc(TRACKS_PER_PAGE * sizeof(struct grant_track), t->domain->id, &page))
-		return NULL;
+	    heap_alloc(GRANT_TRACKS_PER_PAGE * sizeof(struct grant_track), t->domain->id, &page))
+		return false;
 	struct grant_track *tracks = page;
-	for (uint32_t i = 0; i < TRACKS_PER_PAGE; i++) {
+	for (uint32_t i = 0; i < GRANT_TRACKS_PER_PAGE; i++) {
 		tracks[i].owner = t;
-		tracks[i].handle = pages * (uint32_t)TRACKS_PER_PAGE + i;
-		tracks[i].next = i + 1 < TRACKS_PER_PAGE ? tracks[i].handle + 2 : 0;
+		tracks[i].handle = pages * GRANT_TRACKS_PER_PAGE + i;
+		tracks[i].next = i + 1 < GRANT_TRACKS_PER_PAGE ? &tracks[i + 1] : NULL;
 	}
 	t->tracks[pages] = tracks;
-	t->free_head = tracks->handle + 1;
+	t->free = tracks;
 	atomic_store_explicit(&t->track_pages, pages + 1, memory_order_release);
-	return tracks;
+	return true;
 }
 
-static void session_switch(struct grant_session *s, struct domain *granter)
+/* Gives up what a mapping of a domain held: its pin, unless the granter is gone, and its frame. */
+static inline void track_drop(struct grant_track *track, domid_t mapper, struct grant_session *s)
 {
-	grant_session_end(s);
-	grant_session_begin(s, granter);
-}
-
-/* Gives up what a mapping held: its pin, unless the granter is gone, and its frame. */
-static void track_drop(struct grant_track *track, struct grant_session *s)
-{
-	if (!s->granter || s->granter->id != track->granter)
-		session_switch(s, domain_find(track->granter));
-	if (s->granter)
-		grant_entry_unpin(s, track->ref, track->readonly);
+	if (likely(s->granter_id == track->granter) || grant_session_switch(s, track->granter))
+		grant_entry_unpin(s, track->ref, mapper, track->readonly, track->frame);
 	frame_put(track->frame);
 	atomic_store_explicit(&track->state, TRACK_FREE, memory_order_relaxed);
 }
@@ -106,140 +97,201 @@ static void tracks_release(struct epoch_deferred *deferred)
 	struct grant_track *first = container_of(deferred, struct grant_track, deferred);
 	struct grant_track *track = first;
 	struct grant_table *t = first->owner;
+	domid_t mapper = t->domain->id;
 	struct grant_session session;
 	uint32_t count = 1;
 
-	grant_session_begin(&session, NULL);
+	grant_session_begin(&session);
 	for (;; count++) {
-		track_drop(track, &session);
+		track_drop(track, mapper, &session);
 		if (!track->next)
 			break;
-		track = track_at(t, track->next - 1);
+		track = track->next;
 	}
 	grant_session_end(&session);
 	lock_acquire(&t->lock);
-	track->next = t->free_head;
-	t->free_head = first->handle + 1;
+	track->next = t->free;
+	t->free = first;
 	lock_release(&t->lock);
 	atomic_fetch_sub_explicit(&t->releasing, count, memory_order_release);
 }
 
 /* --- mapping ---------------------------------------------------------------------------------- */
 
-/* Takes the locks of the mapper: its own, its grant table's, its p2m's. */
-void grant_maps_begin(struct grant_maps *maps, struct domain *mapper)
+/* Maps made in a row by one domain. */
+struct maps {
+	struct domain *mapper;
+	struct grant_session session;
+	struct p2m_batch p2m;
+};
+
+/* What a mapping asks for that cannot be had. */
+static __attribute__((noinline)) int16_t refused_flags(uint32_t flags)
 {
-	maps->mapper = mapper;
-	grant_session_begin(&maps->session, NULL);
-	lock_acquire(&mapper->lock);
-	lock_acquire(&mapper->grants->lock);
-	p2m_batch_begin(&maps->p2m, &mapper->p2m);
+	if (flags & GNTMAP_device_map)
+		return GNTST_bad_dev_addr;
+	if (!(flags & GNTMAP_host_map))
+		return GNTST_bad_gntref;
+	/* What is left is for paravirtualised guests, or means nothing. */
+	return GNTST_general_error;
 }
 
-/*
- * Maps one. Errors (GNTST_), with nothing changed: bad_domain: no such live domain;
- * address_too_big; general_error: something is mapped at gfn, the entry does not permit it, or
- * another has it mapped; no_space: no handle, mapped too often, or out of p2m tables; bad_gntref:
- * beyond the granter's table; bad_page: the entry leads to no RAM of the granter's own; eagain: the
- * granter keeps changing it.
- */
-int16_t grant_maps_add(struct grant_maps *maps, const struct grant_map *m, uint32_t *handle)
+/* No slot was found: why not, if that is an error. */
+static __attribute__((noinline)) int16_t check_place(struct maps *maps, gfn_t gfn)
 {
-	struct domain *d = maps->mapper;
-	struct grant_session *s = &maps->session;
+	if (gfn_raw(gfn) >= maps->mapper->p2m.max_gfn)
+		return GNTST_address_too_big;
+	return p2m_batch_mapped(&maps->p2m, gfn) ? GNTST_general_error : GNTST_okay;
+}
+
+/* The rest of mapping what is pinned, without a slot. */
+static __attribute__((noinline)) int16_t map_pinned(struct maps *maps, gfn_t gfn, uint32_t ref,
+						    bool readonly, mfn_t frame)
+{
+	int rc = p2m_batch_map(&maps->p2m, gfn, frame, readonly ? P2M_GRANT_RO : P2M_GRANT_RW,
+			       readonly ? P2M_R : P2M_RW);
+
+	if (!rc)
+		return GNTST_okay;
+	/* Nobody has had the translation, so that nothing is to be waited for. */
+	grant_entry_unpin(&maps->session, ref, maps->mapper->id, readonly, frame);
+	frame_put(frame);
+	return rc == -XEN_ENOMEM ? GNTST_no_space : GNTST_general_error;
+}
+
+static inline __attribute__((always_inline)) int16_t map_one(struct maps *maps,
+							     struct gnttab_map_grant_ref *op)
+{
+	struct grant_table *own = maps->mapper->grants;
+	gfn_t gfn = gpa_to_gfn(make_gpa(op->host_addr));
+	bool readonly = op->flags & GNTMAP_readonly;
+	int16_t status;
 	mfn_t frame;
 
-	if (unlikely(!s->granter || s->granter->id != m->granter)) {
-		session_switch(s, domain_find(m->granter));
-		if (!s->granter)
-			return GNTST_bad_domain;
+	if (unlikely((op->flags & ~GNTMAP_readonly) != GNTMAP_host_map))
+		return refused_flags(op->flags);
+	if (unlikely(gpa_offset(make_gpa(op->host_addr))))
+		return GNTST_bad_virt_addr;
+	if (unlikely(maps->session.granter_id != op->dom) &&
+	    !grant_session_switch(&maps->session, op->dom))
+		return GNTST_bad_domain;
+	uint64_t *slot = p2m_batch_slot(&maps->p2m, gfn,
+					readonly ? p2m_batch_kind(P2M_GRANT_RO, P2M_R)
+						 : p2m_batch_kind(P2M_GRANT_RW, P2M_RW));
+	if (unlikely(!slot)) {
+		status = check_place(maps, gfn);
+		if (status != GNTST_okay)
+			return status;
 	}
-	if (unlikely(gfn_raw(m->gfn) >= d->p2m.max_gfn))
-		return GNTST_address_too_big;
-	if (unlikely(p2m_batch_mapped(&maps->p2m, m->gfn)))
-		return GNTST_general_error;
-	struct grant_track *track = track_next_free(d->grants);
-	if (unlikely(!track))
+	if (unlikely(!own->free) && !tracks_grow(own))
 		return GNTST_no_space;
-	int16_t status = grant_entry_pin(s, m->ref, d->id, m->readonly, &frame);
+	status = grant_entry_pin(&maps->session, op->ref, maps->mapper->id, readonly, &frame);
 	if (unlikely(status != GNTST_okay))
 		return status;
-	int rc = p2m_batch_map(&maps->p2m, m->gfn, frame, m->readonly ? P2M_GRANT_RO : P2M_GRANT_RW,
-			       m->readonly ? P2M_R : P2M_RW);
-	if (unlikely(rc)) {
-		/* Nobody has had the translation, so that nothing is to be waited for. */
-		grant_entry_unpin(s, m->ref, m->readonly);
-		frame_put(frame);
-		return rc == -XEN_ENOMEM ? GNTST_no_space : GNTST_general_error;
+	if (likely(slot)) {
+		p2m_batch_set(&maps->p2m, slot, frame);
+	} else {
+		status = map_pinned(maps, gfn, op->ref, readonly, frame);
+		if (status != GNTST_okay)
+			return status;
 	}
-	d->grants->free_head = track->next;
+	struct grant_track *track = own->free;
+	own->free = track->next;
 	track->frame = frame;
-	track->gfn = m->gfn;
-	track->ref = m->ref;
-	track->granter = m->granter;
-	track->readonly = m->readonly;
+	track->gfn = gfn;
+	track->ref = op->ref;
+	track->granter = op->dom;
+	track->readonly = readonly;
 	atomic_store_explicit(&track->state, TRACK_LIVE, memory_order_release);
-	*handle = track->handle;
+	op->handle = track->handle;
 	return GNTST_okay;
 }
 
-void grant_maps_end(struct grant_maps *maps)
+/*
+ * Maps what the elements of a batch say, each by itself: its status and its handle are left in it.
+ * Takes the locks of the mapper: its own, its grant table's, its p2m's. Statuses (GNTST_), with
+ * nothing changed: bad_dev_addr, bad_gntref, general_error: flags that are not for it;
+ * bad_virt_addr: not aligned; bad_domain: no such live domain; address_too_big; general_error:
+ * something is mapped there; no_space: no handle, or out of p2m tables; and those of
+ * grant_entry_pin().
+ */
+void grants_map(struct domain *mapper, struct gnttab_map_grant_ref *ops, unsigned count)
 {
-	p2m_batch_end(&maps->p2m);
-	lock_release(&maps->mapper->grants->lock);
-	lock_release(&maps->mapper->lock);
-	grant_session_end(&maps->session);
+	struct maps maps = {.mapper = mapper};
+
+	grant_session_begin(&maps.session);
+	lock_acquire(&mapper->lock);
+	lock_acquire(&mapper->grants->lock);
+	p2m_batch_begin(&maps.p2m, &mapper->p2m);
+	for (struct gnttab_map_grant_ref *op = ops; op < ops + count; op++) {
+		op->status = map_one(&maps, op);
+		if (unlikely(op->status != GNTST_okay))
+			op->handle = NO_HANDLE;
+		op->dev_bus_addr = 0; /* no machine address is ever told */
+	}
+	p2m_batch_end(&maps.p2m);
+	lock_release(&mapper->grants->lock);
+	lock_release(&mapper->lock);
+	grant_session_end(&maps.session);
 }
 
 /* --- unmapping -------------------------------------------------------------------------------- */
 
-/* Takes the locks of the mapper: its own and its p2m's. */
-void grant_unmaps_begin(struct grant_unmaps *unmaps, struct domain *mapper)
-{
-	unmaps->mapper = mapper;
-	unmaps->gone = NULL;
-	unmaps->gone_count = 0;
-	lock_acquire(&mapper->lock);
-	p2m_batch_begin(&unmaps->p2m, &mapper->p2m);
-}
+/* The same for taking them away. */
+struct unmaps {
+	struct domain *mapper;
+	struct grant_track *gone; /* a chain */
+	uint32_t gone_count;
+	struct p2m_batch p2m;
+};
 
-/*
- * Takes one mapping away. gfn: where the caller believes it mapped. Errors (GNTST_), with nothing
- * changed: bad_handle: none of the caller's live mappings; bad_virt_addr: it is mapped elsewhere;
- * no_space: out of p2m tables (only where the mapping had become part of a larger leaf).
- */
-int16_t grant_unmaps_add(struct grant_unmaps *unmaps, uint32_t handle, gfn_t gfn)
+static inline __attribute__((always_inline)) int16_t
+unmap_one(struct unmaps *unmaps, const struct gnttab_unmap_grant_ref *op)
 {
-	struct grant_track *track = track_at(unmaps->mapper->grants, handle);
+	struct grant_track *track = track_at(unmaps->mapper->grants, op->handle);
 
+	if (unlikely(op->dev_bus_addr))
+		return GNTST_bad_dev_addr;
+	if (unlikely(gpa_offset(make_gpa(op->host_addr))))
+		return GNTST_bad_virt_addr;
 	/* The domain's lock keeps others from closing it. */
 	if (unlikely(!track ||
 		     atomic_load_explicit(&track->state, memory_order_acquire) != TRACK_LIVE))
 		return GNTST_bad_handle;
-	if (unlikely(!gfn_equal(track->gfn, gfn)))
+	if (unlikely(!gfn_equal(track->gfn, gpa_to_gfn(make_gpa(op->host_addr)))))
 		return GNTST_bad_virt_addr;
-	if (unlikely(p2m_batch_unmap(&unmaps->p2m, gfn)))
+	if (unlikely(p2m_batch_clear(&unmaps->p2m, track->gfn)))
 		return GNTST_no_space;
 	atomic_store_explicit(&track->state, TRACK_RELEASING, memory_order_relaxed);
-	track->next = unmaps->gone ? unmaps->gone->handle + 1 : 0;
+	track->next = unmaps->gone;
 	unmaps->gone = track;
 	unmaps->gone_count++;
 	return GNTST_okay;
 }
 
 /*
- * The p2m's generation moves, so that this vCPU cannot use the mappings any more once it runs
- * again; pins and frames follow after an epoch, all by one entry: that of the last handle.
+ * Takes away what the elements of a batch say, each by itself. The p2m's generation moves, so that
+ * this vCPU cannot use the mappings any more once it runs again; pins and frames follow after an
+ * epoch, all by one entry: that of the last handle. Takes the locks of the mapper: its own and its
+ * p2m's. Statuses (GNTST_), with nothing changed: bad_dev_addr: there is none; bad_handle: none of
+ * the caller's live mappings; bad_virt_addr: not aligned, or it is mapped elsewhere; no_space: out
+ * of p2m tables (only where the mapping had become part of a larger leaf).
  */
-void grant_unmaps_end(struct grant_unmaps *unmaps)
+void grants_unmap(struct domain *mapper, struct gnttab_unmap_grant_ref *ops, unsigned count)
 {
-	p2m_batch_end(&unmaps->p2m);
-	lock_release(&unmaps->mapper->lock);
-	if (!unmaps->gone)
+	struct unmaps unmaps = {.mapper = mapper};
+
+	lock_acquire(&mapper->lock);
+	p2m_batch_begin(&unmaps.p2m, &mapper->p2m);
+	for (struct gnttab_unmap_grant_ref *op = ops; op < ops + count; op++)
+		op->status = unmap_one(&unmaps, op);
+	p2m_batch_end(&unmaps.p2m);
+	lock_release(&mapper->lock);
+	if (!unmaps.gone)
 		return;
-	atomic_fetch_add_explicit(&unmaps->mapper->grants->releasing, unmaps->gone_count,
+	atomic_fetch_add_explicit(&mapper->grants->releasing, unmaps.gone_count,
 				  memory_order_relaxed);
-	epoch_defer(&unmaps->gone->deferred, tracks_release);
+	epoch_defer_work(&unmaps.gone->deferred, tracks_release, unmaps.gone_count);
 }
 
 /*
@@ -254,10 +306,10 @@ bool grant_maps_release_step(struct domain *d)
 	if (t->release_cursor < pages) {
 		struct grant_track *page = t->tracks[t->release_cursor++];
 		struct grant_session session;
-		grant_session_begin(&session, NULL);
-		for (uint32_t i = 0; i < TRACKS_PER_PAGE; i++)
+		grant_session_begin(&session);
+		for (uint32_t i = 0; i < GRANT_TRACKS_PER_PAGE; i++)
 			if (atomic_load(&page[i].state) == TRACK_LIVE)
-				track_drop(&page[i], &session);
+				track_drop(&page[i], d->id, &session);
 		grant_session_end(&session);
 		return false;
 	}

@@ -15,9 +15,6 @@
 #include "public/grant_table.h"
 #include "public/xen.h"
 
-/* The largest handle number is never given out: it says that there is none. */
-#define NO_HANDLE UINT32_MAX
-
 static bool is_caller(const struct hypercall *c, domid_t id)
 {
 	return id == DOMID_SELF || id == c->domain->id;
@@ -29,56 +26,14 @@ union elements {
 	struct gnttab_unmap_grant_ref unmap[HYPERCALL_BATCH];
 };
 
-static inline int16_t map_one(struct grant_maps *maps, struct gnttab_map_grant_ref *op)
-{
-	if (unlikely((op->flags & ~GNTMAP_readonly) != GNTMAP_host_map)) {
-		if (op->flags & GNTMAP_device_map)
-			return GNTST_bad_dev_addr;
-		if (!(op->flags & GNTMAP_host_map))
-			return GNTST_bad_gntref;
-		/* What is left is for paravirtualised guests, or means nothing. */
-		return GNTST_general_error;
-	}
-	if (unlikely(gpa_offset(make_gpa(op->host_addr))))
-		return GNTST_bad_virt_addr;
-	struct grant_map m = {
-	    .granter = op->dom,
-	    .ref = op->ref,
-	    .gfn = gpa_to_gfn(make_gpa(op->host_addr)),
-	    .readonly = op->flags & GNTMAP_readonly,
-	};
-	return grant_maps_add(maps, &m, &op->handle);
-}
-
 static void map_some(struct domain *d, union elements *ops, unsigned count)
 {
-	struct grant_maps maps;
-
-	grant_maps_begin(&maps, d);
-	for (struct gnttab_map_grant_ref *op = ops->map; op < ops->map + count; op++) {
-		op->status = map_one(&maps, op);
-		if (op->status != GNTST_okay)
-			op->handle = NO_HANDLE;
-		op->dev_bus_addr = 0; /* no machine address is ever told */
-	}
-	grant_maps_end(&maps);
+	grants_map(d, ops->map, count);
 }
 
 static void unmap_some(struct domain *d, union elements *ops, unsigned count)
 {
-	struct grant_unmaps unmaps;
-
-	grant_unmaps_begin(&unmaps, d);
-	for (struct gnttab_unmap_grant_ref *op = ops->unmap; op < ops->unmap + count; op++) {
-		if (unlikely(op->dev_bus_addr))
-			op->status = GNTST_bad_dev_addr;
-		else if (unlikely(gpa_offset(make_gpa(op->host_addr))))
-			op->status = GNTST_bad_virt_addr;
-		else
-			op->status = grant_unmaps_add(&unmaps, op->handle,
-						      gpa_to_gfn(make_gpa(op->host_addr)));
-	}
-	grant_unmaps_end(&unmaps);
+	grants_unmap(d, ops->unmap, count);
 }
 
 /* Elements from an address on that lie whole in its page, at most left; at least one, then, which

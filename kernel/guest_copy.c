@@ -10,6 +10,7 @@
  */
 #include "guest_copy.h"
 #include "guest_walk_fast.h"
+#include "mem.h"
 #include "mm/window.h"
 #include "mm/window_cache.h"
 #include "mm/window_peek.h"
@@ -184,15 +185,6 @@ static inline int read_entry_cached(void *ctx, gpa_t table, uint64_t offset, uin
 		return -XEN_EFAULT;
 	*entry = *(const volatile uint64_t *)(page + offset);
 	return 0;
-}
-
-/* Counted in instructions, a repetition is one: words first. */
-static inline void copy_words(void *to, const void *from, size_t length)
-{
-	size_t words = length / 8, bytes = length % 8;
-
-	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
-	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
 }
 
 /*

@@ -10,6 +10,7 @@
  */
 #include "mm/window.h"
 #include "cpu.h"
+#include "mem.h"
 #include "mm/direct_map.h"
 #include "mm/private.h"
 #include "mm/pte.h"
@@ -61,7 +62,7 @@ void window_read(void *to, mfn_t from, uint32_t offset, size_t length)
 {
 	assert_always(offset + length <= PAGE_SIZE);
 	const char *p = window_open_readonly(WINDOW_SOURCE, from);
-	__builtin_memcpy(to, p + offset, length);
+	copy_words(to, p + offset, length);
 	window_close(WINDOW_SOURCE);
 }
 
@@ -70,7 +71,7 @@ void window_write(mfn_t to, uint32_t offset, const void *from, size_t length)
 {
 	assert_always(offset + length <= PAGE_SIZE);
 	char *p = window_open(WINDOW_TARGET, to);
-	__builtin_memcpy(p + offset, from, length);
+	copy_words(p + offset, from, length);
 	window_close(WINDOW_TARGET);
 }
 

@@ -12,14 +12,12 @@
 #include "ept_tables.h"
 #include "public/errno.h"
 
-#define NO_TABLE (~0ull)
-
 void p2m_batch_begin(struct p2m_batch *b, struct p2m *p2m)
 {
 	lock_acquire(&p2m->lock);
 	b->p2m = p2m;
-	b->table = NO_TABLE;
-	b->uncounted = 0;
+	b->first = b->count = 0;
+	b->in_use = b->counted = 0;
 	b->kind = 0;
 	b->removed = false;
 }
@@ -27,97 +25,82 @@ void p2m_batch_begin(struct p2m_batch *b, struct p2m *p2m)
 /* Leaves the table at hand. An atomic addition for the reason given at ept_count_entries(). */
 static void settle(struct p2m_batch *b)
 {
-	uint64_t table = b->table;
+	bool full = b->count && b->in_use == ENTRIES_PER_TABLE;
 
-	if (b->uncounted)
-		__atomic_fetch_add(b->link, (uint64_t)b->uncounted << IN_USE_SHIFT,
+	if (b->in_use != b->counted)
+		__atomic_fetch_add(b->link, (b->in_use - b->counted) << IN_USE_SHIFT,
 				   __ATOMIC_RELAXED);
-	b->uncounted = 0;
-	b->table = NO_TABLE;
-	if (unlikely(table != NO_TABLE && b->in_use == ENTRIES_PER_TABLE))
-		ept_join(b->p2m, table * ENTRIES_PER_TABLE);
+	b->counted = b->in_use;
+	b->count = 0;
+	if (unlikely(full))
+		ept_join(b->p2m, b->first);
 }
 
-static __attribute__((noinline)) bool take_table(struct p2m_batch *b, uint64_t gfn)
+/* Brings the leaf table of gfn to hand, if there is one. */
+static bool take_table(struct p2m_batch *b, uint64_t gfn)
 {
 	struct ept_cursor c = {.p2m = b->p2m};
 
+	if (gfn >= b->p2m->max_gfn)
+		return false;
+	if (gfn - b->first < b->count)
+		return true;
 	settle(b);
 	ept_seek(&c, gfn, 1, false);
 	if (c.level != 1)
 		return false;
 	b->entries = c.path[1] - level_index(gfn, 1);
 	b->link = c.path[2];
-	b->in_use = (ept_load(b->link) & IN_USE_MASK) >> IN_USE_SHIFT;
-	b->table = gfn / ENTRIES_PER_TABLE;
+	b->in_use = b->counted = (ept_load(b->link) & IN_USE_MASK) >> IN_USE_SHIFT;
+	b->first = gfn - level_index(gfn, 1);
+	b->count = b->p2m->max_gfn - b->first;
+	if (b->count > ENTRIES_PER_TABLE)
+		b->count = ENTRIES_PER_TABLE;
 	return true;
-}
-
-/* Whether the leaf table at hand is that of gfn, which is below max_gfn. */
-static inline bool at_hand(struct p2m_batch *b, uint64_t gfn)
-{
-	return likely(gfn / ENTRIES_PER_TABLE == b->table) || take_table(b, gfn);
 }
 
 bool p2m_batch_mapped(struct p2m_batch *b, gfn_t gfn)
 {
-	uint64_t g = gfn_raw(gfn);
 	struct p2m_entry e;
 
-	if (likely(g < b->p2m->max_gfn && at_hand(b, g)))
-		return present(ept_load(&b->entries[g % ENTRIES_PER_TABLE]));
+	if (take_table(b, gfn_raw(gfn)))
+		return present(ept_load(&b->entries[gfn_raw(gfn) - b->first]));
 	return p2m_lookup(b->p2m, gfn, &e);
 }
 
-/* The first frame of a kind goes this way, too: there the kind is checked. */
-static __attribute__((noinline)) int map_other(struct p2m_batch *b, gfn_t gfn, mfn_t frame,
-					       enum p2m_type type, unsigned access)
+/* The first frame of a kind goes by the range, too: there the kind is checked. */
+int p2m_batch_map(struct p2m_batch *b, gfn_t gfn, mfn_t frame, enum p2m_type type, unsigned access)
 {
+	unsigned kind = p2m_batch_kind(type, access);
+
+	if (kind == b->kind && mfn_raw(frame) < MFN_LIMIT && take_table(b, gfn_raw(gfn))) {
+		uint64_t *slot = p2m_batch_slot(b, gfn, kind);
+
+		if (!slot)
+			return -XEN_EEXIST;
+		p2m_batch_set(b, slot, frame);
+		return 0;
+	}
 	settle(b);
 	int rc = ept_map_locked(b->p2m, gfn, frame, 1, type, access);
 	if (!rc) {
-		b->kind = (unsigned)type << 8 | access;
+		b->kind = kind;
 		b->leaf = make_leaf(make_mfn(0), type, access, 1);
 	}
 	return rc;
 }
 
-int p2m_batch_map(struct p2m_batch *b, gfn_t gfn, mfn_t frame, enum p2m_type type, unsigned access)
-{
-	uint64_t g = gfn_raw(gfn);
-
-	if (unlikely(((unsigned)type << 8 | access) != b->kind || g >= b->p2m->max_gfn ||
-		     mfn_raw(frame) >= MFN_LIMIT || !at_hand(b, g)))
-		return map_other(b, gfn, frame, type, access);
-	uint64_t *entry = &b->entries[g % ENTRIES_PER_TABLE];
-	if (unlikely(present(ept_load(entry))))
-		return -XEN_EEXIST;
-	ept_store(entry, mfn_raw(frame) << PAGE_SHIFT | b->leaf);
-	b->in_use++;
-	b->uncounted++;
-	return 0;
-}
-
-static __attribute__((noinline)) int unmap_other(struct p2m_batch *b, gfn_t gfn)
-{
-	settle(b);
-	return ept_unmap_locked(b->p2m, gfn, 1, NULL, NULL);
-}
-
 int p2m_batch_unmap(struct p2m_batch *b, gfn_t gfn)
 {
-	uint64_t g = gfn_raw(gfn);
+	if (take_table(b, gfn_raw(gfn)) && b->in_use > 1) {
+		uint64_t *slot = &b->entries[gfn_raw(gfn) - b->first];
 
-	if (unlikely(g >= b->p2m->max_gfn || !at_hand(b, g) || b->in_use == 1))
-		return unmap_other(b, gfn);
-	uint64_t *entry = &b->entries[g % ENTRIES_PER_TABLE];
-	if (unlikely(!present(ept_load(entry))))
+		if (present(ept_load(slot)))
+			p2m_batch_clear_slot(b, slot);
 		return 0;
-	ept_store(entry, 0);
-	b->in_use--;
-	b->uncounted--;
-	b->removed = true;
-	return 0;
+	}
+	settle(b);
+	return ept_unmap_locked(b->p2m, gfn, 1, NULL, NULL);
 }
 
 /* The order is that of ept_unmap_locked(): entries, generation, marks; what was removed after. */

@@ -7,6 +7,7 @@
 #include "cpu_bits.h"
 #include "p2m.h"
 #include "vmx/controls.h"
+#include "vmx/ept_batch.h"
 
 /*
  * An entry. In the bits that the processor ignores a leaf has its type, a link to a table the
@@ -46,17 +47,6 @@ struct ept_config {
 extern struct ept_config ept_config;
 
 /* --- entries ---------------------------------------------------------------------------------- */
-
-static inline uint64_t ept_load(const uint64_t *entry)
-{
-	return __atomic_load_n(entry, __ATOMIC_ACQUIRE);
-}
-
-/* Release: who sees the entry sees what it points to. */
-static inline void ept_store(uint64_t *entry, uint64_t value)
-{
-	__atomic_store_n(entry, value, __ATOMIC_RELEASE);
-}
 
 static inline bool present(uint64_t value)
 {

@@ -200,6 +200,7 @@ static void ignore(gfn_t gfn, const struct p2m_entry *entry, uint64_t count, voi
 void p2m_batch_begin(struct p2m_batch *b, struct p2m *p2m)
 {
 	b->p2m = p2m;
+	b->count = 0; /* no table is at hand, ever */
 }
 int p2m_batch_map(struct p2m_batch *b, gfn_t gfn, mfn_t frame, enum p2m_type type, unsigned access)
 {
@@ -231,8 +232,11 @@ bool p2m_lookup(struct p2m *p2m, gfn_t gfn, struct p2m_entry *out)
 }
 
 static _Thread_local struct epoch_deferred *deferred;
-void epoch_defer(struct epoch_deferred *d, void (*run)(struct epoch_deferred *d))
+void epoch_defer_work(struct epoch_deferred *d, void (*run)(struct epoch_deferred *d),
+		      uint32_t work)
 {
+	if (!work)
+		bail_out("deferred for nothing");
 	d->run = run;
 	d->next = deferred;
 	deferred = d;
@@ -1379,7 +1383,7 @@ static void reservations(void)
 		for (unsigned i = 0; i < 200; i++)
 			extent(i, 1000 + 3 * i);
 		is(reserve(POPULATE, 200, 0, 0), 200, "a batch of 200");
-		is(continuations, 1, "in two goes");
+		is(continuations, 3, "in four goes");
 		is(reserve(DECREASE, 200, 0, 0), 200, "given back");
 		is(frame_owned(2), RAM_FRAMES, "all of them");
 		unsigned width = w ? 8 : 4;
@@ -1462,32 +1466,26 @@ static void *hammer(void *arg)
 	uint64_t end = milliseconds() + MILLISECONDS;
 	for (unsigned i = 0; milliseconds() < end; i++) {
 		seed = seed * 1103515245 + 12345;
-		struct grant_map m = {.granter = 1,
-				      .ref = 8 + (seed >> 16) % 3,
-				      .gfn = make_gfn(100 + n),
-				      .readonly = seed >> 20 & 1};
-		struct grant_maps maps;
-		struct grant_unmaps unmaps;
-		uint32_t handle;
-		bool fail = seed >> 24 & 1;
-		int16_t status;
-		grant_maps_begin(&maps, &mapper->d);
+		bool readonly = seed >> 20 & 1, fail = seed >> 24 & 1;
+		struct gnttab_map_grant_ref op = {.host_addr = (100 + n) * PAGE_SIZE,
+						  .flags = GNTMAP_host_map |
+							   (readonly ? GNTMAP_readonly : 0),
+						  .ref = 8 + (seed >> 16) % 3,
+						  .dom = 1};
 		if (fail)
 			fail_at = 0;
-		status = grant_maps_add(&maps, &m, &handle);
+		grants_map(&mapper->d, &op, 1);
 		fail_at = -1;
-		grant_maps_end(&maps);
-		if (status != (fail ? GNTST_no_space : GNTST_okay))
+		if (op.status != (fail ? GNTST_no_space : GNTST_okay))
 			return (void *)1;
 		if (fail)
 			continue;
-		uint16_t mark = m.readonly ? GTF_reading : GTF_reading | GTF_writing;
-		if ((*(volatile uint16_t *)&entry(m.ref)->flags & mark) != mark)
+		uint16_t mark = readonly ? GTF_reading : GTF_reading | GTF_writing;
+		if ((*(volatile uint16_t *)&entry(op.ref)->flags & mark) != mark)
 			return (void *)3; /* in use and not marked */
-		grant_unmaps_begin(&unmaps, &mapper->d);
-		status = grant_unmaps_add(&unmaps, handle, m.gfn);
-		grant_unmaps_end(&unmaps);
-		if (status != GNTST_okay)
+		struct gnttab_unmap_grant_ref un = {.host_addr = op.host_addr, .handle = op.handle};
+		grants_unmap(&mapper->d, &un, 1);
+		if (un.status != GNTST_okay)
 			return (void *)4;
 		if (i % 5 == 0)
 			epoch_pass();
