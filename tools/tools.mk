@@ -36,6 +36,11 @@ unit-programs: $(UNIT_NAMES:%=$(BUILD)/unit/%)
 unit: $(addprefix $(BUILD)/unit/,$(UNIT_CHOSEN)) ## unit tests on the host, with sanitizers (T=name: some)
 	@$(PYTHON) tools/unit --log-dir $(BUILD)/logs $^
 
+.PHONY: fuzz-decode
+FUZZ_ROUNDS ?= 600
+fuzz-decode: $(BUILD)/unit/test_decode ## the instruction decoder against a disassembler, for minutes (FUZZ_ROUNDS=n)
+	$< $(FUZZ_ROUNDS) $(FUZZ_SEED)
+
 # --- guests ------------------------------------------------------------------------------------------
 ifndef GUEST_NAMES
 include guest-tests/guests.mk
