@@ -48,6 +48,7 @@ struct domain {
 	domid_t priv;	    /* constant: whose memory it may foreign-map */
 	uint64_t ram_bytes; /* constant: size of its RAM */
 	bool lazy;	    /* constant: RAM gets its frames when it is touched first */
+	bool mmio_strict;   /* constant: an access to absent memory ends it */
 	uint32_t vcpu_count;
 	struct vcpu_shared *vcpus[DOMAIN_VCPUS_MAX];
 	struct grant_table *grants; /* kernel/grant.c; created with the domain */

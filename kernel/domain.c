@@ -315,6 +315,7 @@ int domain_create(const struct guest_module *modules, uint32_t module_count, uin
 	if (!rc)
 		rc = guest_devices_create(d);
 	d->lazy = config->lazy;
+	d->mmio_strict = config->mmio_strict;
 	if (d->lazy)
 		d->p2m.fill = reservation_fill;
 	else if (!rc)

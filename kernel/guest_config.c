@@ -24,6 +24,7 @@ enum option {
 	OPTION_MODULE,
 	OPTION_DATA,
 	OPTION_POPULATE,
+	OPTION_MMIO,
 	OPTION_COUNT
 };
 
@@ -40,6 +41,7 @@ static const struct {
     [OPTION_MODULE] = {"module", true, true, false},
     [OPTION_DATA] = {"data", false, false, true},
     [OPTION_POPULATE] = {"populate", true, false, false},
+    [OPTION_MMIO] = {"mmio", true, false, false},
 };
 
 static size_t text_length(const char *s)
@@ -284,6 +286,12 @@ static int set_option(struct guest_config *c, enum option option, const char *va
 		if (c->lazy || text_equal(value, "eager"))
 			return 0;
 		format_string(error, error_size, "populate=%.40s: there are eager and lazy", value);
+		return -XEN_EINVAL;
+	case OPTION_MMIO:
+		c->mmio_strict = text_equal(value, "strict");
+		if (c->mmio_strict || text_equal(value, "absent"))
+			return 0;
+		format_string(error, error_size, "mmio=%.40s: there are absent and strict", value);
 		return -XEN_EINVAL;
 	case OPTION_COUNT:
 		break;

@@ -127,6 +127,18 @@ bool memory_fault(struct domain *d, gpa_t gpa)
 	return true;
 }
 
+/* For the backend; see vcpu.h. RAM that was given back is not absent: touching it is a mistake. */
+bool memory_absent(const struct domain *d, gpa_t gpa)
+{
+	struct domain_range ranges[DOMAIN_RANGES_MAX];
+	unsigned range_count = domain_ram_ranges(d->ram_bytes, ranges);
+
+	for (unsigned r = 0; r < range_count; r++)
+		if (gpa_raw(gpa) - ranges[r].start < ranges[r].size)
+			return false;
+	return !d->mmio_strict;
+}
+
 static bool is_own_ram(struct domain *d, uint64_t gfn, uint64_t frame_count)
 {
 	struct p2m_entry e;

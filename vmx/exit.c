@@ -142,7 +142,7 @@ static void exit_exception(void)
 	vmcs_write32(VMCS_ENTRY_INTERRUPTION_INFO, info & ~INTERRUPTION_NMI_UNBLOCKING);
 }
 
-static void exit_ept_violation(void)
+static void exit_ept_violation(struct vcpu_regs *regs)
 {
 	struct vcpu_shared *v = this_cpu()->current;
 	gpa_t gpa = make_gpa(vmcs_read64(VMCS_GUEST_PHYSICAL_ADDRESS));
@@ -167,14 +167,16 @@ static void exit_ept_violation(void)
 		redeliver_event();
 		return;
 	}
-	print_guest_state(
-	    LOG_WARN, "d%u \"%s\": EPT violation: %s of guest-physical 0x%lx%s at RIP 0x%lx",
-	    v->domain->id, v->domain->name,
-	    wanted & P2M_X   ? "fetch"
-	    : wanted & P2M_W ? "write"
-			     : "read",
-	    gpa_raw(gpa), present ? ", which it may not access so" : ", where it has no memory",
-	    vmcs_readn(VMCS_GUEST_RIP));
+	const char *why = present ? "which it may not access so" : vmx_exit_mmio(regs, gpa, q);
+	if (!why)
+		return;
+	print_guest_state(LOG_WARN,
+			  "d%u \"%s\": EPT violation: %s of guest-physical 0x%lx, %s, at RIP 0x%lx",
+			  v->domain->id, v->domain->name,
+			  wanted & P2M_X   ? "fetch"
+			  : wanted & P2M_W ? "write"
+					   : "read",
+			  gpa_raw(gpa), why, vmcs_readn(VMCS_GUEST_RIP));
 	end_guest(END_EPT_VIOLATION, 0);
 }
 
@@ -197,7 +199,7 @@ static __attribute__((noinline)) void dispatch(uint32_t reason, struct vcpu_regs
 		vmx_exit_control_register(regs);
 		break;
 	case EXIT_REASON_EPT_VIOLATION:
-		exit_ept_violation();
+		exit_ept_violation(regs);
 		break;
 	case EXIT_REASON_HLT:
 		exit_hlt();

@@ -38,14 +38,9 @@ static uint64_t address_mask(uint32_t info)
  */
 static uint64_t segment_base(uint32_t info, bool in, bool code64)
 {
-	static const vmcsn_t bases[] = {{VMCS_ENC_GUEST_ES_BASE}, {VMCS_ENC_GUEST_CS_BASE},
-					{VMCS_ENC_GUEST_SS_BASE}, {VMCS_ENC_GUEST_DS_BASE},
-					{VMCS_ENC_GUEST_FS_BASE}, {VMCS_ENC_GUEST_GS_BASE}};
 	unsigned segment = in ? 0 : info >> INFO_SEGMENT_SHIFT & INFO_SEGMENT_MASK;
 
-	if (code64 && segment < FIRST_SEGMENT_WITH_BASE_64)
-		return 0;
-	return segment < array_size(bases) ? vmcs_readn(bases[segment]) : 0;
+	return code64 && segment < FIRST_SEGMENT_WITH_BASE_64 ? 0 : vmx_segment_base(segment);
 }
 
 static void merge(uint64_t *reg, uint64_t value, uint64_t mask)

@@ -30,6 +30,16 @@ void vmx_inject_ud(void)
 	vmx_inject_exception(VECTOR_UD, false, 0);
 }
 
+/* Base of a segment register by its number in encodings, ES to GS. */
+uint64_t vmx_segment_base(unsigned number)
+{
+	static const vmcsn_t bases[] = {{VMCS_ENC_GUEST_ES_BASE}, {VMCS_ENC_GUEST_CS_BASE},
+					{VMCS_ENC_GUEST_SS_BASE}, {VMCS_ENC_GUEST_DS_BASE},
+					{VMCS_ENC_GUEST_FS_BASE}, {VMCS_ENC_GUEST_GS_BASE}};
+
+	return number < array_size(bases) ? vmcs_readn(bases[number]) : 0;
+}
+
 /* Position in struct vcpu_regs by the processor's register number; 4 is RSP. */
 static const uint8_t register_offset[16] = {offsetof(struct vcpu_regs, rax),
 					    offsetof(struct vcpu_regs, rcx),

@@ -20,6 +20,7 @@ struct guest_config {
 	char name[GUEST_NAME_MAX];
 	uint64_t mem_bytes; /* multiple of PAGE_SIZE */
 	bool lazy;	    /* populate=lazy */
+	bool mmio_strict;   /* mmio=strict */
 	uint32_t vcpus;
 	char cmdline[GUEST_CMDLINE_MAX];
 	char priv[GUEST_NAME_MAX];  /* name, "*" for all, empty for none */

@@ -8,13 +8,13 @@
 #include "vmx/vmcs.h"
 
 /*
- * Completes the instruction that caused the exit: RIP moves behind it, blocking by STI and MOV SS
- * ends, and a single step becomes pending (SDM Vol. 3, "Debug Exceptions", and "Guest Non-Register
- * State").
+ * Completes an instruction of length bytes: RIP moves behind it, blocking by STI and MOV SS ends,
+ * and a single step becomes pending (SDM Vol. 3, "Debug Exceptions", and "Guest Non-Register
+ * State"). length 0: a repetition of a string instruction that is not the last.
  */
-static inline __attribute__((always_inline)) void vmx_advance_rip(void)
+static inline __attribute__((always_inline)) void vmx_advance_rip_by(uint32_t length)
 {
-	uint64_t rip = vmcs_readn(VMCS_GUEST_RIP) + vmcs_read32(VMCS_EXIT_INSTRUCTION_LENGTH);
+	uint64_t rip = vmcs_readn(VMCS_GUEST_RIP) + length;
 
 	/* Outside 64-bit code the instruction pointer has 32 bits. */
 	if (unlikely(rip >> 32) && !(vmcs_read32(VMCS_GUEST_CS_AR) & SEG_AR_L))
@@ -28,6 +28,12 @@ static inline __attribute__((always_inline)) void vmx_advance_rip(void)
 	if (unlikely(vmcs_readn(VMCS_GUEST_RFLAGS) & RFLAGS_TF))
 		vmcs_writen(VMCS_GUEST_PENDING_DEBUG,
 			    vmcs_readn(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+}
+
+/* The same for the instruction that caused the exit, where the processor tells its length. */
+static inline __attribute__((always_inline)) void vmx_advance_rip(void)
+{
+	vmx_advance_rip_by(vmcs_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
 }
 
 #endif

@@ -53,6 +53,8 @@ bool vmx_exit_msr_read(struct vcpu_regs *regs); /* vmx_exit() advances RIP if it
 void vmx_exit_msr_write(struct vcpu_regs *regs);
 void vmx_exit_io(struct vcpu_regs *regs);
 void vmx_exit_xsetbv(struct vcpu_regs *regs);
+/* An access to gpa, where there is no memory. NULL: it is dealt with; else why it was not. */
+const char *vmx_exit_mmio(struct vcpu_regs *regs, gpa_t gpa, uint64_t qualification);
 
 /* vmx/flush.c: drop what the TLB of this CPU holds of a vCPU's tag; what must go when a vCPU is
  * loaded. */
@@ -70,6 +72,7 @@ void vmx_inject_ud(void);
  * VMCS). */
 uint64_t vmx_register_read(const struct vcpu_regs *regs, unsigned number);
 void vmx_register_write(struct vcpu_regs *regs, unsigned number, uint64_t value);
+uint64_t vmx_segment_base(unsigned number);
 
 static inline struct vcpu_secret *vmx_secret(void)
 {

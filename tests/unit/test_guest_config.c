@@ -66,6 +66,11 @@ static void values(void)
 	ok(c.lazy, "or when it is touched");
 	c = parsed("f populate=eager");
 	ok(!c.lazy, "or at once by its name");
+	ok(!c.mmio_strict, "absent memory may be touched");
+	c = parsed("f mmio=strict");
+	ok(c.mmio_strict, "or not");
+	c = parsed("f mmio=absent");
+	ok(!c.mmio_strict, "or by its name");
 	c = parsed("initrd.gz data name=rd cmdline=x");
 	ok(c.is_data, "data");
 	c = parsed("  \t f \t mem=2M  ");
@@ -81,6 +86,7 @@ static void refusals(void)
 	refused("f nonsense", "unknown option \"nonsense\"");
 	refused("f names=x", "unknown option");
 	refused("f populate=late", "there are eager and lazy");
+	refused("f mmio=none", "there are absent and strict");
 	refused("f data populate=lazy", "means nothing with data");
 	refused("f name", "name needs a value");
 	refused("f data=1", "data takes no value");
