@@ -21,6 +21,7 @@
 #include "kernel/ap_mailbox.h"
 #include "kernel/traps.h"
 #include "mm/epoch.h"
+#include "mm/frame.h"
 #include "mm/private.h"
 #include "mm/window.h"
 #include "percpu.h"
@@ -89,7 +90,7 @@ noreturn_fn static void idle(void)
 		run_call();
 		/* Nothing but EPOCH and HOST_FLUSH concerns a CPU without a guest. */
 		atomic_fetch_and(&shared->entry_work, ENTRY_WORK_EPOCH | ENTRY_WORK_HOST_FLUSH);
-		if (epoch_pending() || work_waits())
+		if (epoch_pending() || work_waits() || frame_scrub_ahead())
 			continue;
 		/* A wake-up that comes after this look finds interrupts off, and ends the HLT. */
 		atomic_store(&shared->idle, true);

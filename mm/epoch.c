@@ -29,14 +29,20 @@
 /* Things freed at one quiescent point, so that a VM entry is not delayed for long. */
 #define BATCH 64
 
+/* Frames, linked through the frame table; the order of a block is in the state of its first one. */
+struct frame_chain {
+	uint32_t first, last; /* valid if count */
+	uint64_t count;
+};
+
 /*
- * What one CPU has deferred, oldest first. Frames are linked through the frame table: next leads to
- * the next block, prev holds the low half of the block's epoch, its order is in the state.
+ * What one CPU has deferred, oldest first. Frames become fresh; at a quiescent point all fresh ones
+ * get one epoch and wait for it together, as soon as no others wait.
  */
 struct epoch_cpu {
 	struct epoch_deferred *first, *last;
-	uint32_t first_frame, last_frame; /* valid if frame_count */
-	uint64_t frame_count;
+	struct frame_chain fresh, waiting;
+	uint64_t waiting_epoch;
 } aligned_to(64);
 
 static struct epoch_cpu cpus[LAYOUT_CPUS_MAX];
@@ -110,16 +116,16 @@ void epoch_defer(struct epoch_deferred *d, void (*run)(struct epoch_deferred *d)
 /* Frees the block that begins at first, marked by frame_retire(), when it is safe. Never fails. */
 void epoch_free_retired(mfn_t first)
 {
-	struct epoch_cpu *own = &cpus[cpu_index()];
+	struct frame_chain *fresh = &cpus[cpu_index()].fresh;
 	uint32_t frame = (uint32_t)mfn_raw(first);
 
-	section_entry(frame)->next = FRAME_LINK_NONE;
-	if (own->frame_count++)
-		section_entry(own->last_frame)->next = frame;
-	else
-		own->first_frame = frame;
-	own->last_frame = frame;
-	section_entry(frame)->prev = (uint32_t)advance();
+	if (fresh->count++) {
+		section_entry(fresh->last)->next = frame;
+	} else {
+		fresh->first = frame;
+		want_quiescent(this_cpu_shared());
+	}
+	fresh->last = frame;
 }
 
 /*
@@ -150,24 +156,40 @@ static void run_deferred(struct epoch_cpu *own, uint64_t epoch)
 	}
 }
 
+/* All that became fresh was made unreachable before. */
+static void let_wait(struct epoch_cpu *own)
+{
+	if (own->waiting.count || !own->fresh.count)
+		return;
+	own->waiting = own->fresh;
+	own->fresh.count = 0;
+	own->waiting_epoch = advance();
+}
+
 static void free_frames(struct epoch_cpu *own, uint64_t epoch)
 {
-	for (unsigned n = 0; n < BATCH && own->frame_count; n++) {
-		uint32_t frame = own->first_frame;
-		struct frame_info *info = section_entry(frame);
-		uint64_t state = atomic_load_explicit(&info->state, memory_order_relaxed);
+	mfn_t pages[BATCH];
+	uint32_t page_count = 0;
 
-		/* 32 bits of an epoch: right as long as no block waits for 2^31 epochs. */
-		if ((int32_t)((uint32_t)epoch - info->prev) < 0 && !MUTANT(EARLY_FREE))
-			break;
-		own->first_frame = info->next;
-		own->frame_count--;
-		if (frame_type(make_mfn(frame)) == FRAME_TABLE)
-			pool_table_release(make_mfn(frame));
+	if (own->waiting_epoch > epoch && !MUTANT(EARLY_FREE))
+		return;
+	for (uint64_t n = 0, size; n < BATCH && own->waiting.count; n += size) {
+		mfn_t frame = make_mfn(own->waiting.first);
+		struct frame_info *info = section_entry(own->waiting.first);
+		uint64_t state = atomic_load_explicit(&info->state, memory_order_relaxed);
+		unsigned order = (state & FRAME_ORDER_MASK) >> FRAME_ORDER_SHIFT;
+
+		size = 1ull << order;
+		own->waiting.first = info->next;
+		own->waiting.count--;
+		if (state >> FRAME_TYPE_SHIFT == FRAME_TABLE)
+			pool_table_release(frame);
+		else if (order)
+			frame_free(frame, order);
 		else
-			frame_free(make_mfn(frame),
-				   (state & FRAME_ORDER_MASK) >> FRAME_ORDER_SHIFT);
+			pages[page_count++] = frame;
 	}
+	frame_free_retired(pages, page_count);
 }
 
 /* Whether this CPU has deferred something that has not run yet. */
@@ -175,7 +197,7 @@ bool epoch_pending(void)
 {
 	struct epoch_cpu *own = &cpus[cpu_index()];
 
-	return own->first || own->frame_count;
+	return own->first || own->fresh.count || own->waiting.count;
 }
 
 /*
@@ -188,6 +210,7 @@ void epoch_quiescent(void)
 	struct cpu_shared *shared = this_cpu_shared();
 	struct epoch_cpu *own = &cpus[cpu_index()];
 
+	let_wait(own);
 	atomic_fetch_and(&shared->entry_work, ~ENTRY_WORK_EPOCH);
 	uint64_t epoch = atomic_load(&global_epoch);
 	if (atomic_load(&shared->entry_work) & ENTRY_WORK_HOST_FLUSH) {

@@ -1,35 +1,23 @@
 /*
- * Frame allocator: a buddy system whose links lie in the frame table, and references to frames.
+ * Frame allocator: allocated frames, and references to them.
  *
- * State: the frame table (include/mm/frame.h). Entries of free frames, the free lists and the
- * counters belong to frame_lock; the state word of an allocated frame is changed by atomic
- * operations only, by whoever has a reference. Ready for many CPUs.
+ * State: the frame table's entries of allocated frames (include/mm/frame.h), changed by atomic
+ * operations only, by whoever has a reference; how many frames each domain owns. Free frames are
+ * mm/frame_buddy.c's and mm/frame_cache.c's. No lock of its own. Ready for many CPUs.
  *
- * A free frame is mapped nowhere and is touched only to be scrubbed, before it gets a new owner.
- * frame_lock is never held while scrubbing, nor while a section is touched (mm/section.c), since
- * that maps memory: taking a page table for it may call frame_alloc() again. mm/pool.c says why
- * that ends.
+ * A free frame is mapped nowhere and is touched only to be scrubbed, before it gets a new owner; no
+ * lock is held meanwhile.
  */
 #include "mm/frame.h"
 #include "domain.h"
-#include "lock.h"
 #include "mm/epoch.h"
 #include "mm/fail.h"
+#include "mm/frame_free.h"
 #include "mm/section.h"
 #include "mm/window.h"
 #include "mutant.h"
 #include "print.h"
 #include "public/errno.h"
-
-/* In the order field of a free frame that does not begin a free block. */
-#define NOT_A_HEAD FRAME_ORDER_MASK
-
-static struct lock frame_lock = LOCK_INIT;
-
-/* All under frame_lock. */
-static uint32_t free_heads[FRAME_ORDER_MAX + 1];
-static uint32_t free_orders; /* bit o: list o is not empty */
-static struct frame_stats stats;
 
 /* Frames of guest RAM by owner, those on their way to be free left out. */
 static _Atomic uint64_t guest_frames[DOMAINS_MAX + 1];
@@ -44,11 +32,6 @@ static enum frame_type state_type(uint64_t state)
 	return (enum frame_type)(state >> FRAME_TYPE_SHIFT);
 }
 
-static uint64_t state_free(unsigned order)
-{
-	return state_make(FRAME_FREE, 0, 0) | FRAME_DIRTY | (uint64_t)order << FRAME_ORDER_SHIFT;
-}
-
 static void count_guest_ram(uint64_t state, int64_t frames)
 {
 	domid_t owner = (domid_t)(state >> FRAME_OWNER_SHIFT);
@@ -58,176 +41,56 @@ static void count_guest_ram(uint64_t state, int64_t frames)
 					  memory_order_relaxed);
 }
 
-/* --- free lists: frame_lock held, but by what only reads one entry --- */
-
-static void list_insert(uint64_t first, unsigned order)
-{
-	struct frame_info *info = section_entry(first);
-
-	section_set_state(first, state_free(order));
-	info->prev = FRAME_LINK_NONE;
-	info->next = free_heads[order];
-	if (info->next != FRAME_LINK_NONE)
-		section_entry(info->next)->prev = (uint32_t)first;
-	free_heads[order] = (uint32_t)first;
-	free_orders |= 1u << order;
-}
-
-static void list_remove(uint64_t first, unsigned order)
-{
-	struct frame_info *info = section_entry(first);
-
-	if (info->prev != FRAME_LINK_NONE)
-		section_entry(info->prev)->next = info->next;
-	else
-		free_heads[order] = info->next;
-	if (info->next != FRAME_LINK_NONE)
-		section_entry(info->next)->prev = info->prev;
-	if (free_heads[order] == FRAME_LINK_NONE)
-		free_orders &= ~(1u << order);
-	section_set_state(first, state_free(0) | NOT_A_HEAD);
-}
-
-/* Whether a free block of exactly this order begins at first. */
-static bool is_free_block(uint64_t first, unsigned order)
-{
-	return section_entry(first)->state == state_free(order);
-}
-
-/* The lowest frames of the smallest block that is large enough; its rest goes back on the lists. */
-static bool take_block(unsigned order, uint64_t *out)
-{
-	uint32_t fitting = free_orders >> order << order;
-
-	if (!fitting)
-		return false;
-	unsigned found = (unsigned)__builtin_ctz(fitting);
-	uint64_t first = free_heads[found];
-
-	list_remove(first, found);
-	while (found > order) {
-		found--;
-		list_insert(first + (1ull << found), found);
-	}
-	*out = first;
-	return true;
-}
-
-/* A block's buddy lies in the same section, so that its entry is there whatever it says. */
-static void merge_block(uint64_t first, unsigned order)
-{
-	while (order < FRAME_ORDER_MAX && is_free_block(first ^ (1ull << order), order)) {
-		uint64_t buddy = first ^ (1ull << order);
-
-		list_remove(buddy, order);
-		if (buddy < first)
-			first = buddy;
-		order++;
-	}
-	list_insert(first, order);
-}
-
-/* Enters a run of free frames as the largest aligned blocks. */
-static void add_run(uint64_t first, uint64_t end)
-{
-	while (first < end) {
-		unsigned order = 0;
-
-		while (order < FRAME_ORDER_MAX && !(first & ((2ull << order) - 1)) &&
-		       first + (2ull << order) <= end)
-			order++;
-		list_insert(first, order);
-		first += 1ull << order;
-	}
-}
-
-/*
- * Counts the frames of a section that has just got its entries, and puts the free ones on the
- * lists, run by run, so that the lock is held for a few blocks at a time.
- */
-void frame_adopt_section(uint64_t section)
-{
-	uint64_t frame = section * FRAME_SECTION_FRAMES, end = frame + FRAME_SECTION_FRAMES;
-
-	lock_acquire(&frame_lock);
-	stats.untouched -= section_free_frames(section);
-	stats.free -= section_free_frames(section);
-	lock_release(&frame_lock);
-	while (frame < end) {
-		enum frame_type type = state_type(section_entry(frame)->state);
-		uint64_t first = frame;
-
-		while (frame < end && state_type(section_entry(frame)->state) == type)
-			frame++;
-		lock_acquire(&frame_lock);
-		stats.by_type[type] += frame - first;
-		if (type == FRAME_FREE) {
-			stats.free += frame - first;
-			add_run(first, frame);
-		}
-		lock_release(&frame_lock);
-	}
-}
-
 /*
  * Makes the allocator ready from what frame_add_ram() and frame_reserve() declared. Needs the map
  * window and hostpt_map(). -XEN_ENOMEM: no RAM, or no page tables to map the first entries.
  */
 int frame_init(void)
 {
-	for (unsigned order = 0; order <= FRAME_ORDER_MAX; order++)
-		free_heads[order] = FRAME_LINK_NONE;
+	buddy_init();
 	return section_init();
 }
 
-/* Called by section_init() when the extents are known, before the first section is touched. */
-void frame_count_ram(uint64_t ram, uint64_t free)
+/* Gives frames that were just taken, of one order, to an owner. They are in no list. */
+static void hand_out(const mfn_t *frames, uint32_t count, unsigned order, uint64_t state)
 {
-	stats.ram = ram;
-	stats.untouched = free;
-	stats.free = free;
+	for (uint32_t i = 0; i < count; i++) {
+		struct frame_info *info = section_entry(mfn_raw(frames[i]));
+
+		/* A block is never known to be clean. */
+		if (info->state & FRAME_DIRTY && !MUTANT(NOT_SCRUBBED))
+			window_scrub(frames[i], order);
+		for (uint64_t f = 0; f < 1ull << order; f++)
+			atomic_store_explicit(&info[f].state, state, memory_order_release);
+	}
+	count_guest_ram(state, (int64_t)count << order);
+	frame_count_type(state_type(state), (int64_t)count << order);
 }
 
 /*
- * Finds a block, touching sections as long as there is none. Nothing satisfies the largest order
- * but a section whose part of the table lies elsewhere, so none is touched for it.
+ * Takes up to count frames, all zero, each with one reference: the owner's. Returns how many: fewer
+ * only when there is no memory. type is one to allocate.
  */
-static int find_block(unsigned order, enum frame_type type, uint64_t *first)
+uint32_t frame_alloc_pages(uint32_t count, domid_t owner, enum frame_type type, mfn_t *out)
 {
-	lock_acquire(&frame_lock);
-	while (!take_block(order, first)) {
-		uint64_t section;
+	uint32_t wanted = 0, n;
+	uint64_t first;
 
-		if (order == FRAME_ORDER_MAX || !section_claim(&section)) {
-			lock_release(&frame_lock);
-			return -XEN_ENOMEM;
-		}
-		lock_release(&frame_lock);
-		int rc = section_touch(section);
-		lock_acquire(&frame_lock);
-		if (rc == -XEN_ENOSPC) {
-			uint64_t scrap = section_free_frames(section);
-			stats.ram -= scrap;
-			stats.untouched -= scrap;
-			stats.free -= scrap;
-		} else if (rc) {
-			section_unclaim(section);
-			lock_release(&frame_lock);
-			return rc;
-		}
+	while (wanted < count && !fail_now())
+		wanted++;
+	for (n = frame_cache_take(wanted, out); n < wanted; n++) {
+		if (buddy_take(0, &first))
+			break;
+		out[n] = make_mfn(first);
 	}
-	stats.by_type[type] += 1ull << order;
-	stats.by_type[FRAME_FREE] -= 1ull << order;
-	stats.free -= 1ull << order;
-	lock_release(&frame_lock);
-	return 0;
+	hand_out(out, n, 0, state_make(type, owner, 1));
+	return n;
 }
 
 /*
  * Takes 2^order frames, aligned to their size, all zero, each with one reference: the owner's.
- * -XEN_ENOMEM: there is no such block, and nothing has changed. It may also be returned while
- * another CPU is just touching the last section. -XEN_EINVAL: order too large, or no type to
- * allocate.
+ * -XEN_ENOMEM: there is no such block, and nothing has changed. -XEN_EINVAL: order too large, or
+ * no type to allocate.
  */
 int frame_alloc(unsigned order, domid_t owner, enum frame_type type, mfn_t *out)
 {
@@ -235,27 +98,23 @@ int frame_alloc(unsigned order, domid_t owner, enum frame_type type, mfn_t *out)
 
 	if (order > FRAME_ORDER_MAX || type <= FRAME_FREE || type >= FRAME_TYPE_COUNT)
 		return -XEN_EINVAL;
+	if (!order)
+		return frame_alloc_pages(1, owner, type, out) ? 0 : -XEN_ENOMEM;
 	if (fail_now())
 		return -XEN_ENOMEM;
-	int rc = find_block(order, type, &first);
+	int rc = buddy_take(order, &first);
 	if (rc)
 		return rc;
-	/* Off the lists and not yet allocated: nobody else looks at these frames. */
-	if (!MUTANT(NOT_SCRUBBED))
-		window_scrub(make_mfn(first), order);
-	for (uint64_t f = first; f < first + (1ull << order); f++)
-		atomic_store_explicit(&section_entry(f)->state, state_make(type, owner, 1),
-				      memory_order_release);
-	count_guest_ram(state_make(type, owner, 1), 1 << order);
 	*out = make_mfn(first);
+	hand_out(out, 1, order, state_make(type, owner, 1));
 	return 0;
 }
 
 /* Changes the state of a frame that has the owner's reference only; panics if it has not. */
 static void change_sole_reference(uint64_t frame, uint64_t like, uint64_t to, const char *what)
 {
-	struct frame_info *info = frame_info(make_mfn(frame));
-	uint64_t old = info ? atomic_load_explicit(&info->state, memory_order_relaxed) : 0;
+	struct frame_info *info = section_entry(frame); /* there: its block's first one is */
+	uint64_t old = atomic_load_explicit(&info->state, memory_order_relaxed);
 	uint64_t differs = (old ^ like) & (FRAME_TYPE_MASK | FRAME_OWNER_MASK | FRAME_DIRTY);
 
 	if (state_type(old) <= FRAME_FREE || (old & FRAME_REF_MASK) != 1 || differs ||
@@ -283,15 +142,29 @@ void frame_free(mfn_t first, unsigned order)
 	uint64_t like = checked_first(first, order), count = 1ull << order;
 
 	for (uint64_t f = mfn_raw(first); f < mfn_raw(first) + count; f++)
-		change_sole_reference(f, like, state_free(0) | NOT_A_HEAD, "freed");
+		change_sole_reference(f, like, FRAME_STATE_CLEAN | FRAME_DIRTY, "freed");
 	if (!(like & FRAME_DIRTY))
 		count_guest_ram(like, -(1 << order));
-	lock_acquire(&frame_lock);
-	stats.by_type[state_type(like)] -= count;
-	stats.by_type[FRAME_FREE] += count;
-	stats.free += count;
-	merge_block(mfn_raw(first), order);
-	lock_release(&frame_lock);
+	frame_count_type(state_type(like), -(1 << order));
+	if (order)
+		buddy_give(mfn_raw(first), order);
+	else
+		frame_cache_put(&first, 1);
+}
+
+/* The same for single frames that were retired: nobody else can change their states. */
+void frame_free_retired(const mfn_t *frames, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t state = atomic_load_explicit(&section_entry(mfn_raw(frames[i]))->state,
+						      memory_order_relaxed);
+
+		if (!(state & FRAME_DIRTY) || (state & FRAME_REF_MASK) != 1 ||
+		    state_type(state) <= FRAME_FREE)
+			panic("frame %lx was not given up: state %lx", mfn_raw(frames[i]), state);
+		frame_count_type(state_type(state), -1);
+	}
+	frame_cache_put(frames, count);
 }
 
 /*
@@ -346,15 +219,58 @@ int frame_get(mfn_t frame, domid_t owner, enum frame_type type)
 	return frame_get_present(frame, owner, type);
 }
 
+/*
+ * Frames of one owner and type, the last references to which have gone: in the largest aligned
+ * blocks there are, up to 2 MiB. frame_get() has failed since, as there is no reference.
+ */
+static void retire_run(uint64_t first, uint64_t end, uint64_t like)
+{
+	count_guest_ram(like, (int64_t)(first - end));
+	while (first < end) {
+		unsigned order = (unsigned)__builtin_ctzll(first | 1ull << FRAME_ORDER_2M);
+
+		while (first + (1ull << order) > end)
+			order--;
+		section_set_state(first, like | FRAME_DIRTY | (uint64_t)order << FRAME_ORDER_SHIFT);
+		epoch_free_retired(make_mfn(first));
+		first += 1ull << order;
+	}
+}
+
+static uint64_t checked_last(uint64_t frame, uint64_t old)
+{
+	if (!(old & FRAME_REF_MASK) || state_type(old) <= FRAME_FREE || old & FRAME_DIRTY)
+		panic("frame %lx has no reference to drop: state %lx", frame, old);
+	return old;
+}
+
 /* Between the subtraction and here frame_get() fails, since there is no reference. */
 void frame_put_last(mfn_t frame, uint64_t old)
 {
-	if (!(old & FRAME_REF_MASK) || state_type(old) <= FRAME_FREE || old & FRAME_DIRTY)
-		panic("frame %lx has no reference to drop: state %lx", mfn_raw(frame), old);
-	atomic_store_explicit(&section_entry(mfn_raw(frame))->state, old | FRAME_DIRTY,
-			      memory_order_relaxed);
-	count_guest_ram(old, -1);
-	epoch_free_retired(frame);
+	retire_run(mfn_raw(frame), mfn_raw(frame) + 1, checked_last(mfn_raw(frame), old));
+}
+
+/* frame_put() for each of a run of frames: what goes for good goes as a whole. */
+void frame_put_run(mfn_t first, uint64_t count)
+{
+	uint64_t start = mfn_raw(first), frame = start, like = 0;
+
+	for (; frame < mfn_raw(first) + count; frame++) {
+		struct frame_info *info = section_entry(frame);
+		uint64_t old = atomic_fetch_sub_explicit(&info->state, 1, memory_order_acq_rel);
+		bool gone = (uint32_t)old <= 1;
+
+		if (gone)
+			section_set_state(frame, checked_last(frame, old) | FRAME_DIRTY);
+		if (gone && (old == like || start == frame)) {
+			like = old;
+			continue;
+		}
+		retire_run(start, frame, like);
+		start = gone ? frame : frame + 1;
+		like = old;
+	}
+	retire_run(start, frame, like);
 }
 
 /* The entry of a frame; NULL where there is no RAM or no entry yet. Takes any number. */
@@ -403,27 +319,11 @@ uint64_t frame_owned(domid_t owner)
 	return atomic_load_explicit(&guest_frames[owner], memory_order_relaxed);
 }
 
-/* A snapshot of the counters. */
+/* The counters as they are, if no other CPU takes or gives frames meanwhile. */
 void frame_get_stats(struct frame_stats *out)
 {
-	lock_acquire(&frame_lock);
-	*out = stats;
-	lock_release(&frame_lock);
-}
-
-/*
- * Calls fn for every block on the free lists until it returns false; returns whether it came to
- * the end. fn runs under frame_lock and may only look at frames.
- */
-bool frame_for_each_free_block(bool (*fn)(mfn_t first, unsigned order, void *ctx), void *ctx)
-{
-	bool all = true;
-
-	lock_acquire(&frame_lock);
-	for (unsigned order = 0; all && order <= FRAME_ORDER_MAX; order++)
-		for (uint32_t f = free_heads[order]; all && f != FRAME_LINK_NONE;
-		     f = section_entry(f)->next)
-			all = fn(make_mfn(f), order, ctx);
-	lock_release(&frame_lock);
-	return all;
+	buddy_get_stats(out);
+	frame_cache_get_stats(out);
+	out->by_type[FRAME_FREE] = out->free;
+	out->free += out->untouched;
 }

@@ -76,10 +76,14 @@ void frame_add_ram(paddr_t start, paddr_t end);
 void frame_reserve(paddr_t start, paddr_t end, enum frame_type type);
 int frame_init(void) must_use;
 int frame_alloc(unsigned order, domid_t owner, enum frame_type type, mfn_t *out) must_use;
+uint32_t frame_alloc_pages(uint32_t count, domid_t owner, enum frame_type type, mfn_t *out);
 void frame_free(mfn_t first, unsigned order);
+void frame_free_retired(const mfn_t *frames, uint32_t count);
+bool frame_scrub_ahead(void); /* idle: mm/frame_cache.c */
 void frame_release_reserved(paddr_t start, paddr_t end);
 int frame_get(mfn_t frame, domid_t owner, enum frame_type type) must_use;
 void frame_put_last(mfn_t frame, uint64_t old);
+void frame_put_run(mfn_t first, uint64_t count);
 
 #ifdef KEYHOLE_FAKE_REFERENCES /* unit tests of their users */
 int frame_get_present(mfn_t frame, domid_t owner, enum frame_type type) must_use;
@@ -126,8 +130,8 @@ uint64_t frame_owned(domid_t owner); /* frames of guest RAM */
 void frame_get_stats(struct frame_stats *out);
 mfn_t frame_limit(void);	/* one past the last frame of RAM */
 bool frame_is_ram(mfn_t frame); /* RAM, used or not, with a frame-table entry or not */
-/* Calls fn for every block on the free lists, under the allocator's lock, until it returns false;
- * returns whether it came to the end. Untouched sections are not on the lists. */
+/* Calls fn for every free block and every cached free frame, under a lock of the allocator's, until
+ * it returns false; returns whether it came to the end. Untouched sections are not among them. */
 bool frame_for_each_free_block(bool (*fn)(mfn_t first, unsigned order, void *ctx), void *ctx);
 /* Of frames whose owner gave them up, until mm/epoch.c frees them: no reference can be taken. */
 void frame_retire(mfn_t first, unsigned order);

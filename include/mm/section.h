@@ -1,5 +1,5 @@
 /*
- * RAM in sections, and their parts of the frame table: between mm/section.c and mm/frame.c.
+ * RAM in sections, and their parts of the frame table: between mm/section.c and mm/frame*.c.
  */
 #ifndef KEYHOLE_MM_SECTION_H
 #define KEYHOLE_MM_SECTION_H
@@ -47,8 +47,8 @@ bool section_claim(uint64_t *section);
 void section_unclaim(uint64_t section);
 uint64_t section_free_frames(uint64_t section);
 
-/* mm/frame.c: how much RAM there is, before the first section is touched; and taking over the free
- * frames of a section whose entries are filled. */
+/* mm/frame_buddy.c: how much RAM there is, before the first section is touched; and taking over the
+ * free frames of a section whose entries are filled. */
 void frame_count_ram(uint64_t ram, uint64_t free);
 void frame_adopt_section(uint64_t section);
 

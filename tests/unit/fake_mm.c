@@ -18,6 +18,7 @@ struct cpu_shared cpu_shared[LAYOUT_CPUS_MAX];
 _Thread_local struct cpu_private test_cpu;
 
 int64_t fake_map_fail_at = -1;
+void (*fake_map_hook)(void);
 unsigned fake_boot_tables = 16;
 bool fake_uses_tables = true;
 bool fake_models_tlb = true;
@@ -250,6 +251,8 @@ static int map_pages(uint64_t va, mfn_t frame, enum host_prot prot, unsigned lev
 	      "map: alignment");
 	check(va >= LAYOUT_BASE && va < LAYOUT_POOL + LAYOUT_PHYS_LIMIT, "map: address");
 	fake_map_calls++;
+	if (fake_map_hook)
+		fake_map_hook();
 	if (fake_map_fail_at == -2 || (fake_map_fail_at >= 0 && fake_map_fail_at-- == 0))
 		return -XEN_ENOMEM;
 	int rc = need_tables(va, level);

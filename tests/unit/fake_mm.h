@@ -22,6 +22,8 @@ void fake_mm_init(void);
  * -2: always.
  */
 extern int64_t fake_map_fail_at;
+/* Called at each of these calls, if set. */
+extern void (*fake_map_hook)(void);
 /* Page tables that hostpt_map() can take when the pool has none. */
 extern unsigned fake_boot_tables;
 /* Whether hostpt_map() needs page tables at all. */

@@ -1,5 +1,6 @@
 /* Epochs: what is deferred runs when every online CPU has passed a quiescent point, not before. */
-/* sources: mm/epoch.c mm/frame.c mm/section.c mm/pool.c tests/unit/fake_mm.c */
+/* sources: mm/frame.c mm/frame_buddy.c mm/frame_cache.c */
+/* sources: mm/epoch.c mm/section.c mm/pool.c tests/unit/fake_mm.c */
 #include "fake_mm.h"
 #include "mm/epoch.h"
 #include "mm/pool.h"

@@ -1,11 +1,16 @@
 /* Frame allocator and sections of RAM, against fake RAM. */
-/* sources: mm/frame.c mm/section.c mm/epoch.c mm/pool.c tests/unit/fake_mm.c */
+/* sources: mm/frame.c mm/frame_buddy.c mm/frame_cache.c */
+/* flags: -pthread */
+/* sources: mm/section.c mm/epoch.c mm/pool.c tests/unit/fake_mm.c */
 #include "domain.h"
 #include "fake_mm.h"
 #include "mm/epoch.h"
+#include "mm/frame_free.h"
 #include "mm/pool.h"
 #include "public/errno.h"
 #include "tap.h"
+#include <pthread.h>
+#include <sched.h>
 
 #define MIB 0x100000ull
 #define GIB 0x40000000ull
@@ -43,6 +48,8 @@ static bool see_unjoined(mfn_t first, unsigned order, void *ctx)
 	mfn_t buddy = make_mfn(first.raw ^ (1ull << order));
 
 	(void)ctx;
+	if ((frame_info(first)->state & FRAME_ORDER_MASK) == FRAME_NOT_A_HEAD)
+		return true; /* in a cache */
 	if (order < FRAME_ORDER_MAX && frame_type(buddy) == FRAME_FREE)
 		must((frame_info(buddy)->state & FRAME_ORDER_MASK) >> FRAME_ORDER_SHIFT != order);
 	return true;
@@ -457,9 +464,156 @@ static bool owned(void)
 	return true;
 }
 
+static uint64_t take_all(void)
+{
+	mfn_t f;
+	uint64_t count = 0;
+
+	while (!frame_alloc(0, 1, FRAME_GUEST_RAM, &f))
+		count++;
+	return count;
+}
+
+/* What lies in the cache of one CPU is there for another one, single frames and blocks. */
+static bool caches(void)
+{
+	enum { COUNT = 100 };
+	struct frame_stats before, after;
+	mfn_t frames[COUNT], block;
+
+	must(!boot());
+	frame_get_stats(&before);
+	fake_cpu_be(1);
+	must(frame_alloc_pages(COUNT, 7, FRAME_GUEST_RAM, frames) == COUNT &&
+	     frame_owned(7) == COUNT);
+	for (unsigned i = 1; i < COUNT; i++)
+		must(frames[i].raw != frames[i - 1].raw);
+	for (unsigned i = 0; i < COUNT; i++)
+		frame_free(frames[i], 0);
+	frame_get_stats(&after);
+	must(!memcmp(&before, &after, sizeof(before)) && consistent());
+	fake_cpu_be(0);
+	must(take_all() > before.free - 64); /* but for a part of the table */
+	frame_get_stats(&after);
+	must(!after.free && consistent());
+	/* A whole block in parts, in the caches of two CPUs. */
+	for (uint64_t f = 0; f < 512; f++) {
+		fake_cpu_be(f & 1);
+		frame_free(mfn_add(at(30 * MIB), f), 0);
+	}
+	fake_cpu_be(2);
+	must(!frame_alloc(9, 7, FRAME_GUEST_RAM, &block) && block.raw == at(30 * MIB).raw);
+	must(frame_alloc_pages(1, 7, FRAME_GUEST_RAM, frames) == 0);
+	return consistent();
+}
+
+/* Scrubbed ahead: not again when it is allocated; and never seen as it was. */
+static bool scrub_ahead(void)
+{
+	mfn_t frames[4], again[4];
+
+	must(!boot());
+	must(frame_alloc_pages(4, 7, FRAME_GUEST_RAM, frames) == 4);
+	while (frame_scrub_ahead())
+		; /* what came along with them */
+	must(!frame_scrub_ahead());
+	for (unsigned i = 0; i < 4; i++) {
+		fake_ram_fill(frames[i], 0xaa);
+		frame_free(frames[i], 0);
+	}
+	must(frame_scrub_ahead() && frame_scrub_ahead() && consistent());
+	must(fake_ram_is(frames[2], 0) && fake_ram_is(frames[3], 0) &&
+	     fake_ram_is(frames[0], 0xaa));
+	uint64_t scrubbed = fake_scrubbed_frames;
+	must(frame_alloc_pages(2, 8, FRAME_GUEST_RAM, again) == 2);
+	must(fake_scrubbed_frames == scrubbed && fake_ram_is(again[0], 0));
+	/* Back to the buddy, by way of shortage, it counts as unscrubbed. */
+	fake_cpu_be(1);
+	take_all();
+	must(fake_ram_is(frames[0], 0) && fake_ram_is(frames[1], 0));
+	return consistent();
+}
+
+static _Atomic bool other_begun;
+static pthread_t other;
+static int other_rc;
+
+static void *other_cpu(void *arg)
+{
+	mfn_t f;
+
+	(void)arg;
+	fake_cpu_be(1);
+	atomic_store(&other_begun, true);
+	other_rc = frame_alloc(0, 2, FRAME_GUEST_RAM, &f);
+	return NULL;
+}
+
+/* In the middle of touching the last section. */
+static void begin_other(void)
+{
+	fake_map_hook = NULL;
+	if (pthread_create(&other, NULL, other_cpu, NULL))
+		abort();
+	while (!atomic_load(&other_begun))
+		sched_yield();
+	for (unsigned i = 0; i < 1000; i++)
+		sched_yield();
+}
+
+/* While one CPU prepares the last section, another one is not told that there is no memory. */
+static bool last_section(void)
+{
+	struct frame_stats s;
+	mfn_t f;
+
+	must(!boot());
+	fake_uses_tables = false;
+	for (frame_get_stats(&s); s.free != s.untouched; frame_get_stats(&s))
+		must(!frame_alloc(0, 1, FRAME_GUEST_RAM, &f));
+	must(s.untouched);
+	fake_map_hook = begin_other;
+	must(!frame_alloc(0, 1, FRAME_GUEST_RAM, &f));
+	must(!pthread_join(other, NULL) && !other_rc);
+	return consistent();
+}
+
+/* The last references to a run go: what is aligned is freed as a whole, the rest in pieces. */
+static bool runs(void)
+{
+	struct frame_stats before, after;
+	mfn_t f;
+
+	must(!boot());
+	fake_cpu_online(0);
+	frame_get_stats(&before);
+	must(!frame_alloc(9, 7, FRAME_GUEST_RAM, &f));
+	frame_put_run(f, 512);
+	must(!frame_owned(7) &&
+	     frame_info(f)->state >> FRAME_ORDER_SHIFT == (FRAME_GUEST_RAM << 6 | 9));
+	fake_quiesce();
+	must(consistent());
+	must(!frame_alloc(9, 7, FRAME_GUEST_RAM, &f));
+	must(!frame_get(mfn_add(f, 100), 7, FRAME_GUEST_RAM));
+	frame_put_run(mfn_add(f, 3), 509);
+	must(frame_owned(7) == 4 && panics(frame_put_run(mfn_add(f, 3), 1)));
+	frame_info(mfn_add(f, 3))->state++;
+	fake_quiesce();
+	frame_put_run(f, 3);
+	frame_put(mfn_add(f, 100));
+	fake_quiesce();
+	frame_get_stats(&after);
+	must(!memcmp(&before, &after, sizeof(before)));
+	return consistent();
+}
+
 int main(void)
 {
-	plan(15);
+	plan(19);
+	ok(fake_in_child(caches), "what lies in a CPU's cache is there for all");
+	ok(fake_in_child(scrub_ahead), "frames scrubbed ahead");
+	ok(fake_in_child(last_section), "no CPU misses memory that another one prepares");
+	ok(fake_in_child(runs), "runs of frames are given up as blocks");
 	ok(fake_in_child(owned), "frames of guest RAM are counted by owner");
 	ok(fake_in_child(boot_types), "boot: each frame has the type that was declared");
 	ok(fake_in_child(release), "reserved frames are given back, and scrubbed");

@@ -1,6 +1,7 @@
 /* PA->VA hash against a reference model, growth, failing allocations, chosen keys. Threads:
  * test_pahash_threads.c. */
-/* sources: mm/pahash.c mm/frame.c mm/section.c mm/epoch.c mm/pool.c tests/unit/fake_mm.c */
+/* sources: mm/frame.c mm/frame_buddy.c mm/frame_cache.c */
+/* sources: mm/pahash.c mm/section.c mm/epoch.c mm/pool.c tests/unit/fake_mm.c */
 #include "fake_mm.h"
 #include "mm/epoch.h"
 #include "mm/pahash.h"

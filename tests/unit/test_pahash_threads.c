@@ -4,7 +4,8 @@
  * released to it is a race. The sanitizer looks at accesses, not at these tests' own bookkeeping
  * alone: it sees every atomic of mm/pahash.c and mm/epoch.c with its memory order.
  */
-/* sources: mm/pahash.c mm/frame.c mm/section.c mm/epoch.c mm/pool.c tests/unit/fake_mm.c */
+/* sources: mm/frame.c mm/frame_buddy.c mm/frame_cache.c */
+/* sources: mm/pahash.c mm/section.c mm/epoch.c mm/pool.c tests/unit/fake_mm.c */
 /* flags: -fno-sanitize=address,undefined -fsanitize=thread -no-pie -pthread */
 #include "fake_mm.h"
 #include "mm/epoch.h"

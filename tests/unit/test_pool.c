@@ -1,5 +1,6 @@
 /* Table pools: growth, quotas, the loop of allocators. */
-/* sources: mm/pool.c mm/frame.c mm/section.c mm/epoch.c tests/unit/fake_mm.c */
+/* sources: mm/frame.c mm/frame_buddy.c mm/frame_cache.c */
+/* sources: mm/pool.c mm/section.c mm/epoch.c tests/unit/fake_mm.c */
 #include "fake_mm.h"
 #include "mm/epoch.h"
 #include "mm/pool.h"

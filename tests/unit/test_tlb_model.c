@@ -11,7 +11,8 @@
  * Information"): guest-physical mappings under the EPT's root, combined mappings under root and
  * tag.
  */
-/* sources: vmx/flush.c vmx/ept.c vmx/ept_map.c vmx/ept_unmap.c mm/epoch.c mm/frame.c */
+/* sources: mm/frame.c mm/frame_buddy.c mm/frame_cache.c */
+/* sources: vmx/flush.c vmx/ept.c vmx/ept_map.c vmx/ept_unmap.c mm/epoch.c */
 /* sources: mm/section.c mm/pool.c tests/unit/fake_mm.c */
 #include "fake_mm.h"
 #include "mm/epoch.h"

@@ -1,6 +1,7 @@
 /* vmap: areas, guards, giving back parts, devices, failing steps, reuse after the epoch only. */
 /* sources: mm/vmap.c mm/meta.c mm/pahash.c mm/pool.c tests/unit/fake_mm.c */
-/* sources: mm/range.c mm/frame.c mm/section.c mm/epoch.c */
+/* sources: mm/frame.c mm/frame_buddy.c mm/frame_cache.c */
+/* sources: mm/range.c mm/section.c mm/epoch.c */
 #include "fake_mm.h"
 #include "mm/epoch.h"
 #include "mm/pahash.h"
