@@ -106,6 +106,8 @@ struct p2m_batch {
 void p2m_batch_begin(struct p2m_batch *b, struct p2m *p2m);
 /* Whether something is mapped at gfn. */
 bool p2m_batch_mapped(struct p2m_batch *b, gfn_t gfn);
+/* What is mapped at gfn; false if nothing. */
+bool p2m_batch_lookup(struct p2m_batch *b, gfn_t gfn, struct p2m_entry *out);
 /* p2m_map() and p2m_unmap() of one frame, with their errors. What was taken out may be handed to
  * the epoch after p2m_batch_end() only. vmx/ept_batch.h has the short way, inline. */
 int p2m_batch_map(struct p2m_batch *b, gfn_t gfn, mfn_t frame, enum p2m_type type,
@@ -113,6 +115,10 @@ int p2m_batch_map(struct p2m_batch *b, gfn_t gfn, mfn_t frame, enum p2m_type typ
 int p2m_batch_unmap(struct p2m_batch *b, gfn_t gfn) must_use;
 /* Moves the generation and marks CPUs, if anything was taken out; unlocks. */
 void p2m_batch_end(struct p2m_batch *b);
+
+/* p2m_map() of one frame into a leaf table that is there: -XEN_ENOENT if there is none. */
+int p2m_map_page(struct p2m *p2m, gfn_t gfn, mfn_t frame, enum p2m_type type,
+		 unsigned access) must_use;
 
 /* What gfn is now, any gfn; false if nothing. Takes no lock: the frame stays what it is until this
  * CPU's next quiescent point, even if it is unmapped meanwhile. */

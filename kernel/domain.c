@@ -213,8 +213,7 @@ static void put_removed(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame
 	(void)ctx;
 	if (entry->type != P2M_RAM && entry->type != P2M_FOREIGN)
 		return;
-	for (uint64_t i = 0; i < frame_count; i++)
-		frame_put(mfn_add(entry->frame, i));
+	frame_put_run(entry->frame, frame_count);
 }
 
 /*

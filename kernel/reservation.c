@@ -1,8 +1,9 @@
 /*
  * Ballooning: a domain gives RAM back and takes it again, up to what it was configured with.
  *
- * State: none of its own; how much a domain owns is counted with the frames (frame_owned). What
- * changes an address space is done under the domain's lock. Ready for many CPUs.
+ * State: none of its own; how much a domain owns is counted with the frames (frame_owned). Taking
+ * out is done under the domain's lock, filling what is empty under the p2m's alone. Ready for many
+ * CPUs.
  *
  * A frame that a domain gives back leaves its address space at once. It stays the domain's, and
  * counts against its limit, for as long as others have it mapped: else a domain could own any
@@ -70,9 +71,7 @@ int reservation_populate(struct domain *d, gfn_t gfn, unsigned order)
 		frame_free(frame, order);
 		return -XEN_ENOMEM;
 	}
-	lock_acquire(&d->lock);
 	rc = p2m_map(&d->p2m, gfn, frame, 1ull << order, P2M_RAM, P2M_RWX);
-	lock_release(&d->lock);
 	if (rc)
 		frame_free(frame, order); /* never mapped: nothing to wait for */
 	return rc;
@@ -80,20 +79,30 @@ int reservation_populate(struct domain *d, gfn_t gfn, unsigned order)
 
 /* --- RAM that gets its frames when it is touched first ---------------------------------------- */
 
-/* Whether all of these are RAM of a domain that has it filled late. */
+/* Whether all of these are RAM of a domain that has it filled late: see domain_ram_ranges(). */
 static bool is_lazy(const struct domain *d, uint64_t gfn, uint64_t frame_count)
 {
-	struct domain_range ranges[DOMAIN_RANGES_MAX];
-	unsigned range_count = d->lazy ? domain_ram_ranges(d->ram_bytes, ranges) : 0;
+	uint64_t all = frames_allowed(d), range = all;
 
-	for (unsigned r = 0; r < range_count; r++) {
-		uint64_t first = ranges[r].start >> PAGE_SHIFT;
-		uint64_t count = ranges[r].size >> PAGE_SHIFT;
-
-		if (gfn >= first && frame_count <= count && gfn - first <= count - frame_count)
-			return true;
+	if (range > GUEST_HOLE_START >> PAGE_SHIFT)
+		range = GUEST_HOLE_START >> PAGE_SHIFT;
+	if (unlikely(gfn >= GUEST_HOLE_END >> PAGE_SHIFT)) {
+		gfn -= GUEST_HOLE_END >> PAGE_SHIFT;
+		range = all - range;
 	}
-	return false;
+	return d->lazy && gfn < range && frame_count <= range - gfn;
+}
+
+/* Where no page of 2 MiB is there yet: all of them if there is such a block, else one. */
+static __attribute__((noinline)) bool fill_first(struct domain *d, gfn_t gfn)
+{
+	uint64_t block = gfn_raw(gfn) & ~(FRAMES_PER_2M - 1);
+
+	if (is_lazy(d, block, FRAMES_PER_2M) &&
+	    !reservation_populate(d, make_gfn(block), FRAME_ORDER_2M))
+		return true;
+	int rc = reservation_populate(d, gfn, 0);
+	return !rc || rc == -XEN_EEXIST; /* another CPU was first */
 }
 
 /*
@@ -103,18 +112,20 @@ static bool is_lazy(const struct domain *d, uint64_t gfn, uint64_t frame_count)
 bool reservation_fill(struct p2m *p2m, gfn_t gfn)
 {
 	struct domain *d = container_of(p2m, struct domain, p2m);
-	uint64_t block = gfn_raw(gfn) & ~(FRAMES_PER_2M - 1);
 	struct p2m_entry e;
+	mfn_t frame;
+	int rc = -XEN_ENOMEM;
 
-	if (p2m_lookup(p2m, gfn, &e))
+	if (unlikely(!is_lazy(d, gfn_raw(gfn), 1)))
+		return p2m_lookup(p2m, gfn, &e);
+	if (unlikely(!frame_alloc_pages(1, d->id, FRAME_GUEST_RAM, &frame)))
+		return p2m_lookup(p2m, gfn, &e);
+	if (likely(frame_owned(d->id) <= frames_allowed(d)))
+		rc = p2m_map_page(p2m, gfn, frame, P2M_RAM, P2M_RWX);
+	if (likely(!rc))
 		return true;
-	if (!is_lazy(d, gfn_raw(gfn), 1))
-		return false;
-	if (is_lazy(d, block, FRAMES_PER_2M) &&
-	    !reservation_populate(d, make_gfn(block), FRAME_ORDER_2M))
-		return true;
-	int rc = reservation_populate(d, gfn, 0);
-	return !rc || rc == -XEN_EEXIST; /* another CPU was first */
+	frame_free(frame, 0); /* never mapped: nothing to wait for */
+	return rc == -XEN_EEXIST || (rc == -XEN_ENOENT && fill_first(d, gfn));
 }
 
 /* For the backend; see vcpu.h. A domain for which there is no memory left ends. */
@@ -164,8 +175,7 @@ static void put_removed(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame
 {
 	(void)gfn;
 	(void)ctx;
-	for (uint64_t i = 0; i < frame_count; i++)
-		frame_put(mfn_add(entry->frame, i));
+	frame_put_run(entry->frame, frame_count);
 }
 
 /*
@@ -209,24 +219,73 @@ static int read_extents(struct hypercall *c, gva_t array, uint64_t first, uint64
 	return 0;
 }
 
-/* Extents from the i-th read on that lie one behind the other. */
-static uint64_t contiguous(const struct extents *x, uint64_t i, unsigned order)
+/*
+ * Gives single pages back, from the i-th read on, with one flush; x then has their frames. Returns
+ * how many until one could not be.
+ */
+static uint64_t decrease_pages(struct domain *d, struct extents *x, uint64_t i, uint64_t count)
 {
-	uint64_t n = 1;
+	uint64_t done, removed = i;
+	struct p2m_batch b;
+	struct p2m_entry e;
 
-	while (i + n < x->count && x->gfns[i + n] == x->gfns[i] + (n << order))
-		n++;
-	return n;
+	lock_acquire(&d->lock);
+	p2m_batch_begin(&b, &d->p2m);
+	for (done = 0; done < count; done++) {
+		gfn_t gfn = make_gfn(x->gfns[i + done]);
+
+		if (!p2m_batch_lookup(&b, gfn, &e)) {
+			if (!is_lazy(d, gfn_raw(gfn), 1))
+				break;
+			continue; /* nothing to give back: it is as if it had been */
+		}
+		if (e.type != P2M_RAM || p2m_batch_unmap(&b, gfn))
+			break;
+		x->gfns[removed++] = mfn_raw(e.frame);
+	}
+	p2m_batch_end(&b);
+	lock_release(&d->lock);
+	while (removed-- > i)
+		frame_put(make_mfn(x->gfns[removed]));
+	return done;
 }
 
-/* Gives extents back from the i-th read on; returns how many, 0 for an error. */
-static uint64_t decrease(struct domain *d, const struct extents *x, uint64_t i, unsigned order)
+/* Takes single pages, from the i-th read on. Returns how many until one could not be had. */
+static uint64_t populate_pages(struct domain *d, const struct extents *x, uint64_t i,
+			       uint64_t count)
 {
-	uint64_t n = contiguous(x, i, order);
+	uint64_t owned = frame_owned(d->id), done = 0;
+	struct p2m_batch b;
+	struct p2m_entry e;
+	mfn_t frames[HYPERCALL_BATCH];
 
-	if (n > 1 && !take_out(d, x->gfns[i], n << order))
-		return n;
-	return take_out(d, x->gfns[i], 1ull << order) ? 0 : 1;
+	if (owned >= frames_allowed(d) || p2m_lookup(&d->p2m, make_gfn(x->gfns[i]), &e))
+		return 0;
+	if (count > frames_allowed(d) - owned)
+		count = frames_allowed(d) - owned;
+	uint32_t had = frame_alloc_pages((uint32_t)count, d->id, FRAME_GUEST_RAM, frames);
+	/* Another CPU may have done the same meanwhile: then one of the two gives way, or both. */
+	if (frame_owned(d->id) <= frames_allowed(d)) {
+		p2m_batch_begin(&b, &d->p2m);
+		while (done < had && !p2m_batch_map(&b, make_gfn(x->gfns[i + done]), frames[done],
+						    P2M_RAM, P2M_RWX))
+			done++;
+		p2m_batch_end(&b);
+	}
+	while (had > done)
+		frame_free(frames[--had], 0);
+	return done;
+}
+
+/* Does extents from the i-th read on, at most count. Returns how many; 0 ends the call. */
+static uint64_t change_extents(struct domain *d, bool populate, struct extents *x, uint64_t i,
+			       uint64_t count, unsigned order)
+{
+	if (!order)
+		return populate ? populate_pages(d, x, i, count) : decrease_pages(d, x, i, count);
+	gfn_t gfn = make_gfn(x->gfns[i]);
+	return !(populate ? reservation_populate(d, gfn, order)
+			  : take_out(d, gfn_raw(gfn), 1ull << order));
 }
 
 /*
@@ -262,13 +321,9 @@ int64_t memory_op_reservation(struct hypercall *c, uint32_t cmd, uint64_t first)
 		    read_extents(c, make_gva(op.extent_start), i,
 				 left < step - (i - first) ? left : step - (i - first), &x))
 			break;
-		if (cmd == XENMEM_populate_physmap)
-			done = reservation_populate(c->domain, make_gfn(x.gfns[i - x.first]),
-						    op.extent_order)
-				   ? 0
-				   : 1;
-		else
-			done = decrease(c->domain, &x, i - x.first, op.extent_order);
+		uint64_t at = i - x.first;
+		done = change_extents(c->domain, cmd == XENMEM_populate_physmap, &x, at,
+				      x.count - at, op.extent_order);
 		if (!done)
 			break;
 	}

@@ -14,6 +14,7 @@
 #include "lock.h"
 #include "mm/audit.h"
 #include "mm/epoch.h"
+#include "mm/frame.h"
 #include "percpu.h"
 #include "print.h"
 #include "vcpu.h"
@@ -100,6 +101,8 @@ void sched_run(void)
 		if (!ended(v)) {
 			atomic_store(&v->state, VCPU_RUNNABLE);
 			enqueue(v);
+			if (queue_head == v) /* gave way to nobody */
+				(void)frame_scrub_ahead();
 			continue;
 		}
 		atomic_store(&v->state, VCPU_ENDED);

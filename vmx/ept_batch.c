@@ -68,6 +68,16 @@ bool p2m_batch_mapped(struct p2m_batch *b, gfn_t gfn)
 	return p2m_lookup(b->p2m, gfn, &e);
 }
 
+bool p2m_batch_lookup(struct p2m_batch *b, gfn_t gfn, struct p2m_entry *out)
+{
+	if (!take_table(b, gfn_raw(gfn)))
+		return p2m_lookup(b->p2m, gfn, out);
+	uint64_t value = ept_load(&b->entries[gfn_raw(gfn) - b->first]);
+	if (present(value))
+		decode_leaf(value, gfn_raw(gfn), 1, out);
+	return present(value);
+}
+
 /* The first frame of a kind goes by the range, too: there the kind is checked. */
 int p2m_batch_map(struct p2m_batch *b, gfn_t gfn, mfn_t frame, enum p2m_type type, unsigned access)
 {
@@ -112,4 +122,29 @@ void p2m_batch_end(struct p2m_batch *b)
 		p2m_mark_flush(b->p2m);
 	}
 	lock_release(&b->p2m->lock);
+}
+
+/* Into a table that is there, and none of whose entries is looked at but one. */
+int p2m_map_page(struct p2m *p2m, gfn_t gfn, mfn_t frame, enum p2m_type type, unsigned access)
+{
+	struct ept_cursor c = {.p2m = p2m};
+	int rc = -XEN_EEXIST;
+
+	if (gfn_raw(gfn) >= p2m->max_gfn || mfn_raw(frame) >= MFN_LIMIT ||
+	    !ept_access_valid(type, access))
+		return -XEN_EINVAL;
+	lock_acquire(&p2m->lock);
+	if (!present(ept_seek(&c, gfn_raw(gfn), 1, false))) {
+		rc = -XEN_ENOENT;
+		if (c.level == 1) {
+			rc = 0;
+			ept_store(c.path[1], make_leaf(frame, type, access, 1));
+			ept_count_entries(&c, 1, 1);
+			if (unlikely((ept_load(c.path[2]) & IN_USE_MASK) ==
+				     (uint64_t)ENTRIES_PER_TABLE << IN_USE_SHIFT))
+				ept_join(p2m, gfn_raw(gfn));
+		}
+	}
+	lock_release(&p2m->lock);
+	return rc;
 }

@@ -137,17 +137,6 @@ static void map_commit(struct ept_cursor *c, struct map_range r, enum p2m_type t
 	}
 }
 
-static bool access_valid(enum p2m_type type, unsigned access)
-{
-	/* Writable or executable and not readable: not offered by every processor, and a
-	 * misconfiguration where it is not. */
-	if (!(access & P2M_R) || access & ~P2M_RWX)
-		return false;
-	if ((unsigned)type <= P2M_NONE || (unsigned)type >= P2M_TYPE_COUNT)
-		return false;
-	return type != P2M_GRANT_RO || !(access & P2M_W);
-}
-
 int ept_map_locked(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t frame_count,
 		   enum p2m_type type, unsigned access)
 {
@@ -155,7 +144,7 @@ int ept_map_locked(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t frame_count
 	struct ept_spare spare;
 
 	assert_locked(&p2m->lock);
-	if (!ept_range_valid(p2m, gfn_raw(gfn), frame_count) || !access_valid(type, access) ||
+	if (!ept_range_valid(p2m, gfn_raw(gfn), frame_count) || !ept_access_valid(type, access) ||
 	    mfn_raw(frame) > MFN_LIMIT || frame_count > MFN_LIMIT - mfn_raw(frame))
 		return -XEN_EINVAL;
 	struct map_range range = {gfn_raw(gfn), gfn_raw(gfn) + frame_count, frame};

@@ -182,6 +182,17 @@ static inline bool ept_range_valid(const struct p2m *p2m, uint64_t gfn, uint64_t
 	return gfn <= p2m->max_gfn && frame_count <= p2m->max_gfn - gfn;
 }
 
+static inline bool ept_access_valid(enum p2m_type type, unsigned access)
+{
+	/* Writable or executable and not readable: not offered by every processor, and a
+	 * misconfiguration where it is not. */
+	if (!(access & P2M_R) || access & ~P2M_RWX)
+		return false;
+	if ((unsigned)type <= P2M_NONE || (unsigned)type >= P2M_TYPE_COUNT)
+		return false;
+	return type != P2M_GRANT_RO || !(access & P2M_W);
+}
+
 /* p2m_map(), p2m_unmap() and their checks, with p2m->lock held. The generation has moved. */
 int ept_map_locked(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t frame_count,
 		   enum p2m_type type, unsigned access) must_use;

@@ -104,6 +104,11 @@ void frame_put(mfn_t frame)
 	if (!refs[frame.raw]--)
 		bail_out("frame put once too often");
 }
+void frame_put_run(mfn_t first, uint64_t count)
+{
+	while (count--)
+		frame_put(mfn_add(first, count));
+}
 static uint64_t frames_used(void)
 {
 	uint64_t n = 0;

@@ -95,6 +95,15 @@ int frame_alloc(unsigned order, domid_t owner, enum frame_type type, mfn_t *out)
 	return 0;
 }
 
+uint32_t frame_alloc_pages(uint32_t count, domid_t owner, enum frame_type type, mfn_t *out)
+{
+	uint32_t n = 0;
+
+	while (n < count && !frame_alloc(0, owner, type, &out[n]))
+		n++;
+	return n;
+}
+
 void frame_free(mfn_t first, unsigned order)
 {
 	for (uint32_t i = 0; i < 1u << order; i++) {
@@ -128,6 +137,12 @@ void frame_put(mfn_t frame)
 	if (!frames[frame.raw].refs)
 		bail_out("frame put once too often");
 	frames[frame.raw].refs--;
+}
+
+void frame_put_run(mfn_t first, uint64_t count)
+{
+	while (count--)
+		frame_put(mfn_add(first, count));
 }
 
 static _Thread_local bool window_is_open[WINDOW_SLOT_COUNT];
@@ -199,8 +214,7 @@ static void ignore(gfn_t gfn, const struct p2m_entry *entry, uint64_t count, voi
 }
 void p2m_batch_begin(struct p2m_batch *b, struct p2m *p2m)
 {
-	b->p2m = p2m;
-	b->count = 0; /* no table is at hand, ever */
+	*b = (struct p2m_batch){.p2m = p2m}; /* no table is at hand, ever */
 }
 int p2m_batch_map(struct p2m_batch *b, gfn_t gfn, mfn_t frame, enum p2m_type type, unsigned access)
 {
@@ -208,7 +222,12 @@ int p2m_batch_map(struct p2m_batch *b, gfn_t gfn, mfn_t frame, enum p2m_type typ
 }
 int p2m_batch_unmap(struct p2m_batch *b, gfn_t gfn)
 {
-	return p2m_unmap(b->p2m, gfn, 1, ignore, NULL);
+	int rc = p2m_unmap(b->p2m, gfn, 1, ignore, NULL);
+
+	if (!rc)
+		unmaps--; /* they are flushed together */
+	b->removed |= !rc;
+	return rc;
 }
 bool p2m_batch_mapped(struct p2m_batch *b, gfn_t gfn)
 {
@@ -216,8 +235,17 @@ bool p2m_batch_mapped(struct p2m_batch *b, gfn_t gfn)
 
 	return p2m_lookup(b->p2m, gfn, &e);
 }
+bool p2m_batch_lookup(struct p2m_batch *b, gfn_t gfn, struct p2m_entry *out)
+{
+	return p2m_lookup(b->p2m, gfn, out);
+}
+int p2m_map_page(struct p2m *p2m, gfn_t gfn, mfn_t frame, enum p2m_type type, unsigned access)
+{
+	return p2m_map(p2m, gfn, frame, 1, type, access);
+}
 void p2m_batch_end(struct p2m_batch *b)
 {
+	unmaps += b->removed;
 	b->p2m = NULL;
 }
 
