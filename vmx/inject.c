@@ -6,8 +6,10 @@
 #include "vmx/vmx.h"
 
 /*
- * The exception is delivered at the next entry, RIP as it is now. An error code is delivered in
- * protected mode only: the validity bit must match vector and mode.
+ * A fault is delivered at the next entry, RIP as it is now. An error code is delivered in protected
+ * mode only: the validity bit must match vector and mode. The flags that the guest's handler finds
+ * have RF set, as those of any fault (SDM Vol. 3, "Resume Flag (RF)"): the processor takes them as
+ * they are here.
  */
 void vmx_inject_exception(unsigned vector, bool has_error_code, uint32_t error_code)
 {
@@ -18,6 +20,7 @@ void vmx_inject_exception(unsigned vector, bool has_error_code, uint32_t error_c
 		vmcs_write32(VMCS_ENTRY_EXCEPTION_ERROR_CODE, error_code);
 	}
 	vmcs_write32(VMCS_ENTRY_INTERRUPTION_INFO, info);
+	vmcs_writen(VMCS_GUEST_RFLAGS, vmcs_readn(VMCS_GUEST_RFLAGS) | RFLAGS_RF);
 }
 
 void vmx_inject_gp(void)

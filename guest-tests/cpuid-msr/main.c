@@ -8,6 +8,7 @@
 
 #define UNKNOWN_MSR  0x12345u
 #define UNKNOWN_PORT 0x1234
+#define FLAGS_RF     (1ul << 16)
 #define TEXT_PORT    0xe9 /* reads as its own number */
 #define DATA_SEGMENT 0x00cf93000000ffffull
 #define BASE	     64
@@ -188,6 +189,8 @@ static void msrs(void)
 	};
 	uint64_t efer = rdmsr(MSR_EFER);
 
+	tap_ok(TRAP(rdmsr(UNKNOWN_MSR)).flags & FLAGS_RF && TRAP(write_cr4(~0ul)).flags & FLAGS_RF,
+	       "a fault that the hypervisor raises pushes RF, as any fault does");
 	for (unsigned i = 0; i < array_size(held); i++)
 		msr_holds(held[i].name, held[i].msr, held[i].value);
 	if (has(cpuid(0x80000001, 0).edx, 27))

@@ -110,6 +110,7 @@ struct trap {
 	unsigned long address; /* CR2, for a page fault */
 	unsigned long ip;
 	unsigned long ax; /* RAX or EAX as it was then */
+	unsigned long flags;
 };
 
 struct trap_context {

@@ -104,7 +104,8 @@ struct trap trap_finish(void)
 /* Called by the stubs, on the stack of whoever was interrupted (or user_trap_stack). */
 _Noreturn void trap_handle(const struct trap_frame *frame)
 {
-	last = (struct trap){(int)frame->vector, frame->error, read_cr2(), frame->ip, frame->ax};
+	last = (struct trap){(int)frame->vector, frame->error, read_cr2(),
+			     frame->ip,		 frame->ax,    frame->flags};
 	if (armed) {
 		armed = false;
 		trap_resume(&trap_context);
