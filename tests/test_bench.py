@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from conftest import BUILD, LOGS, ROOT
-from keyhole import bench, benchmemory, benchrows, benchtrace, machine
+from keyhole import bench, benchmemory, benchpeer, benchrows, benchtrace, machine
 
 
 def build_bench():
@@ -119,3 +119,28 @@ def test_bench_memory_sees_guests():
     with pytest.raises(ValueError):
         benchmemory.sample(direct, cpus=1)
     assert benchmemory.sample(direct, cpus=1, direct_map=True).mapped == 65536 * 4
+
+
+PEER_TEXT = "bench: cpuid_exit samples=1000 mean=1008.500 max=11375\nok 1 - every page came\n1..1\n"
+
+
+def test_bench_peer():
+    errors = "nested: logs\n  20.3| L0: Linux 6.1.0-x is up\nnested: ended\n"
+    figures, name = benchpeer.judge("kvm", 0, PEER_TEXT, errors)
+    rows = [{"name": "cpuid_exit", "peer": 875, "peer_name": "Xen"},
+            {"name": "copy_in", "peer": 4970, "peer_name": "Xen"}]
+    benchpeer.apply(rows, figures, name)
+    assert rows[0] == {"name": "cpuid_exit", "peer": 1008.5, "peer_max": 11375,
+                       "peer_name": "KVM 6.1.0", "peer_measured": True}
+    assert rows[1]["peer"] == 4970 and not rows[1]["peer_measured"]
+
+
+@pytest.mark.parametrize("status, text, errors, why", [
+    (3, "", "x\nnested: set-up failed: not installed: apt-get install lz4\n", "apt-get install lz4"),
+    (1, "", "nested: 200 seconds are up\n", "seconds are up"), (0, "1..0\n", "", "no word"),
+    (0, PEER_TEXT + "not ok 2 - y\n", "", "not ok 2")])
+def test_bench_peer_fails(status, text, errors, why):
+    with pytest.raises(bench.BenchError, match=why):
+        benchpeer.judge("kvm", status, text, errors)
+    with pytest.raises(bench.BenchError, match="there is kvm"):
+        benchpeer.measure("vmware", BUILD, LOGS / "none")

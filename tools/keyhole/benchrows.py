@@ -38,7 +38,7 @@ ROWS = [
     Row("rdmsr_exit", "RDMSR exit", 110, 831, "Xen"),
     Row("evtchn_send", "event sent to a port", 200, 5978, "Xen", NO_EVENTS),
     Row("ept_populate", "EPT violation, scrubbed frame", 250, 4550, "Xen", NO_SCRUBBED),
-    Row("ept_populate_scrub", "the same with the scrub", 900, 10904, "KVM"),
+    Row("ept_populate_scrub", "the same with the scrub", 900, 6791, "KVM"),
     Row("copy_in", "24-byte argument copied in", 250, 4970, "Xen"),
     Row("window_fixed", "window, fixed slot, open+close", 15),
     Row("window_hit", "window, cached slot, hit", 24, 99, "Xen", NO_SLOTS),

@@ -28,6 +28,7 @@ FIRMWARE = ["/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/kvmvapic.bin"]
 BOCHS_BIOS = "/usr/share/bochs/BIOS-bochs-latest"
 BOCHS_VGABIOS = "/usr/share/vgabios/vgabios-stdvga.bin"
 MODULES = ["virt/lib/irqbypass", "arch/x86/kvm/kvm", "arch/x86/kvm/kvm-intel"]
+PROGRAMS = ["port", "vmm"]
 
 # What must be installed: a command or a file, and the package that has it.
 NEEDED = [
@@ -145,7 +146,7 @@ def libraries(program):
 
 
 def compile_parts():
-    """The boot sector, the loader and L0's program for ports, from this directory."""
+    """The boot sector, the loader and L0's own programs, from this directory."""
     def source(name):
         return os.path.join(HERE, name)
 
@@ -161,7 +162,9 @@ def compile_parts():
             *warnings, "-c", "-o", built("loader.o"), source("loader.c"))
     command("ld", "-m", "elf_i386", "-T", source("loader.ld"), "--oformat", "binary",
             "-o", built("loader.bin"), built("loader.o"))
-    command("gcc", "-O1", "-static", "-s", *warnings, "-o", built("port"), source("port.c"))
+    for program in PROGRAMS:
+        command("gcc", "-O1", "-static", "-s", *warnings, "-o", built(program),
+                source(program + ".c"))
 
 
 def initramfs(kernel_tree):
@@ -169,7 +172,8 @@ def initramfs(kernel_tree):
     cpio.link("lib", "usr/lib")
     cpio.link("lib64", "usr/lib64")
     cpio.file("init", os.path.join(HERE, "init"))
-    cpio.file("port", os.path.join(BUILD, "port"))
+    for program in PROGRAMS:
+        cpio.file(program, os.path.join(BUILD, program))
     busybox = fetch("busybox-static")
     (path,) = glob.glob(busybox + "/bin/busybox") or glob.glob(busybox + "/usr/bin/busybox")
     cpio.file("bin/busybox", path)
