@@ -47,6 +47,7 @@ struct domain {
 	struct p2m p2m;	    /* has its own lock */
 	domid_t priv;	    /* constant: whose memory it may foreign-map */
 	uint64_t ram_bytes; /* constant: size of its RAM */
+	uint64_t acpi;	    /* constant: the page of its ACPI tables; 0: none */
 	bool lazy;	    /* constant: RAM gets its frames when it is touched first */
 	bool mmio_strict;   /* constant: an access to absent memory ends it */
 	uint32_t vcpu_count;

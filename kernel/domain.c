@@ -22,6 +22,7 @@
 #include "percpu.h"
 #include "print.h"
 #include "public/errno.h"
+#include "public/memory.h"
 
 static struct lock domain_list_lock = LOCK_INIT;
 static struct domain *_Atomic domains[DOMAINS_MAX + 1]; /* by id; index 0 is not used */
@@ -132,6 +133,27 @@ unsigned domain_ram_ranges(uint64_t ram_bytes, struct domain_range out[DOMAIN_RA
 	out[1].start = GUEST_HOLE_END;
 	out[1].size = ram_bytes - out[0].size;
 	return out[1].size ? 2 : 1;
+}
+
+/* The same as the guest is told of it: the page of its ACPI tables makes three parts of one.
+ * Returns the number. */
+unsigned domain_memory_map(const struct domain *d, struct domain_map_entry out[DOMAIN_MAP_MAX])
+{
+	struct domain_range ranges[DOMAIN_RANGES_MAX];
+	unsigned range_count = domain_ram_ranges(d->ram_bytes, ranges), n = 0;
+
+	for (unsigned r = 0; r < range_count; r++) {
+		uint64_t start = ranges[r].start, end = start + ranges[r].size;
+
+		if (d->acpi && d->acpi >= start && d->acpi < end) {
+			out[n++] = (struct domain_map_entry){start, d->acpi - start, E820_RAM};
+			out[n++] = (struct domain_map_entry){d->acpi, PAGE_SIZE, E820_ACPI};
+			start = d->acpi + PAGE_SIZE;
+		}
+		if (start < end)
+			out[n++] = (struct domain_map_entry){start, end - start, E820_RAM};
+	}
+	return n;
 }
 
 /* Allocates and maps 2^order frames at gfn; on error nothing has changed. */

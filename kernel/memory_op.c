@@ -175,8 +175,8 @@ static int64_t remove_from_physmap(struct hypercall *c)
 
 static int64_t memory_map(struct hypercall *c)
 {
-	struct domain_range ranges[DOMAIN_RANGES_MAX];
-	unsigned count = domain_ram_ranges(c->domain->ram_bytes, ranges);
+	struct domain_map_entry map[DOMAIN_MAP_MAX];
+	unsigned count = domain_memory_map(c->domain, map);
 	struct xen_memory_map op;
 	int rc = hypercall_copy_in(c, &layout_memory_map, &op, make_gva(c->arg[1]));
 
@@ -186,7 +186,7 @@ static int64_t memory_map(struct hypercall *c)
 		op.nr_entries = count;
 	for (uint32_t i = 0; i < op.nr_entries; i++) {
 		struct e820_entry entry = {
-		    .addr = ranges[i].start, .size = ranges[i].size, .type = E820_RAM};
+		    .addr = map[i].start, .size = map[i].size, .type = map[i].type};
 		gva_t at;
 		rc = hypercall_element(c, make_gva(op.buffer), i, sizeof(entry), &at);
 		if (!rc)

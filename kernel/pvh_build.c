@@ -2,23 +2,25 @@
  * The start information of a PVH guest, in its RAM behind the image:
  *
  *	page aligned: start info, memory map, module list, command lines
+ *	a page of its own: ACPI tables
  *	behind that, page aligned: the modules
  *
  * State: none. No lock; the domain does not run yet. Boot CPU.
  *
  * Source: Xen, public/arch-x86/hvm/start_info.h and docs/misc/pvh.pandoc.
  */
+#include "kernel/acpi_build.h"
 #include "kernel/guest_build.h"
 #include "public/hvm/start_info.h"
 
 /* Where each piece of the start information goes: guest-physical addresses, 0 for none. */
 struct places {
-	uint64_t info, memmap, modlist, cmdline;
+	uint64_t info, memmap, modlist, cmdline, acpi;
 	uint64_t module_cmdlines[GUEST_MODULES_MAX], modules[GUEST_MODULES_MAX];
 	uint64_t end;
 };
 
-static void lay_out(const struct guest_build *b, unsigned range_count, struct places *p)
+static void lay_out(const struct guest_build *b, struct places *p)
 {
 	const struct guest_config *config = b->config;
 	uint64_t at = build_low_end(b);
@@ -26,7 +28,7 @@ static void lay_out(const struct guest_build *b, unsigned range_count, struct pl
 	p->info = at;
 	at += sizeof(struct hvm_start_info);
 	p->memmap = at;
-	at += range_count * sizeof(struct hvm_memmap_table_entry);
+	at += DOMAIN_MAP_MAX * sizeof(struct hvm_memmap_table_entry);
 	p->modlist = config->module_count ? at : 0;
 	at += config->module_count * sizeof(struct hvm_modlist_entry);
 	p->cmdline = at;
@@ -35,12 +37,21 @@ static void lay_out(const struct guest_build *b, unsigned range_count, struct pl
 		p->module_cmdlines[m] = at;
 		at += text_size(build_module(b, m)->config.cmdline);
 	}
-	p->end = build_place_modules(b, at, p->modules);
+	p->acpi = page_align(at);
+	p->end = build_place_modules(b, p->acpi + PAGE_SIZE, p->modules);
 }
 
-static void write_start_info(struct guest_build *b, const struct domain_range *ranges,
-			     unsigned range_count, const struct places *p)
+static void write_acpi(struct guest_build *b, uint64_t at)
 {
+	uint8_t tables[ACPI_TABLES_MAX] aligned_to(64);
+
+	build_write(b, at, tables, acpi_tables_build(tables, at, b->domain->vcpu_count));
+}
+
+static void write_start_info(struct guest_build *b, const struct places *p)
+{
+	struct domain_map_entry map[DOMAIN_MAP_MAX];
+	unsigned map_entries = domain_memory_map(b->domain, map);
 	const struct guest_config *config = b->config;
 	struct hvm_start_info info = {
 	    .magic = XEN_HVM_START_MAGIC_VALUE,
@@ -49,17 +60,16 @@ static void write_start_info(struct guest_build *b, const struct domain_range *r
 	    .modlist_paddr = p->modlist,
 	    .cmdline_paddr = p->cmdline,
 	    .memmap_paddr = p->memmap,
-	    .memmap_entries = range_count,
+	    .memmap_entries = map_entries,
+	    .rsdp_paddr = p->acpi,
 	};
 
 	build_write(b, p->info, &info, sizeof(info));
-	for (unsigned r = 0; r < range_count; r++) {
+	for (unsigned i = 0; i < map_entries; i++) {
+		/* The types are numbered as in E820. */
 		struct hvm_memmap_table_entry entry = {
-		    .addr = ranges[r].start,
-		    .size = ranges[r].size,
-		    .type = XEN_HVM_MEMMAP_TYPE_RAM,
-		};
-		build_write(b, p->memmap + r * sizeof(entry), &entry, sizeof(entry));
+		    .addr = map[i].start, .size = map[i].size, .type = map[i].type};
+		build_write(b, p->memmap + i * sizeof(entry), &entry, sizeof(entry));
 	}
 	build_write_text(b, p->cmdline, config->cmdline);
 	for (uint32_t m = 0; m < config->module_count; m++) {
@@ -77,15 +87,15 @@ static void write_start_info(struct guest_build *b, const struct domain_range *r
 /* Tells a PVH guest, whose image has been loaded, what it has. Errors as guest_build(). */
 int pvh_build(struct guest_build *b, struct guest_entry *out)
 {
-	struct domain_range ranges[DOMAIN_RANGES_MAX];
-	unsigned range_count = domain_ram_ranges(b->domain->ram_bytes, ranges);
 	struct places places;
 
-	lay_out(b, range_count, &places);
+	lay_out(b, &places);
 	int rc = build_claim(b, places.info, places.end);
 	if (rc)
 		return rc;
-	write_start_info(b, ranges, range_count, &places);
+	b->domain->acpi = places.acpi;
+	write_start_info(b, &places);
+	write_acpi(b, places.acpi);
 	build_copy_modules(b, places.modules);
 	*out = (struct guest_entry){.entry = make_gpa(b->image.pvh_entry),
 				    .info = make_gpa(places.info)};

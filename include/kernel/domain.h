@@ -25,6 +25,13 @@ struct domain_range {
 };
 #define DOMAIN_RANGES_MAX 2u
 
+/* An entry of the memory map that the guest is told. */
+struct domain_map_entry {
+	uint64_t start, size; /* guest-physical, bytes */
+	uint32_t type;	      /* E820_RAM, E820_ACPI (public/memory.h) */
+};
+#define DOMAIN_MAP_MAX (DOMAIN_RANGES_MAX + 2)
+
 /* How a guest ended; kept for the summary at the end. */
 struct domain_result {
 	domid_t id;
@@ -39,6 +46,7 @@ int domain_create(const struct guest_module *modules, uint32_t module_count, uin
 bool domain_destroy(struct domain *d);
 struct domain *domain_next(domid_t after);
 unsigned domain_ram_ranges(uint64_t ram_bytes, struct domain_range out[DOMAIN_RANGES_MAX]);
+unsigned domain_memory_map(const struct domain *d, struct domain_map_entry out[DOMAIN_MAP_MAX]);
 const char *domain_end_text(enum domain_end why);
 const char *domain_end_detail(enum domain_end why);
 

@@ -1,4 +1,5 @@
-/* sources: kernel/domain.c kernel/guest_build.c kernel/pvh_build.c kernel/multiboot.c kernel/multiboot_build.c kernel/elf.c tests/unit/fake_cpu.c */
+/* sources: kernel/domain.c kernel/guest_build.c kernel/pvh_build.c kernel/acpi_build.c */
+/* sources: kernel/multiboot.c kernel/multiboot_build.c kernel/elf.c tests/unit/fake_cpu.c */
 /* flags: -DKEYHOLE_FAKE_REFERENCES */
 /*
  * Making domains and taking them apart: what a guest of either kind finds in its memory, and that
@@ -421,10 +422,19 @@ static void contents(void)
 	ok(info.magic == XEN_HVM_START_MAGIC_VALUE && info.version == 1 && info.flags == 0,
 	   "magic and version");
 	ok(string_at(info.cmdline_paddr, "hello=world"), "command line");
-	is(info.rsdp_paddr, 0, "no ACPI tables");
-	is(info.memmap_entries, 1, "one range of memory");
+	ok(info.rsdp_paddr && !(info.rsdp_paddr & 4095) && info.rsdp_paddr > info.cmdline_paddr &&
+	       at(info.rsdp_paddr) == 'R',
+	   "ACPI tables begin a page");
+	is(info.memmap_entries, 3, "its RAM is in two parts, between them the tables");
 	get(info.memmap_paddr, &map, sizeof(map));
-	ok(map.addr == 0 && map.size == 4 << 20 && map.type == XEN_HVM_MEMMAP_TYPE_RAM, "its RAM");
+	ok(map.addr == 0 && map.size == info.rsdp_paddr && map.type == XEN_HVM_MEMMAP_TYPE_RAM,
+	   "RAM up to the tables");
+	get(info.memmap_paddr + sizeof(map), &map, sizeof(map));
+	ok(map.addr == info.rsdp_paddr && map.size == PAGE_SIZE &&
+	       map.type == XEN_HVM_MEMMAP_TYPE_ACPI,
+	   "the tables");
+	get(info.memmap_paddr + 2 * sizeof(map), &map, sizeof(map));
+	ok(map.addr + map.size == 4 << 20 && map.type == XEN_HVM_MEMMAP_TYPE_RAM, "RAM to the end");
 	is(info.nr_modules, 1, "one module");
 	get(info.modlist_paddr, &module, sizeof(module));
 	ok(module.size == PAGE_SIZE + 100 && !(module.paddr & 4095) &&

@@ -294,6 +294,12 @@ unsigned domain_ram_ranges(uint64_t ram_bytes, struct domain_range out[DOMAIN_RA
 	out[1] = (struct domain_range){GUEST_HOLE_END, PAGE_SIZE};
 	return 2;
 }
+unsigned domain_memory_map(const struct domain *d, struct domain_map_entry out[DOMAIN_MAP_MAX])
+{
+	out[0] = (struct domain_map_entry){0, d->ram_bytes, E820_RAM};
+	out[1] = (struct domain_map_entry){GUEST_HOLE_END, PAGE_SIZE, E820_ACPI};
+	return 2;
+}
 
 static _Thread_local unsigned cpl;
 static _Thread_local bool wide = true;
@@ -1133,6 +1139,7 @@ static void memory_maps(void)
 		is(m->nr_entries, 2, "two ranges");
 		ok(e[0].addr == 0 && e[0].size == mapper->d.ram_bytes && e[0].type == E820_RAM,
 		   "its RAM");
+		is(e[1].type, E820_ACPI, "the tables");
 		is(*(uint8_t *)&e[2], 0x55, "no more than that is written");
 		is(MAP(1, AT(0x200)), 0, "room for one");
 		is(m->nr_entries, 1, "gives one");

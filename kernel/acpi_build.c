@@ -1,0 +1,146 @@
+/*
+ * The ACPI tables that a guest gets: enough to find its processors, and to learn that there is
+ * nothing else: hardware-reduced, with an empty DSDT. Pure.
+ *
+ * Source: ACPI specification 6.2, "Root System Description Pointer", "Fixed ACPI Description
+ * Table", "Multiple APIC Description Table", "Hardware-Reduced ACPI".
+ */
+#include "kernel/acpi_build.h"
+#include "domain.h"
+
+#define HEADER_LENGTH 36u
+#define OEM_ID	      "KEYHOL"
+#define OEM_TABLE_ID  "KEYHOLE "
+#define CREATOR_ID    "KEYH"
+
+struct header {
+	char signature[4];
+	uint32_t length;
+	uint8_t revision, checksum;
+	char oem_id[6], oem_table_id[8];
+	uint32_t oem_revision;
+	char creator_id[4];
+	uint32_t creator_revision;
+} packed_struct;
+static_assert_size(struct header, HEADER_LENGTH);
+
+struct rsdp {
+	char signature[8];
+	uint8_t checksum; /* of the first 20 bytes */
+	char oem_id[6];
+	uint8_t revision;
+	uint32_t rsdt, length;
+	uint64_t xsdt;
+	uint8_t checksum_all, reserved[3];
+} packed_struct;
+static_assert_size(struct rsdp, 36);
+
+struct xsdt {
+	struct header header;
+	uint64_t tables[2];
+} packed_struct;
+
+struct fadt {
+	struct header header;
+	uint8_t before_boot_flags[109 - HEADER_LENGTH];
+	uint16_t boot_flags;
+	uint8_t reserved;
+	uint32_t flags;
+	uint8_t reset_register[12], reset_value;
+	uint16_t arm_flags;
+	uint8_t minor_revision;
+	uint64_t x_facs, x_dsdt;
+	uint8_t registers[276 - 148];
+} packed_struct;
+static_assert_size(struct fadt, 276);
+_Static_assert(offsetof(struct fadt, flags) == 112 && offsetof(struct fadt, x_dsdt) == 140, "FADT");
+#define FADT_REVISION	     6u
+#define FADT_MINOR	     2u
+#define FADT_NO_VGA	     (1u << 2)
+#define FADT_NO_RTC	     (1u << 5)
+#define FADT_NO_POWER_BUTTON (1u << 4) /* none with fixed registers */
+#define FADT_NO_SLEEP_BUTTON (1u << 5)
+#define FADT_HW_REDUCED	     (1u << 20)
+
+struct madt {
+	struct header header;
+	uint32_t local_apic, flags;
+	struct madt_cpu {
+		uint8_t type, length, processor, apic_id;
+		uint32_t flags;
+	} packed_struct cpus[DOMAIN_VCPUS_MAX];
+} packed_struct;
+#define MADT_REVISION	4u
+#define MADT_ENABLED	1u
+#define LOCAL_APIC_BASE 0xfee00000u
+
+/* Each begins where a cache line does. */
+struct tables {
+	struct rsdp rsdp;
+	struct xsdt xsdt aligned_to(64);
+	struct fadt fadt aligned_to(64);
+	struct header dsdt aligned_to(64);
+	struct madt madt aligned_to(64);
+};
+_Static_assert(sizeof(struct tables) <= ACPI_TABLES_MAX, "room for the tables");
+
+/* What makes the sum of all bytes zero. */
+static uint8_t checksum(const void *table, size_t length)
+{
+	const uint8_t *bytes = table;
+	uint8_t sum = 0;
+
+	for (size_t i = 0; i < length; i++)
+		sum = (uint8_t)(sum + bytes[i]);
+	return (uint8_t)-sum;
+}
+
+static void finish(struct header *h, const char *signature, size_t length, uint8_t revision)
+{
+	__builtin_memcpy(h->signature, signature, sizeof(h->signature));
+	h->length = (uint32_t)length;
+	h->revision = revision;
+	__builtin_memcpy(h->oem_id, OEM_ID, sizeof(h->oem_id));
+	__builtin_memcpy(h->oem_table_id, OEM_TABLE_ID, sizeof(h->oem_table_id));
+	h->oem_revision = 1;
+	__builtin_memcpy(h->creator_id, CREATOR_ID, sizeof(h->creator_id));
+	h->creator_revision = 1;
+	h->checksum = checksum(h, length);
+}
+
+static void build_rsdp(struct rsdp *r, uint64_t xsdt)
+{
+	*r = (struct rsdp){.signature = {'R', 'S', 'D', ' ', 'P', 'T', 'R', ' '},
+			   .revision = 2,
+			   .length = sizeof(*r),
+			   .xsdt = xsdt};
+	__builtin_memcpy(r->oem_id, OEM_ID, sizeof(r->oem_id));
+	r->checksum = checksum(r, offsetof(struct rsdp, length));
+	r->checksum_all = checksum(r, sizeof(*r));
+}
+
+size_t acpi_tables_build(uint8_t out[ACPI_TABLES_MAX], uint64_t address, uint32_t vcpu_count)
+{
+	struct tables *t = (struct tables *)(void *)out;
+	size_t madt_length = offsetof(struct madt, cpus) + vcpu_count * sizeof(struct madt_cpu);
+
+	__builtin_memset(out, 0, ACPI_TABLES_MAX);
+	build_rsdp(&t->rsdp, address + offsetof(struct tables, xsdt));
+	t->xsdt.tables[0] = address + offsetof(struct tables, fadt);
+	t->xsdt.tables[1] = address + offsetof(struct tables, madt);
+	finish(&t->xsdt.header, "XSDT", sizeof(t->xsdt), 1);
+	t->fadt.boot_flags = FADT_NO_VGA | FADT_NO_RTC;
+	t->fadt.flags = FADT_HW_REDUCED | FADT_NO_POWER_BUTTON | FADT_NO_SLEEP_BUTTON;
+	t->fadt.minor_revision = FADT_MINOR;
+	t->fadt.x_dsdt = address + offsetof(struct tables, dsdt);
+	finish(&t->fadt.header, "FACP", sizeof(t->fadt), FADT_REVISION);
+	finish(&t->dsdt, "DSDT", sizeof(t->dsdt), 2);
+	t->madt.local_apic = LOCAL_APIC_BASE;
+	for (uint32_t i = 0; i < vcpu_count; i++)
+		t->madt.cpus[i] = (struct madt_cpu){.length = sizeof(struct madt_cpu),
+						    .processor = (uint8_t)i,
+						    .apic_id = (uint8_t)i,
+						    .flags = MADT_ENABLED};
+	finish(&t->madt.header, "APIC", madt_length, MADT_REVISION);
+	return offsetof(struct tables, madt) + madt_length;
+}

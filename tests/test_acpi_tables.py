@@ -1,0 +1,23 @@
+"""The ACPI tables that guests get, as Intel's compiler reads them."""
+
+import shutil
+import subprocess
+
+import pytest
+from conftest import BUILD
+
+TABLES = ("XSDT", "FACP", "DSDT", "APIC")
+
+
+def test_iasl(tmp_path):
+    if not shutil.which("iasl"):
+        pytest.skip("no iasl: install acpica-tools")
+    subprocess.run([BUILD / "unit/test_acpi_build", tmp_path], check=True,
+                   stdout=subprocess.DEVNULL)
+    for name in TABLES:
+        done = subprocess.run(["iasl", "-d", f"{name}.aml"], cwd=tmp_path, capture_output=True,
+                              text=True, check=False)
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, said
+        assert not any(x in said for x in ("Error", "Warning", "Invalid", "incorrect")), said
+        assert (tmp_path / f"{name}.dsl").exists()
