@@ -35,6 +35,7 @@ enum p2m_type {
 struct p2m {
 	struct lock lock;	     /* all changes */
 	mfn_t root;		     /* FRAME_TABLE, the top level */
+	const uint64_t *top;	     /* its address; constant */
 	struct table_account tables; /* quota of the domain */
 	_Atomic uint64_t generation; /* moves whenever rights are removed; starts at 1 */
 	uint64_t max_gfn;	     /* frames at or above are refused */
@@ -45,12 +46,18 @@ struct p2m {
 	_Atomic uint64_t active_cpus[P2M_CPU_WORDS];
 };
 
+/* Two words, so that a look-up returns it in registers. */
 struct p2m_entry {
 	mfn_t frame;
-	enum p2m_type type;
-	uint8_t access; /* P2M_R/W/X */
-	uint8_t order;	/* of the leaf: 0, 9 or 18 */
+	enum p2m_type type : 12;
+	unsigned access : 4; /* P2M_R/W/X */
+	unsigned order : 16; /* of the leaf: 0, 9 or 18 */
+	unsigned : 32;
 };
+static_assert_size(struct p2m_entry, 16);
+/* In its second word. */
+#define P2M_ENTRY_TYPE_ACCESS 0x7007ull
+#define P2M_ENTRY_ORDER_SHIFT 16
 
 /*
  * Called for each run of frames taken out by p2m_unmap: contiguous in both spaces, of one type,
@@ -120,9 +127,16 @@ void p2m_batch_end(struct p2m_batch *b);
 int p2m_map_page(struct p2m *p2m, gfn_t gfn, mfn_t frame, enum p2m_type type,
 		 unsigned access) must_use;
 
-/* What gfn is now, any gfn; false if nothing. Takes no lock: the frame stays what it is until this
- * CPU's next quiescent point, even if it is unmapped meanwhile. */
-bool p2m_lookup(struct p2m *p2m, gfn_t gfn, struct p2m_entry *out);
+/* What gfn is now, any gfn; without access if nothing is there, and then
+ * its other members mean nothing. Takes no lock: the frame stays what it is
+ * until this CPU's next quiescent point, even if it is unmapped meanwhile. */
+struct p2m_entry p2m_find(const struct p2m *p2m, gfn_t gfn);
+/* The same; false if nothing. */
+static inline bool p2m_lookup(const struct p2m *p2m, gfn_t gfn, struct p2m_entry *out)
+{
+	*out = p2m_find(p2m, gfn);
+	return out->access;
+}
 /*
  * Called by the backend when a vCPU of the domain is loaded on this CPU, and when it is taken off.
  * enter returns the generation that this CPU must have flushed before it enters the guest; a later

@@ -28,6 +28,7 @@
 #include "p2m.h"
 #include "print.h"
 #include "vcpu.h"
+#include "vmx/ept.h"
 
 #define SAMPLES	     2000u
 #define BENCH_DOMAIN ((domid_t)1)
@@ -265,31 +266,68 @@ static bool p2m_fill(struct p2m *p2m, uint64_t from, uint64_t to)
 	return true;
 }
 
-static void bench_walk(void)
+/* Looks up gfns by the walk and by the linear view, whose tables are pages of 4 KiB, or all 2 MiB.
+ */
+static void bench_lookup(struct p2m *p2m, const struct ept_view *view, uint64_t gfns,
+			 const char *walk_name, const char *view_name)
 {
-	static struct p2m p2m;
-	struct p2m_entry entry;
-	struct samples s = {0};
+	struct samples walk = {0}, linear = {0};
 	uint64_t seed = 88172645463325252ull, wrong = 0;
+	struct p2m_entry a, b;
 
-	if (p2m_init(&p2m, 64, 1ull << 20) || !p2m_fill(&p2m, 0, SAMPLES)) {
-		print(LOG_ERROR, "bench: no p2m");
-		return;
-	}
 	for (unsigned i = 0; i < SAMPLES; i++) {
-		uint64_t gfn = next_random(&seed) % SAMPLES;
-		bool found;
+		gfn_t gfn = make_gfn(next_random(&seed) % gfns);
 
-		SAMPLE(&s, found = p2m_lookup(&p2m, make_gfn(gfn), &entry));
-		wrong += !found || !mfn_equal(entry.frame, scattered(gfn));
+		SAMPLE(&walk, a = p2m_find(p2m, gfn));
+		SAMPLE(&linear, b = ept_view_find(view, gfn));
+		wrong += a.type != P2M_RAM || b.type != P2M_RAM || !mfn_equal(a.frame, b.frame);
 	}
 	if (wrong)
 		print(LOG_ERROR, "bench: %lu frames were not found", wrong);
-	report("gfn_walk", &s);
-	TRACE("gfn_walk", (void)p2m_lookup(&p2m, make_gfn(7), &entry));
-	p2m_destroy(&p2m);
-	while (epoch_pending())
-		epoch_quiescent();
+	report(walk_name, &walk);
+	report(view_name, &linear);
+	TRACE(walk_name, (void)p2m_find(p2m, make_gfn(7)));
+	TRACE(view_name, (void)ept_view_find(view, make_gfn(7)));
+}
+
+/* What keeping the view costs, each time a leaf table comes or goes. */
+static void bench_view_change(const struct ept_view *view)
+{
+	struct samples s = {0};
+	int rc = 0;
+
+	for (unsigned i = 0; i < SAMPLES; i++)
+		SAMPLE(&s, rc |= ept_view_change(view, make_gfn(0), 1));
+	if (rc)
+		print(LOG_ERROR, "bench: the view cannot be changed");
+	report("view_change", &s);
+}
+
+static void bench_walk(void)
+{
+	static struct p2m p2m;
+	struct ept_view view;
+
+	for (unsigned large = 0; large < 2; large++) {
+		if (p2m_init(&p2m, 64, 1ull << 15) ||
+		    (large ? p2m_map(&p2m, make_gfn(0), make_mfn(FIRST_FICTION), 1ull << 15,
+				     P2M_RAM, P2M_RW)
+			   : !p2m_fill(&p2m, 0, SAMPLES)) ||
+		    ept_view_init(&view, &p2m)) {
+			print(LOG_ERROR, "bench: no p2m");
+			return;
+		}
+		if (large) {
+			bench_lookup(&p2m, &view, 1ull << 15, "gfn_walk_2m", "gfn_to_mfn_2m");
+		} else {
+			bench_lookup(&p2m, &view, SAMPLES, "gfn_walk", "gfn_to_mfn");
+			bench_view_change(&view);
+		}
+		ept_view_destroy(&view);
+		p2m_destroy(&p2m);
+		while (epoch_pending())
+			epoch_quiescent();
+	}
 }
 
 static void bench_switch(void)
@@ -364,10 +402,9 @@ static void load_p2m(struct p2m *p2m, uint64_t entries)
 
 	for (unsigned i = 0; i < LOAD_SAMPLES; i++) {
 		gfn_t gfn = make_gfn(next_random(&seed) % entries);
-		bool found;
 
-		SAMPLE(&lookup, found = p2m_lookup(p2m, gfn, &entry));
-		if (!found)
+		SAMPLE(&lookup, entry = p2m_find(p2m, gfn));
+		if (!entry.access)
 			print(LOG_ERROR, "bench: gfn 0x%lx was not found", gfn_raw(gfn));
 	}
 	report_load("gfn_walk", entries, &lookup);

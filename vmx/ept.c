@@ -115,6 +115,7 @@ int p2m_init(struct p2m *p2m, uint32_t table_quota, uint64_t max_gfn)
 	/* A CPU that runs the domain for the first time has seen no generation, and flushes: its
 	 * root may have been another domain's. */
 	atomic_store(&p2m->generation, 1);
+	p2m->top = pool_table(p2m->root);
 	p2m->max_gfn = max_gfn;
 	return 0;
 }
@@ -199,36 +200,30 @@ void p2m_cpu_leave(struct p2m *p2m)
 
 /* --- look-up ---------------------------------------------------------------------------------- */
 
-bool p2m_lookup(struct p2m *p2m, gfn_t gfn, struct p2m_entry *out)
+struct p2m_entry p2m_find(const struct p2m *p2m, gfn_t gfn)
 {
 	uint64_t g = gfn_raw(gfn), value;
-	const uint64_t *table = pool_table(p2m->root);
 
 	/* max_gfn <= P2M_GFN_LIMIT: the top index needs no mask. */
 	if (unlikely(g >= p2m->max_gfn))
-		return false;
-	value = ept_load(&table[g >> 27]);
+		goto nothing;
+	value = ept_load_at(p2m->top, g >> 27);
 	if (unlikely(!present(value)))
-		return false;
-	value = ept_load(&entry_table(value)[level_index(g, 3)]);
+		goto nothing;
+	value = ept_load_at(entry_table(value), level_index(g, 3));
 	if (unlikely(!present(value)))
-		return false;
-	if (unlikely(value & EPT_LEAF)) {
-		decode_leaf(value, g, 3, out);
-		return true;
-	}
-	value = ept_load(&entry_table(value)[level_index(g, 2)]);
+		goto nothing;
+	if (unlikely(value & EPT_LEAF))
+		return decode_leaf(value, g, 3);
+	value = ept_load_at(entry_table(value), level_index(g, 2));
 	if (unlikely(!present(value)))
-		return false;
-	if (value & EPT_LEAF) {
-		decode_leaf(value, g, 2, out);
-		return true;
-	}
-	value = ept_load(&entry_table(value)[level_index(g, 1)]);
-	if (unlikely(!present(value)))
-		return false;
-	decode_leaf(value, g, 1, out);
-	return true;
+		goto nothing;
+	if (value & EPT_LEAF)
+		return decode_leaf(value, g, 2);
+	/* Not present, it has no rights, which is what nothing has. */
+	return decode_leaf(ept_load_at(entry_table(value), level_index(g, 1)), g, 1);
+nothing:
+	return (struct p2m_entry){.access = 0};
 }
 
 /*
@@ -242,11 +237,10 @@ void p2m_for_each(struct p2m *p2m, bool (*fn)(gfn_t gfn, const struct p2m_entry 
 
 	for (uint64_t gfn = 0; gfn < p2m->max_gfn; gfn = ept_next(&c)) {
 		uint64_t value = ept_seek(&c, gfn, 1, false);
-		struct p2m_entry entry;
 
 		if (!present(value))
 			continue;
-		decode_leaf(value, gfn, c.level, &entry);
+		struct p2m_entry entry = decode_leaf(value, gfn, c.level);
 		if (!fn(make_gfn(gfn), &entry, ctx))
 			return;
 	}

@@ -73,8 +73,7 @@ bool p2m_batch_lookup(struct p2m_batch *b, gfn_t gfn, struct p2m_entry *out)
 	if (!take_table(b, gfn_raw(gfn)))
 		return p2m_lookup(b->p2m, gfn, out);
 	uint64_t value = ept_load(&b->entries[gfn_raw(gfn) - b->first]);
-	if (present(value))
-		decode_leaf(value, gfn_raw(gfn), 1, out);
+	*out = decode_leaf(value, gfn_raw(gfn), 1);
 	return present(value);
 }
 
@@ -140,8 +139,7 @@ int p2m_map_page(struct p2m *p2m, gfn_t gfn, mfn_t frame, enum p2m_type type, un
 			rc = 0;
 			ept_store(c.path[1], make_leaf(frame, type, access, 1));
 			ept_count_entries(&c, 1, 1);
-			if (unlikely((ept_load(c.path[2]) & IN_USE_MASK) ==
-				     (uint64_t)ENTRIES_PER_TABLE << IN_USE_SHIFT))
+			if (unlikely(table_full(ept_load(c.path[2]))))
 				ept_join(p2m, gfn_raw(gfn));
 		}
 	}

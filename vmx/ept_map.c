@@ -20,16 +20,23 @@
 static uint64_t joined_leaf(const uint64_t *entries, unsigned level)
 {
 	const uint64_t flags = EPT_ACCESSED | EPT_DIRTY, step = level_span(level) << PAGE_SHIFT;
-	uint64_t first = ept_load(&entries[0]) & ~flags;
+	uint64_t first = ept_load(&entries[0]) & ~flags, wanted = first;
+	uint64_t last = ept_load(&entries[ENTRIES_PER_TABLE - 1]) & ~flags;
 	uint64_t type = (first & TYPE_MASK) >> TYPE_SHIFT;
 
 	if ((level > 1 && !(first & EPT_LEAF)) || (type != P2M_RAM && type != P2M_FOREIGN) ||
-	    mfn_raw(entry_frame(first)) & (level_span(level + 1) - 1))
+	    mfn_raw(entry_frame(first)) & (level_span(level + 1) - 1) ||
+	    last != first + (ENTRIES_PER_TABLE - 1) * step)
 		return 0;
-	/* From the end: a table that was filled upwards with other frames is told at once. */
-	for (uint64_t i = ENTRIES_PER_TABLE; --i;)
-		if ((ept_load(&entries[i]) & ~flags) != first + i * step)
+	for (unsigned i = 0; i < ENTRIES_PER_TABLE; i += 4, wanted += 4 * step) {
+		uint64_t differs = ept_load(&entries[i]) ^ wanted;
+
+		differs |= ept_load(&entries[i + 1]) ^ (wanted + step);
+		differs |= ept_load(&entries[i + 2]) ^ (wanted + 2 * step);
+		differs |= ept_load(&entries[i + 3]) ^ (wanted + 3 * step);
+		if (differs & ~flags)
 			return 0;
+	}
 	return first | EPT_LEAF | (ept_config.has_accessed_dirty ? flags : 0);
 }
 

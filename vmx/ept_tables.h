@@ -33,6 +33,8 @@
 
 _Static_assert(P2M_R == EPT_READ && P2M_W == EPT_WRITE && P2M_X == EPT_EXECUTE,
 	       "rights are stored as they come");
+_Static_assert(TYPE_SHIFT == 64 - 12 && EPT_RWX << 12 == (P2M_ENTRY_TYPE_ACCESS & ~7ull),
+	       "decode_leaf() turns an entry");
 _Static_assert(P2M_TYPE_COUNT <= (TYPE_MASK >> TYPE_SHIFT) + 1, "types fit the entry");
 _Static_assert(P2M_GFN_LIMIT == 1ull << 36, "four levels of nine bits");
 
@@ -47,6 +49,15 @@ struct ept_config {
 extern struct ept_config ept_config;
 
 /* --- entries ---------------------------------------------------------------------------------- */
+
+/* ept_load() with its address in one instruction: __atomic_load_n() computes it before. */
+static inline uint64_t ept_load_at(const uint64_t *table, uint64_t index)
+{
+	uint64_t value;
+
+	__asm__("mov %1, %0" : "=r"(value) : "m"(table[index]));
+	return value;
+}
 
 static inline bool present(uint64_t value)
 {
@@ -104,13 +115,21 @@ static inline uint64_t make_leaf(mfn_t frame, enum p2m_type type, unsigned acces
 	       LEAF_WRITE_BACK | (level > 1 ? EPT_LEAF : 0);
 }
 
-/* What a leaf that covers gfn says of it. */
-static inline void decode_leaf(uint64_t value, uint64_t gfn, unsigned level, struct p2m_entry *out)
+/*
+ * What a leaf that covers gfn says of it. Turned by twelve bits, an entry has type and rights where
+ * struct p2m_entry has them.
+ */
+static inline struct p2m_entry decode_leaf(uint64_t value, uint64_t gfn, unsigned level)
 {
-	out->frame = mfn_add(entry_frame(value), gfn & (level_span(level) - 1));
-	out->type = (enum p2m_type)((value & TYPE_MASK) >> TYPE_SHIFT);
-	out->access = (uint8_t)(value & EPT_RWX);
-	out->order = (uint8_t)(9 * (level - 1));
+	uint64_t words[2] = {
+	    mfn_raw(entry_frame(value)) + (gfn & (level_span(level) - 1)),
+	    ((value << 12 | value >> TYPE_SHIFT) & P2M_ENTRY_TYPE_ACCESS) |
+		9ull * (level - 1) << P2M_ENTRY_ORDER_SHIFT,
+	};
+	struct p2m_entry entry;
+
+	__builtin_memcpy(&entry, words, sizeof(entry));
+	return entry;
 }
 
 /* --- a place in the tables -------------------------------------------------------------------- */

@@ -136,9 +136,8 @@ static void run_end(struct removed_run *run)
 
 static void run_add(struct removed_run *run, uint64_t gfn, uint64_t value, unsigned level)
 {
-	struct p2m_entry entry;
+	struct p2m_entry entry = decode_leaf(tombstone_entry(value), gfn, level);
 
-	decode_leaf(tombstone_entry(value), gfn, level, &entry);
 	if (run->frame_count && run->gfn + run->frame_count == gfn &&
 	    mfn_raw(run->entry.frame) + run->frame_count == mfn_raw(entry.frame) &&
 	    run->entry.type == entry.type && run->entry.access == entry.access &&

@@ -186,11 +186,10 @@ int p2m_unmap(struct p2m *p2m, gfn_t gfn, uint64_t count, p2m_removed_fn removed
 	}
 	return 0;
 }
-bool p2m_lookup(struct p2m *p2m, gfn_t gfn, struct p2m_entry *out)
+struct p2m_entry p2m_find(const struct p2m *p2m, gfn_t gfn)
 {
 	(void)p2m;
-	*out = p2m_map_of[place(gfn.raw)];
-	return out->type != P2M_NONE;
+	return p2m_map_of[place(gfn.raw)];
 }
 void p2m_for_each(struct p2m *p2m, bool (*fn)(gfn_t gfn, const struct p2m_entry *entry, void *ctx),
 		  void *ctx)

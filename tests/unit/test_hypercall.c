@@ -249,14 +249,13 @@ void p2m_batch_end(struct p2m_batch *b)
 	b->p2m = NULL;
 }
 
-bool p2m_lookup(struct p2m *p2m, gfn_t gfn, struct p2m_entry *out)
+struct p2m_entry p2m_find(const struct p2m *p2m, gfn_t gfn)
 {
-	struct guest *g = guest_of(p2m);
+	struct guest *g = guest_of((struct p2m *)p2m);
 
 	if (gfn.raw >= p2m->max_gfn || g->p2m[gfn.raw].type == P2M_NONE)
-		return false;
-	*out = g->p2m[gfn.raw];
-	return true;
+		return (struct p2m_entry){.access = 0};
+	return g->p2m[gfn.raw];
 }
 
 static _Thread_local struct epoch_deferred *deferred;

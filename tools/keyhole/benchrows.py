@@ -30,7 +30,6 @@ WITHOUT = {"copy_in": "copy_in_without"}
 NO_EVENTS = "event channels are not there yet"
 NO_SCRUBBED = "every frame is scrubbed when it is allocated: none is ready"
 NO_SLOTS = "no two frames that share a slot were found"
-NO_LINEAR = "there is no linear view of the p2m: the walk is all there is"
 
 ROWS = [
     Row("cpuid_exit", "CPUID exit", 100, 875, "Xen"),
@@ -45,7 +44,7 @@ ROWS = [
     Row("window_miss", "window, cached slot, miss", 65, 150, "Xen", NO_SLOTS),
     Row("pahash_first", "PA->VA, first probe", 14),
     Row("pahash_lookup", "PA->VA, mean", 18),
-    Row("gfn_to_mfn", "gfn to mfn, linear view", 20, None, "", NO_LINEAR),
+    Row("gfn_to_mfn", "gfn to mfn, linear view", 20),
     Row("gfn_walk", "gfn to mfn, walk", 50),
     Row("frame_ref", "frame reference, get+put", 24),
     Row("grant_map_64", "grant map, page of 64", 190, 13380, "Xen"),
