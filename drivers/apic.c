@@ -11,6 +11,7 @@
  */
 #include "drivers/apic.h"
 #include "cpu.h"
+#include "drivers/tsc.h"
 #include "mm/vmap.h"
 #include "percpu.h"
 #include "print.h"
@@ -32,6 +33,14 @@
 #define APIC_LVT_LINT1	 0x360u
 #define APIC_LVT_ERROR	 0x370u
 
+#define APIC_INITIAL_COUNT 0x380u
+#define APIC_CURRENT_COUNT 0x390u
+#define APIC_DIVIDE_CONF   0x3e0u
+
+#define LVT_TSC_DEADLINE      0x40000u
+#define DIVIDE_BY_16	      0x3u
+#define CALIBRATE_US	      1000u
+#define TIMER_MS_MAX	      1000u /* a longer wait is one of several */
 #define SIVR_ENABLE	      0x100u
 #define LVT_MASKED	      0x10000u
 #define VERSION_MAX_LVT_SHIFT 16
@@ -51,6 +60,7 @@
 
 static enum { APIC_NONE, APIC_X2, APIC_XAPIC } mode;
 static volatile char *registers; /* xAPIC */
+static uint64_t timer_khz;	 /* of the one-shot timer; 0: there is the TSC-deadline timer */
 
 static uint32_t read_register(uint32_t offset)
 {
@@ -146,6 +156,60 @@ void apic_eoi(void)
 {
 	if (mode != APIC_NONE)
 		write_register(APIC_EOI, 0);
+}
+
+static bool has_tsc_deadline(void)
+{
+	uint32_t a, b, c, d;
+
+	cpuid(1, 0, &a, &b, &c, &d);
+	return c & CPUID_1_ECX_TSC_DEADLINE;
+}
+
+/*
+ * Readies this CPU's timer. The boot CPU, which is the first, finds out which kind it is; its rate
+ * is the same on all. After tsc_init().
+ */
+void apic_timer_init(void)
+{
+	if (mode == APIC_NONE)
+		return;
+	if (has_tsc_deadline()) {
+		write_register(APIC_LVT_TIMER, LVT_TSC_DEADLINE | APIC_VECTOR_TIMER);
+		/* In memory, this write is not ordered before that of the deadline. */
+		__asm__ volatile("mfence" : : : "memory");
+		return;
+	}
+	write_register(APIC_DIVIDE_CONF, DIVIDE_BY_16);
+	if (!timer_khz) {
+		write_register(APIC_LVT_TIMER, LVT_MASKED);
+		write_register(APIC_INITIAL_COUNT, UINT32_MAX);
+		tsc_delay_us(CALIBRATE_US);
+		timer_khz = UINT32_MAX - read_register(APIC_CURRENT_COUNT);
+		timer_khz = timer_khz * 1000 / CALIBRATE_US + !timer_khz;
+		print(LOG_INFO, "apic: one-shot timer, %lu kHz", timer_khz);
+	}
+	write_register(APIC_INITIAL_COUNT, 0);
+	write_register(APIC_LVT_TIMER, APIC_VECTOR_TIMER);
+}
+
+/*
+ * One interrupt of APIC_VECTOR_TIMER on this CPU at that time, or somewhat before it if that is
+ * far; instead of an earlier one. At once if it has passed.
+ */
+void apic_timer_arm(uint64_t tsc_deadline)
+{
+	uint64_t now = rdtsc(), ticks = tsc_deadline > now ? tsc_deadline - now : 1;
+
+	if (mode == APIC_NONE)
+		return;
+	if (!timer_khz) {
+		wrmsr(MSR_IA32_TSC_DEADLINE, tsc_deadline);
+		return;
+	}
+	if (ticks > TIMER_MS_MAX * tsc_khz())
+		ticks = TIMER_MS_MAX * tsc_khz();
+	write_register(APIC_INITIAL_COUNT, (uint32_t)(ticks * timer_khz / tsc_khz() + 1));
 }
 
 static void send(uint32_t to, uint32_t command)

@@ -11,7 +11,7 @@
 #include "types.h"
 
 #define DOMAIN_NAME_MAX	 32
-#define DOMAIN_VCPUS_MAX 1 /* guests with several vCPUs are not there yet: CAVEATS.md */
+#define DOMAIN_VCPUS_MAX 32
 #define DOMAINS_MAX	 64
 
 struct vcpu_shared;
@@ -51,12 +51,14 @@ struct domain {
 	bool lazy;	    /* constant: RAM gets its frames when it is touched first */
 	bool mmio_strict;   /* constant: an access to absent memory ends it */
 	uint32_t vcpu_count;
+	_Atomic uint32_t vcpus_alive; /* not yet VCPU_ENDED; the last one has it taken apart */
 	struct vcpu_shared *vcpus[DOMAIN_VCPUS_MAX];
 	struct grant_table *grants; /* kernel/grant.c; created with the domain */
 	_Atomic uint32_t end;	    /* enum domain_end; changes from END_NONE once */
 	uint64_t end_detail; /* a shutdown reason or exit reason: a small number, no guest data */
 	struct lock devices_lock; /* what is in this frame: kernel/guest_io.c */
 	mfn_t devices;
+	struct domain *dying_next;	/* kernel/guests.c */
 	uint32_t destroy_phase;		/* how far kernel/domain.c has come with taking it apart */
 	_Atomic bool unreachable;	/* no CPU can hold a pointer from domain_find() any more */
 	struct epoch_deferred deferred; /* for that */
@@ -67,7 +69,7 @@ struct domain {
 struct domain *domain_find(domid_t id);
 /* Calls fn for every domain, by id, until it returns false. fn may not end a domain. */
 void domain_for_each(bool (*fn)(struct domain *d, void *ctx), void *ctx);
-/* Declares that a domain has ended; its vCPUs stop at their next entry. The first reason stays. */
+/* Declares that a domain has ended and has its vCPUs leave. The first reason stays. */
 void domain_end(struct domain *d, enum domain_end why, uint64_t detail);
 
 #endif

@@ -18,18 +18,38 @@ struct vcpu_shared;
 #define ENTRY_WORK_EPT_FLUSH  0x01u /* the generation of the current domain's p2m has moved */
 #define ENTRY_WORK_EPOCH      0x02u /* something deferred may be due */
 #define ENTRY_WORK_RESCHEDULE 0x04u /* the slice is over, or the vCPU yielded */
-#define ENTRY_WORK_VCPU	      0x08u /* the current vCPU has a request (pause, end) */
+#define ENTRY_WORK_VCPU	      0x08u /* the current vCPU has a request, an interrupt, or has ended */
+#define ENTRY_WORK_TIMER      0x10u /* a timer is due, or the next one is another */
 #define ENTRY_WORK_HOST_FLUSH 0x20u /* a shared mapping was removed: drop translations */
+#define ENTRY_WORK_KICKED     0x40u /* by cpu_kick(): an IPI was sent, or none is needed */
+/*
+ * No work: the CPU is in guest mode, or about to enter, or has left it for a moment. Set by the
+ * compare-and-swap that finds no work, so that who adds work learns from the same locked operation
+ * whether to send an IPI. In a byte of its own, which the CPU clears by a plain store.
+ */
+#define ENTRY_IN_GUEST	    0x01000000u
+#define ENTRY_IN_GUEST_BYTE 3
 
 struct cpu_shared {
-	_Atomic uint32_t entry_work;
+	union {
+		_Atomic uint32_t entry_work;
+		_Atomic uint8_t entry_work_bytes[4];
+	};
 	_Atomic uint64_t epoch; /* the global epoch seen at this CPU's last quiescent point */
 	uint32_t apic_id;
 	_Atomic bool idle; /* asleep, and thereby quiescent (kernel/smp.c) */
 	_Atomic bool online;
+	_Atomic bool runs_guests; /* in VMX operation: constant once guests exist */
 } aligned_to(64);
 
 extern struct cpu_shared cpu_shared[LAYOUT_CPUS_MAX];
+
+/*
+ * Gives CPU cpu work (ENTRY_WORK_*), and makes it look at it soon: an IPI if it is in guest mode or
+ * asleep, none if it is in root mode, since it looks before it enters, and none while an earlier
+ * one is on its way. Waits for nobody; any lock may be held. kernel/smp.c.
+ */
+void cpu_kick(uint32_t cpu, uint32_t work);
 
 /* The 64-bit task-state segment. Source: SDM Vol. 3, "Task Management in 64-bit Mode". */
 struct tss {
@@ -52,10 +72,10 @@ struct cpu_private {
 	uint32_t index;
 	struct cpu_shared *shared;   /* this CPU's other half */
 	struct vcpu_shared *current; /* vCPU whose secret is mapped here, or NULL */
-	uint32_t slice_end; /* time-stamp counter, low half: at its first exit from then on it gives
-			     * way */
-	uint64_t window_base;	      /* address of slot 0 */
-	uint64_t *window_ptes;	      /* the window's 512 entries */
+	uint64_t slice_end;	     /* time-stamp counter: from then on the vCPU gives way */
+	uint32_t event_time;   /* low half: the end of the slice, or an earlier timer of this CPU */
+	uint64_t window_base;  /* address of slot 0 */
+	uint64_t *window_ptes; /* the window's 512 entries */
 	uint64_t *window_pd_2m;	      /* the page-directory entry of the 2 MiB slot */
 	uint64_t window_open_mask;    /* bit s: fixed slot s is open */
 	domid_t window_cache_owner;   /* mm/window_cache.c: whose frames may stay open; 0: none */

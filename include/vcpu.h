@@ -36,22 +36,60 @@ struct vcpu_secret {
 };
 static_assert_size(struct vcpu_secret, 2 * PAGE_SIZE);
 
-enum vcpu_state { VCPU_RUNNABLE, VCPU_RUNNING, VCPU_BLOCKED, VCPU_ENDED };
+enum vcpu_state {
+	VCPU_PARKED,   /* not started: waits for a start-up IPI */
+	VCPU_RUNNABLE, /* on the run queue of its CPU */
+	VCPU_RUNNING,  /* taken off the queue by its CPU */
+	VCPU_BLOCKED,  /* waits for vcpu_kick() */
+	VCPU_ENDED     /* its domain has ended, and it is loaded nowhere */
+};
+
+/*
+ * What is asked of a vCPU. Set by anyone (atomic OR), then vcpu_kick(); taken by the CPU that runs
+ * it, in vmx/requests.c.
+ */
+enum vcpu_request {
+	VCPU_REQUEST_PAUSE = 0x01, /* leave guest mode, to be stopped or destroyed */
+	VCPU_REQUEST_INIT = 0x02,
+	VCPU_REQUEST_SIPI = 0x04, /* start at sipi_vector, if it waits for that */
+	VCPU_REQUEST_NMI = 0x08,
+	VCPU_REQUEST_TIMER = 0x10 /* its local APIC's timer has fired */
+};
+
+#define VCPU_POSTED_WORDS 4u /* 256 vectors */
+
+struct timer;
 
 struct vcpu_shared {
 	struct domain *domain;
-	uint32_t id;		/* within the domain */
-	_Atomic uint32_t state; /* enum vcpu_state */
-	uint32_t cpu;		/* where it runs, or ran last */
+	uint32_t id; /* within the domain */
+	/* Changed under the lock of its CPU's run queue (kernel/sched.c), cpu with it. */
+	_Atomic uint32_t state;			    /* enum vcpu_state */
+	_Atomic uint32_t cpu;			    /* where it runs, is queued, or ran last */
+	_Atomic uint32_t requests;		    /* enum vcpu_request */
+	_Atomic uint64_t posted[VCPU_POSTED_WORDS]; /* interrupt vectors that wait */
+	_Atomic uint8_t sipi_vector;
+	_Atomic bool wakes_on_interrupt; /* VCPU_BLOCKED: interrupts are on */
+	bool blocking;			 /* will block when it has left guest mode; its CPU only */
+	bool yields;			 /* gives way to others when it has; its CPU only */
+	bool waits_for_sipi;		 /* its CPU only */
+	_Atomic bool loaded;  /* its VMCS is current somewhere: no other CPU may take it */
+	struct timer *timers; /* those of this vCPU (kernel/timer.h) */
 	mfn_t secret[2];
 	mfn_t vmcs;
 	uint16_t vpid;
 	bool launched;
-	bool host_written;	      /* the VMCS has this CPU's host state */
-	uint64_t generation_seen;     /* of the domain's p2m, at the last INVEPT for this vCPU */
-	struct vcpu_shared *run_next; /* run queue of kernel/sched.c */
+	uint32_t host_cpu;	  /* whose host state the VMCS has; VCPU_NO_CPU: nobody's yet */
+	uint64_t generation_seen; /* of the domain's p2m, at the last INVEPT for this vCPU there */
+	/* Run queue (kernel/run_queue.h). */
+	struct vcpu_shared *run_next;
+	uint64_t virtual_time; /* ticks used, by weight */
+	uint32_t weight;       /* constant */
 	uint64_t exits;
 };
+
+#define VCPU_NO_CPU	    UINT32_MAX
+#define VCPU_WEIGHT_DEFAULT 256u
 
 /* Backend (vmx/), called by kernel/. */
 int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out) must_use;
@@ -59,9 +97,12 @@ void vcpu_destroy(struct vcpu_shared *v);
 /* The state that PVH (Xen's docs/misc/pvh) and multiboot ask for: 32-bit protected mode without
  * paging at entry, with EAX, and EBX = info. */
 void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info);
+/* A further vCPU of a domain: waits for a start-up IPI. */
+void vcpu_set_parked(struct vcpu_shared *v);
 /* Makes v current on this CPU (maps its secret, loads its VMCS and registers); NULL unloads. */
 void vcpu_load(struct vcpu_shared *v);
-/* Runs the current vCPU until its slice (in TSC ticks) ends, it yields, blocks or ends. */
+/* Runs the current vCPU until its slice (in TSC ticks) ends, it yields, blocks or ends. Timers of
+ * this CPU are run meanwhile. */
 void vcpu_run(uint64_t slice_ticks);
 /* Of the current vCPU, in root mode only: */
 struct vcpu_regs *vcpu_registers(void);
@@ -79,9 +120,39 @@ extern bool vcpu_dump_enabled; /* registers=off on the command line clears it */
 /* RAX = call number; runs the call of a caller at that privilege level, in 64-bit mode if wide, and
  * leaves the result in RAX. False: not finished, RIP stays for a continuation. */
 bool hypercall(struct vcpu_regs *regs, unsigned cpl, bool wide);
-/* Makes the current vCPU block (HLT with interrupts on, SCHEDOP_block); ends the domain if nothing
- * can wake it. */
+/*
+ * The current vCPU waits (HLT, SCHEDOP_block) for vcpu_kick(): with interrupts on for a posted one
+ * or a request, else for a request. If nothing is left that could wake any vCPU of its domain, that
+ * ends.
+ */
 void vcpu_block(bool interrupts_on);
+/*
+ * Makes v look at its requests and posted interrupts, which the caller has set before: it leaves
+ * guest mode if it is there, and runs again if it is blocked (or parked, for a SIPI). From any CPU,
+ * v may be current; any lock but a run queue's may be held. Waits for nobody.
+ */
+void vcpu_kick(struct vcpu_shared *v);
+/* A start-up IPI: v, if it waits for one, starts in real mode at vector << 12. As vcpu_kick(). */
+void vcpu_start_sipi(struct vcpu_shared *v, uint8_t vector);
+/* Runs the timers of this CPU that are due; when the next one is, in TSC ticks (UINT64_MAX: none).
+ * For the backend. */
+uint64_t timers_run(void);
+/* Has this CPU interrupted at that time, at the latest. For a backend without a timer of its own.
+ */
+void host_timer_arm(uint64_t tsc_deadline);
+/* Whether something asks for this vCPU's attention. */
+static inline bool vcpu_interrupt_posted(const struct vcpu_shared *v)
+{
+	uint64_t any = 0;
+
+	for (unsigned i = 0; i < VCPU_POSTED_WORDS; i++)
+		any |= atomic_load(&v->posted[i]);
+	return any;
+}
+static inline bool vcpu_pending(const struct vcpu_shared *v)
+{
+	return atomic_load(&v->requests) || vcpu_interrupt_posted(v);
+}
 /* CPUID as the guest sees it; some leaves mirror its CR4 and XCR0. */
 struct guest_cpuid_state {
 	uint64_t cr4, xcr0;

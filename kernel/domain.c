@@ -4,16 +4,16 @@
  * State: the table of live domains and the results of those that have ended, both here. Entries of
  * the table are changed under domain_list_lock and read without a lock: who reads one in root mode
  * may use the domain until its CPU's next quiescent point, and domain_destroy() waits for all of
- * these before it frees anything (mm/epoch.h). Ready for many CPUs, but for the kick that makes a
- * vCPU on another CPU leave guest mode: a request bit is set, and is seen at the end of its slice.
+ * these before it frees anything (mm/epoch.h). An end reaches vCPUs on other CPUs by vcpu_kick().
  *
- * Locks: domain_list_lock, then the domain's.
+ * Locks: domain_list_lock, then the domain's, then a run queue's.
  */
 #include "kernel/domain.h"
 #include "kernel/grant.h"
 #include "kernel/guest_build.h"
 #include "kernel/guest_devices.h"
 #include "kernel/reservation.h"
+#include "kernel/timer.h"
 #include "lock.h"
 #include "mm/epoch.h"
 #include "mm/frame.h"
@@ -107,9 +107,9 @@ struct domain *domain_next(domid_t after)
 }
 
 /*
- * Declares that a domain has ended; the first reason stays. Its vCPUs stop at their next entry.
- * detail is a small number that says more (a shutdown or exit reason), never a guest's data. Takes
- * the domain's lock.
+ * Declares that a domain has ended; the first reason stays. All its vCPUs leave guest mode, or wake
+ * up, and are retired by their CPUs (kernel/sched.c). detail is a small number that says more (a
+ * shutdown or exit reason), never a guest's data. Takes the domain's lock.
  */
 void domain_end(struct domain *d, enum domain_end why, uint64_t detail)
 {
@@ -118,9 +118,42 @@ void domain_end(struct domain *d, enum domain_end why, uint64_t detail)
 		d->end_detail = detail;
 		atomic_store_explicit(&d->end, why, memory_order_release);
 		for (uint32_t i = 0; i < d->vcpu_count; i++)
-			atomic_fetch_or(&cpu_shared[d->vcpus[i]->cpu].entry_work, ENTRY_WORK_VCPU);
+			vcpu_kick(d->vcpus[i]);
 	}
 	lock_release(&d->lock);
+}
+
+/* Whether anything can ever wake a vCPU that waits. Event sources add themselves here. */
+static bool can_be_woken(const struct vcpu_shared *v)
+{
+	return vcpu_pending(v) || (atomic_load(&v->wakes_on_interrupt) && timers_armed(v));
+}
+
+/*
+ * One of the vCPUs of d waits: the domain ends if they all do, and nothing can wake them. With
+ * interrupts off, or never started, that is a good end: kernels halt so when they have nothing more
+ * to do. Two that begin to wait at once both come here, with their state set: the later one sees
+ * both. Takes the domain's lock.
+ */
+void domain_check_blocked(struct domain *d)
+{
+	bool alive = false, interrupts_on = false;
+
+	lock_acquire(&d->lock);
+	for (uint32_t i = 0; i < d->vcpu_count && !alive; i++) {
+		const struct vcpu_shared *v = d->vcpus[i];
+		uint32_t state = atomic_load(&v->state);
+
+		if (state != VCPU_PARKED && state != VCPU_BLOCKED) {
+			alive = true;
+		} else if (state == VCPU_BLOCKED) {
+			alive = can_be_woken(v);
+			interrupts_on |= atomic_load(&v->wakes_on_interrupt);
+		}
+	}
+	lock_release(&d->lock);
+	if (!alive)
+		domain_end(d, interrupts_on ? END_BLOCKED : END_HALTED, 0);
 }
 
 /* --- making ----------------------------------------------------------------------------------- */
@@ -288,9 +321,9 @@ static void free_remains(struct epoch_deferred *deferred)
 
 /*
  * Builds the guest of modules[which], whose configuration has been resolved: RAM, grant table,
- * vCPU, contents. The vCPU is left blocked; the domain can be found from now on. Boot CPU only, so
- * that its work needs no bound. Errors, with a text and nothing changed: -XEN_ENOMEM, -XEN_EINVAL
- * (the file), -XEN_EEXIST (the id is taken).
+ * vCPUs, contents. They are on no run queue yet; the domain can be found from now on. Boot CPU
+ * only, so that its work needs no bound. Errors, with a text and nothing changed: -XEN_ENOMEM,
+ * -XEN_EINVAL (the file), -XEN_EEXIST (the id is taken).
  */
 int domain_create(const struct guest_module *modules, uint32_t module_count, uint32_t which,
 		  struct domain **out, char *error, size_t error_size)
@@ -354,7 +387,10 @@ int domain_create(const struct guest_module *modules, uint32_t module_count, uin
 			goto undo;
 		}
 		d->vcpu_count++;
+		if (i)
+			vcpu_set_parked(d->vcpus[i]);
 	}
+	atomic_store(&d->vcpus_alive, d->vcpu_count);
 	rc = guest_build(d, modules, which, &entry, error, error_size);
 	if (rc)
 		goto undo;

@@ -1,24 +1,27 @@
 /*
  * All guests of a run: from the loader's modules to the lines of the summary.
  *
- * State: none that lasts; the configurations live on the heap while the guests are built, and are
- * wiped. Boot CPU only. domain_finish() takes a domain apart at once, passing quiescent points of
- * this CPU: with more CPUs the steps will have to be spread over the idle loop instead, since it
- * would wait for others.
+ * State: how many domains there are; for each CPU, those that it takes apart, which no other CPU
+ * touches. The configurations live on the heap while the guests are built, by the boot CPU, and are
+ * wiped. No lock. A domain is taken apart by the CPU that stopped its last vCPU, a step at each
+ * turn of its loop: between two slices, or when it has nothing to run. Waits for nobody.
  */
 #include "boot_info.h"
 #include "kernel/domain.h"
 #include "kernel/guest_cpuid.h"
 #include "kernel/sched.h"
-#include "mm/epoch.h"
 #include "mm/heap.h"
+#include "percpu.h"
 #include "print.h"
 #include "public/errno.h"
 
+static _Atomic uint32_t domain_count;
+static struct domain *dying[LAYOUT_CPUS_MAX];
+
 static void describe(const struct domain *d, const struct guest_config *config)
 {
-	print(LOG_INFO, "guest d%u \"%s\": %lu KiB, %u vCPU%s%s", d->id, d->name,
-	      d->ram_bytes >> 10, d->vcpu_count,
+	print(LOG_INFO, "guest d%u \"%s\": %lu KiB, %u vCPU%s%s%s", d->id, d->name,
+	      d->ram_bytes >> 10, d->vcpu_count, d->vcpu_count > 1 ? "s" : "",
 	      d->priv == DOMAIN_PRIV_NONE ? "" : ", may map memory of ",
 	      d->priv == DOMAIN_PRIV_NONE  ? ""
 	      : d->priv == DOMAIN_PRIV_ALL ? "all others"
@@ -38,14 +41,11 @@ static void start_guest(struct guest_module *modules, uint32_t count, uint32_t w
 		return;
 	}
 	describe(d, config);
-	for (uint32_t i = 0; i < d->vcpu_count; i++) {
-		atomic_store(&d->vcpus[i]->state, VCPU_RUNNABLE);
-		sched_add(d->vcpus[i]);
-	}
+	atomic_fetch_add(&domain_count, 1);
 }
 
 /*
- * Builds a guest of every boot module that is one, and puts it on the run queue; a mistake in one
+ * Builds a guest of every boot module that is one; a mistake in one
  * configuration is printed and does not keep the others from starting. Returns the number of
  * guests, started or not. After vmx_init().
  */
@@ -95,15 +95,54 @@ uint32_t domains_create_all(void)
 	return guests;
 }
 
-/* A domain has ended and none of its vCPUs is loaded or queued: keeps its result and takes it
- * apart. */
+/* Puts the vCPUs of all guests on run queues, the first one of each guest last: it may start the
+ * others as soon as it runs. The configurations have been wiped. */
+void domains_start_all(void)
+{
+	for (struct domain *d = domain_next(0); d; d = domain_next(d->id))
+		for (uint32_t i = d->vcpu_count; i-- > 0;)
+			sched_add(d->vcpus[i]);
+}
+
+/* A domain has ended and none of its vCPUs is loaded or queued: keeps its result and has it taken
+ * apart, by domain_finish_step() on this CPU. */
 void domain_finish(struct domain *d)
 {
 	print(LOG_INFO, "guest d%u \"%s\" has ended: %s", d->id, d->name,
 	      domain_end_text((enum domain_end)atomic_load(&d->end)));
 	domain_report(d);
-	while (!domain_destroy(d))
-		epoch_quiescent();
+	d->dying_next = dying[cpu_index()];
+	dying[cpu_index()] = d;
+}
+
+/*
+ * One bounded step for one of the domains that this CPU takes apart. Whether there are more, for
+ * which it shall come back after a quiescent point.
+ */
+bool domain_finish_step(void)
+{
+	struct domain **first = &dying[cpu_index()], *d = *first;
+
+	if (!d)
+		return false;
+	*first = d->dying_next;
+	if (domain_destroy(d)) {
+		if (atomic_fetch_sub(&domain_count, 1) == 1)
+			cpu_kick(0, ENTRY_WORK_RESCHEDULE);
+	} else {
+		/* In turn, so that one that waits for an epoch keeps no other from going on. */
+		d->dying_next = NULL;
+		while (*first)
+			first = &(*first)->dying_next;
+		*first = d;
+	}
+	return dying[cpu_index()] != NULL;
+}
+
+/* Whether the last domain has been taken apart. */
+bool domains_gone(void)
+{
+	return !atomic_load(&domain_count);
 }
 
 /* Prints how each guest ended; returns how many did not end well. */

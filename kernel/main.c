@@ -17,6 +17,7 @@
 #include "kernel/domain.h"
 #include "kernel/sched.h"
 #include "kernel/smp.h"
+#include "kernel/timer.h"
 #include "kernel/traps.h"
 #include "lock.h"
 #include "mm/audit.h"
@@ -227,6 +228,7 @@ noreturn_fn static void main_private(void)
 	acpi_init();
 	apic_init();
 	tsc_init();
+	timers_cpu_init();
 	smp_start(cmdline_options.cpus);
 	print_memory();
 
@@ -243,7 +245,7 @@ noreturn_fn static void main_private(void)
 
 	int rc = vmx_init();
 	if (!rc)
-		rc = vmx_cpu_enable();
+		rc = smp_enable_vmx();
 	if (rc) {
 		print(LOG_ERROR, "VT-x cannot be used: no guest can run here");
 		finish(0, 0, 1);
@@ -261,6 +263,7 @@ noreturn_fn static void main_private(void)
 #ifdef CONFIG_BENCH
 	bench_run(cmdline_options.bench_load);
 #endif
+	domains_start_all();
 	sched_run();
 	uint32_t failed = domains_report();
 #ifdef CONFIG_TEST

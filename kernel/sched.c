@@ -1,9 +1,18 @@
 /*
- * The scheduler: vCPUs take turns on the boot CPU, a slice each.
+ * The scheduler: which vCPU runs where, and who wakes it.
  *
- * State: the run queue, linked through vcpu_shared.run_next. Lock: sched_lock. For many CPUs: one
- * queue serves any number of them, since a vCPU is off the queue while it runs; queues of their own
- * come with the other CPUs. Holds no register of any guest.
+ * State: a run queue for each CPU, in shared memory. Lock: the queue's, a leaf: at most one is held
+ * at a time, and nothing but the console's is taken under it. It protects state and cpu of the
+ * vCPUs that belong to that CPU, running and blocked ones too; who finds that a vCPU has moved
+ * tries again.
+ *
+ * A CPU without a vCPU to run takes one from another's queue. A vCPU that is still loaded where it
+ * ran last (its VMCS is active there) stays for that CPU; one that was replaced there is unloaded,
+ * VMCS cleared, and may go anywhere.
+ *
+ * No wake-up is lost: who wakes sets a request or an interrupt, then looks at the state; who blocks
+ * sets the state, then looks for requests, both by locked operations. So one of them sees the
+ * other. Holds no register of any guest.
  */
 #include "kernel/sched.h"
 #include "cpu.h"
@@ -11,64 +20,20 @@
 #include "drivers/tsc.h"
 #include "kernel/cmdline.h"
 #include "kernel/domain.h"
-#include "lock.h"
+#include "kernel/run_queue.h"
+#include "kernel/smp.h"
+#include "kernel/timer.h"
 #include "mm/audit.h"
-#include "mm/epoch.h"
 #include "mm/frame.h"
 #include "percpu.h"
-#include "print.h"
-#include "vcpu.h"
 
 #define SLICE_US 2000ull
 
-static struct lock sched_lock = LOCK_INIT;
-static struct vcpu_shared *queue_head, *queue_tail;
+static struct run_queue queues[LAYOUT_CPUS_MAX];
 
-static void enqueue(struct vcpu_shared *v)
+static uint64_t slice_ticks(void)
 {
-	lock_acquire(&sched_lock);
-	v->run_next = NULL;
-	if (queue_tail)
-		queue_tail->run_next = v;
-	else
-		queue_head = v;
-	queue_tail = v;
-	lock_release(&sched_lock);
-}
-
-static struct vcpu_shared *dequeue(void)
-{
-	lock_acquire(&sched_lock);
-	struct vcpu_shared *v = queue_head;
-	if (v) {
-		queue_head = v->run_next;
-		if (!queue_head)
-			queue_tail = NULL;
-	}
-	lock_release(&sched_lock);
-	return v;
-}
-
-/* Puts a runnable vCPU at the end of the queue. It is on no queue and runs nowhere. */
-void sched_add(struct vcpu_shared *v)
-{
-	enqueue(v);
-}
-
-/* The current vCPU gives up the rest of its slice. */
-void vcpu_yield(void)
-{
-	atomic_fetch_or(&this_cpu()->shared->entry_work, ENTRY_WORK_RESCHEDULE);
-}
-
-/*
- * The current vCPU waits for an event. With interrupts off that is the end of its domain, and a
- * good one: kernels halt so when they have nothing more to do. With interrupts on there is no
- * source yet that could wake it, so that it would wait for ever: its domain ends, and says so.
- */
-void vcpu_block(bool interrupts_on)
-{
-	domain_end(this_cpu()->current->domain, interrupts_on ? END_BLOCKED : END_HALTED, 0);
+	return SLICE_US * tsc_khz() / 1000;
 }
 
 static bool ended(const struct vcpu_shared *v)
@@ -76,39 +41,288 @@ static bool ended(const struct vcpu_shared *v)
 	return atomic_load(&v->domain->end) != END_NONE;
 }
 
+static struct run_queue *lock_queue_of(const struct vcpu_shared *v)
+{
+	for (;;) {
+		uint32_t cpu = atomic_load(&v->cpu);
+
+		lock_acquire(&queues[cpu].lock);
+		if (atomic_load(&v->cpu) == cpu)
+			return &queues[cpu];
+		lock_release(&queues[cpu].lock);
+	}
+}
+
+/* --- waking ----------------------------------------------------------------------------------- */
+
+/* Whether a vCPU that waits has something to wake up for. */
+static bool wakeable(const struct vcpu_shared *v, enum vcpu_state state)
+{
+	uint32_t requests = atomic_load(&v->requests);
+
+	if (ended(v))
+		return true;
+	if (state == VCPU_PARKED)
+		return requests & VCPU_REQUEST_SIPI;
+	return requests || (atomic_load(&v->wakes_on_interrupt) && vcpu_interrupt_posted(v));
+}
+
+/* A CPU that sleeps and may take v; VCPU_NO_CPU: none. A hint: it looks again by itself. */
+static uint32_t find_idle(void)
+{
+	for (uint32_t cpu = 0; cpu < smp_cpu_count(); cpu++)
+		if (atomic_load(&cpu_shared[cpu].idle) && atomic_load(&cpu_shared[cpu].runs_guests))
+			return cpu;
+	return VCPU_NO_CPU;
+}
+
+/* v has become runnable on that CPU, where something runs that shall not go before it (busy) or
+ * may go on. */
+static void announce(uint32_t cpu, bool preempt, bool busy)
+{
+	if (preempt || !busy) {
+		cpu_kick(cpu, ENTRY_WORK_RESCHEDULE);
+		return;
+	}
+	uint32_t other = find_idle();
+	if (other != VCPU_NO_CPU)
+		cpu_kick(other, ENTRY_WORK_RESCHEDULE);
+}
+
+static void wake(struct vcpu_shared *v)
+{
+	struct run_queue *q = lock_queue_of(v);
+	enum vcpu_state state = (enum vcpu_state)atomic_load(&v->state);
+	bool wakes = (state == VCPU_BLOCKED || state == VCPU_PARKED) && wakeable(v, state);
+	uint32_t cpu = atomic_load(&v->cpu);
+	const struct vcpu_shared *running = q->running;
+	bool preempt = false;
+
+	if (wakes) {
+		atomic_store(&v->state, VCPU_RUNNABLE);
+		run_queue_wake(q, v, slice_ticks());
+		preempt = running && (int64_t)(v->virtual_time - running->virtual_time) < 0;
+	}
+	lock_release(&q->lock);
+	if (wakes)
+		announce(cpu, preempt, running != NULL);
+}
+
+void vcpu_kick(struct vcpu_shared *v)
+{
+	switch ((enum vcpu_state)atomic_load(&v->state)) {
+	case VCPU_RUNNING:
+		cpu_kick(atomic_load(&v->cpu), ENTRY_WORK_VCPU);
+		break;
+	case VCPU_BLOCKED:
+	case VCPU_PARKED:
+		wake(v);
+		break;
+	case VCPU_RUNNABLE: /* looks when it is loaded */
+	case VCPU_ENDED:
+		break;
+	}
+}
+
+void vcpu_start_sipi(struct vcpu_shared *v, uint8_t vector)
+{
+	atomic_store(&v->sipi_vector, vector);
+	atomic_fetch_or(&v->requests, VCPU_REQUEST_SIPI);
+	vcpu_kick(v);
+}
+
+/* --- leaving ---------------------------------------------------------------------------------- */
+
+/* The current vCPU gives up the rest of its slice. */
+void vcpu_yield(void)
+{
+	this_cpu()->current->yields = true;
+	atomic_fetch_or(&this_cpu()->shared->entry_work, ENTRY_WORK_RESCHEDULE);
+}
+
+void vcpu_block(bool interrupts_on)
+{
+	struct vcpu_shared *v = this_cpu()->current;
+
+	atomic_store(&v->wakes_on_interrupt, interrupts_on);
+	if (wakeable(v, VCPU_BLOCKED))
+		return;
+	v->blocking = true;
+	atomic_fetch_or(&this_cpu()->shared->entry_work, ENTRY_WORK_RESCHEDULE);
+}
+
+/* Its domain has ended. The last vCPU has it taken apart, on this CPU. */
+static void retire(struct vcpu_shared *v)
+{
+	struct domain *d = v->domain;
+
+	if (this_cpu()->current == v)
+		vcpu_load(NULL);
+	timers_cancel(v);
+	atomic_store(&v->state, VCPU_ENDED);
+	if (atomic_fetch_sub(&d->vcpus_alive, 1) == 1)
+		domain_finish(d);
+}
+
+/* v has run and used so much time: what becomes of it. */
+static void put_back(struct run_queue *q, struct vcpu_shared *v, uint64_t ticks)
+{
+	lock_acquire(&q->lock);
+	bool blocks = v->blocking || v->waits_for_sipi;
+	enum vcpu_state waiting = v->waits_for_sipi ? VCPU_PARKED : VCPU_BLOCKED;
+
+	q->running = NULL;
+	v->blocking = false;
+	run_queue_charge(v, ticks);
+	if (blocks) {
+		atomic_store(&v->state, waiting);
+		blocks = !wakeable(v, waiting);
+	}
+	if (!blocks) {
+		atomic_store(&v->state, VCPU_RUNNABLE);
+		if (v->yields)
+			run_queue_yield(q, v);
+		else
+			run_queue_add(q, v);
+	}
+	v->yields = false;
+	lock_release(&q->lock);
+	if (blocks)
+		domain_check_blocked(v->domain);
+}
+
+/* --- choosing --------------------------------------------------------------------------------- */
+
+static bool any(const struct vcpu_shared *v, void *ctx)
+{
+	(void)v;
+	(void)ctx;
+	return true;
+}
+
+static bool not_loaded(const struct vcpu_shared *v, void *ctx)
+{
+	(void)ctx;
+	return !atomic_load(&v->loaded);
+}
+
+/* The next of this CPU's own queue. */
+static struct vcpu_shared *take(struct run_queue *q)
+{
+	lock_acquire(&q->lock);
+	struct vcpu_shared *v = run_queue_take(q, any, NULL);
+
+	if (v)
+		atomic_store(&v->state, VCPU_RUNNING);
+	q->running = v;
+	lock_release(&q->lock);
+	return v;
+}
+
+/* One of another CPU's, for this one, which has none. */
+static struct vcpu_shared *steal(struct run_queue *own)
+{
+	uint32_t me = cpu_index(), count = smp_cpu_count();
+
+	for (uint32_t n = 1; n < count; n++) {
+		struct run_queue *q = &queues[(me + n) % count];
+
+		if (!atomic_load_explicit(&q->waiting, memory_order_relaxed))
+			continue;
+		lock_acquire(&q->lock);
+		struct vcpu_shared *v = run_queue_take(q, not_loaded, NULL);
+		uint64_t from_time = q->virtual_time;
+		if (v) {
+			atomic_store(&v->cpu, me);
+			atomic_store(&v->state, VCPU_RUNNING);
+		}
+		lock_release(&q->lock);
+		if (!v)
+			continue;
+		lock_acquire(&own->lock);
+		run_queue_arrive(own, v, from_time);
+		own->running = v;
+		lock_release(&own->lock);
+		return v;
+	}
+	return NULL;
+}
+
 /* The map is asked for: once, of a machine at work, with the first guest's registers in place. */
 static void print_map_once(void)
 {
-	if (!cmdline_options.map)
+	if (!cmdline_options.map || cpu_index())
 		return;
 	cmdline_options.map = false;
 	audit_print_table();
 	audit_print_map();
 }
 
-/* Runs all guests until the last has ended. */
+static void run(struct run_queue *q, struct vcpu_shared *v)
+{
+	uint64_t start = rdtsc();
+
+	vcpu_load(v);
+	timers_follow(v);
+	/* What was asked while it was queued: vcpu_kick() left it to us. */
+	if (vcpu_pending(v))
+		atomic_fetch_or(&this_cpu_shared()->entry_work, ENTRY_WORK_VCPU);
+	vcpu_run(slice_ticks());
+	print_map_once();
+	put_back(q, v, rdtsc() - start);
+	if (q->first == v) /* gives way to nobody */
+		(void)frame_scrub_ahead();
+}
+
+bool sched_turn(void)
+{
+	struct run_queue *q = &queues[cpu_index()];
+	bool busy = domain_finish_step();
+
+	if (!atomic_load_explicit(&this_cpu_shared()->runs_guests, memory_order_relaxed))
+		return busy;
+	struct vcpu_shared *v = take(q);
+	if (!v)
+		v = steal(q);
+	if (!v) {
+		/* Nothing of a guest is mapped while the CPU sleeps. */
+		busy |= this_cpu()->current != NULL;
+		vcpu_load(NULL);
+		return busy;
+	}
+	if (!ended(v)) {
+		run(q, v);
+		return true;
+	}
+	lock_acquire(&q->lock);
+	q->running = NULL;
+	lock_release(&q->lock);
+	retire(v);
+	return true;
+}
+
+/* --- all guests ------------------------------------------------------------------------------- */
+
+void sched_add(struct vcpu_shared *v)
+{
+	static uint32_t next;
+	uint32_t count = smp_cpu_count();
+
+	while (!atomic_load(&cpu_shared[next % count].runs_guests))
+		next++;
+	uint32_t cpu = next++ % count;
+	struct run_queue *q = &queues[cpu];
+
+	lock_acquire(&q->lock);
+	atomic_store(&v->cpu, cpu);
+	if (atomic_load(&v->state) == VCPU_RUNNABLE)
+		run_queue_add(q, v);
+	lock_release(&q->lock);
+	cpu_kick(cpu, ENTRY_WORK_RESCHEDULE);
+}
+
 void sched_run(void)
 {
-	struct vcpu_shared *v;
-
-	while ((v = dequeue())) {
-		if (!ended(v)) {
-			atomic_store(&v->state, VCPU_RUNNING);
-			vcpu_load(v);
-			vcpu_run(SLICE_US * tsc_khz() / 1000);
-			print_map_once();
-		}
-		if (!ended(v)) {
-			atomic_store(&v->state, VCPU_RUNNABLE);
-			enqueue(v);
-			if (queue_head == v) /* gave way to nobody */
-				(void)frame_scrub_ahead();
-			continue;
-		}
-		atomic_store(&v->state, VCPU_ENDED);
-		vcpu_load(NULL);
-		domain_finish(v->domain);
-	}
-	vcpu_load(NULL);
-	epoch_quiescent();
+	while (!domains_gone())
+		smp_turn();
 }

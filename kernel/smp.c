@@ -1,5 +1,6 @@
 /*
- * Bringing up the other processors, and their idle loop.
+ * Bringing up the other processors, what every processor does with its time, and how one makes
+ * another look at its work.
  *
  * State: the mailbox, which one starting processor reads while the boot CPU waits for it; per-CPU
  * call slots in shared memory; the number of CPUs, constant after smp_start(). No lock: processors
@@ -19,6 +20,8 @@
 #include "drivers/apic.h"
 #include "drivers/tsc.h"
 #include "kernel/ap_mailbox.h"
+#include "kernel/sched.h"
+#include "kernel/timer.h"
 #include "kernel/traps.h"
 #include "mm/epoch.h"
 #include "mm/frame.h"
@@ -26,6 +29,7 @@
 #include "mm/window.h"
 #include "percpu.h"
 #include "print.h"
+#include "vmx/vmx.h"
 
 #define VECTOR_WAKE	 0xf0u
 #define TRAMPOLINE_LIMIT 0x9f000u /* below the EBDA */
@@ -74,30 +78,45 @@ static void run_call(void)
 	atomic_store(&call->busy, false);
 }
 
-static bool work_waits(void)
-{
-	return atomic_load(&this_cpu_shared()->entry_work) || atomic_load(&calls[cpu_index()].fn);
-}
+/* What a CPU that sleeps need not wake up for: it is done first when it does. */
+#define WORK_OF_SLEEPERS (ENTRY_WORK_EPOCH | ENTRY_WORK_HOST_FLUSH)
 
-/* The life of a CPU that has no guest to run. */
-noreturn_fn static void idle(void)
+/*
+ * Runs guests as long as there are any for this CPU, and carries out calls; then sleeps until there
+ * may be more to do. The callers call it for ever.
+ */
+void smp_turn(void)
 {
 	struct cpu_shared *shared = this_cpu_shared();
+	bool loaded = this_cpu()->current;
 
-	for (;;) {
-		/* First of all: translations that went away while it slept. */
+	/* What comes from here on is looked for below, or found before HLT. A vCPU that is loaded
+	 * keeps its flush, and passes its quiescent points before entry, which drops first what it
+	 * must; without one, translations that went away while the CPU slept come first of all. */
+	atomic_fetch_and(&shared->entry_work,
+			 WORK_OF_SLEEPERS | (loaded ? ENTRY_WORK_EPT_FLUSH : 0));
+	if (!loaded)
 		epoch_quiescent();
-		run_call();
-		/* Nothing but EPOCH and HOST_FLUSH concerns a CPU without a guest. */
-		atomic_fetch_and(&shared->entry_work, ENTRY_WORK_EPOCH | ENTRY_WORK_HOST_FLUSH);
-		if (epoch_pending() || work_waits() || frame_scrub_ahead())
-			continue;
-		/* A wake-up that comes after this look finds interrupts off, and ends the HLT. */
-		atomic_store(&shared->idle, true);
-		if (!atomic_load(&calls[cpu_index()].fn))
-			__asm__ volatile("sti; hlt; cli" : : : "memory");
-		atomic_store(&shared->idle, false);
-	}
+	run_call();
+	if (sched_turn() || epoch_pending() || frame_scrub_ahead() || !timers_before_sleep())
+		return;
+	/* A wake-up that comes after this look finds interrupts off, and ends the HLT. */
+	atomic_store(&shared->idle, true);
+	if (!(atomic_load(&shared->entry_work) & ~WORK_OF_SLEEPERS) &&
+	    !atomic_load(&calls[cpu_index()].fn))
+		__asm__ volatile("sti; hlt; cli" : : : "memory");
+	atomic_store(&shared->idle, false);
+}
+
+void cpu_kick(uint32_t cpu, uint32_t work)
+{
+	struct cpu_shared *shared = &cpu_shared[cpu];
+	uint32_t old = atomic_fetch_or(&shared->entry_work, work | ENTRY_WORK_KICKED);
+
+	if (cpu == cpu_index() || old & ENTRY_WORK_KICKED)
+		return;
+	if (old & ENTRY_IN_GUEST || atomic_load(&shared->idle))
+		apic_send_ipi(shared->apic_id, VECTOR_WAKE);
 }
 
 /* A started processor, on its own tables and stack. */
@@ -106,8 +125,42 @@ void smp_ap_main(void)
 	traps_init_cpu();
 	cpu_enable_protections();
 	apic_init();
+	timers_cpu_init();
 	epoch_cpu_online(cpu_index());
-	idle();
+	for (;;)
+		smp_turn();
+}
+
+static _Atomic uint32_t without_guests;
+
+static void enable_vmx(void *arg)
+{
+	(void)arg;
+	if (vmx_cpu_enable())
+		atomic_fetch_add(&without_guests, 1);
+	else
+		atomic_store(&this_cpu_shared()->runs_guests, true);
+}
+
+/*
+ * VMX operation on every CPU. One where it fails, or which differs from the boot CPU, says so and
+ * is left out of guest running; the boot CPU's own failure is returned (-XEN_EOPNOTSUPP, -XEN_EIO,
+ * -XEN_ENOMEM). Boot CPU, once, after vmx_init().
+ */
+int smp_enable_vmx(void)
+{
+	int rc = vmx_cpu_enable();
+
+	if (rc)
+		return rc;
+	atomic_store(&this_cpu_shared()->runs_guests, true);
+	for (uint32_t cpu = 1; cpu < cpu_count; cpu++)
+		smp_call(cpu, enable_vmx, NULL);
+	smp_wait();
+	if (atomic_load(&without_guests))
+		print(LOG_WARN, "%u of %u processors run no guests", atomic_load(&without_guests),
+		      cpu_count);
+	return 0;
 }
 
 static void wake(unsigned vector)

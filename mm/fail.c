@@ -3,11 +3,10 @@
  *
  * frame_alloc(), pool_table_alloc(), vmap_alloc() and heap_alloc() ask here first, each call that
  * one of them makes of another included. Armed with n, the n-th to ask fails, and no other. Only
- * what the CPU that armed it does counts, with the vCPU that it had loaded then, so that a guest
- * can choose among its own calls while others run.
+ * what is done for the vCPU that armed it counts (or what the CPU does, if it had none loaded), so
+ * that a guest can choose among its own calls while others run.
  *
- * State: all that is below, used by the CPU in armed_cpu alone; armed_cpu itself is atomic. No
- * lock.
+ * State: all that is below, used by who armed it alone; armed_cpu itself is atomic. No lock.
  */
 #ifdef CONFIG_TEST
 #include "mm/fail.h"
@@ -38,8 +37,11 @@ bool fail_disarm(void)
 
 bool fail_now(void)
 {
-	if (atomic_load(&armed_cpu) != cpu_index() || this_cpu()->current != armed_vcpu || fired ||
-	    --left)
+	uint32_t cpu = atomic_load(&armed_cpu);
+
+	/* A vCPU may have come to another CPU meanwhile. */
+	if (cpu == NOBODY || this_cpu()->current != armed_vcpu ||
+	    (!armed_vcpu && cpu != cpu_index()) || fired || --left)
 		return false;
 	fired = true;
 	return true;

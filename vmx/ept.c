@@ -5,7 +5,7 @@
  * always mapped, so that going from an entry to the table it points to is arithmetic. Lock:
  * p2m->lock for all changes. Look-ups take no lock: entries are read and written whole, a table is
  * complete before it is linked, and one that was taken out lives until every CPU has passed a
- * quiescent point. Ready for many CPUs, but for the kick named at p2m_mark_flush().
+ * quiescent point.
  *
  * Invariants, whenever the lock is free:
  *  - an empty table does not stay in the tree (the root excepted). What an aligned mapping covers
@@ -157,13 +157,13 @@ void p2m_destroy(struct p2m *p2m)
  *
  * Each side writes, then reads what the other one writes. The locked operation between the two
  * drains the store buffer (docs/models/ept-flush.pml; tests/unit/test_flush_race.c), so that at
- *least one side sees the other: either the new generation is read, or the CPU is found active and
- *marked. With a plain store on either side both could read old values, and a guest would run on
- *translations of frames that are gone.
+ * least one side sees the other: either the new generation is read, or the CPU is found active and
+ * marked. With a plain store on either side both could read old values, and a guest would run on
+ * translations of frames that are gone.
  *
- * TODO: a CPU that is in guest mode keeps its translations until its next exit. Before a second CPU
- * runs guests, those found active and in guest mode must be kicked; what waits for their flush is
- * safe already, since the epoch waits for their next quiescent point.
+ * A marked CPU that is in guest mode gets an IPI, one for all removals until it looks (cpu_kick());
+ * one in root mode looks before it enters. Nobody waits here: what waits for the flush is the
+ *freeing of the frames, through the epoch.
  */
 void p2m_mark_flush(struct p2m *p2m)
 {
@@ -173,7 +173,7 @@ void p2m_mark_flush(struct p2m *p2m)
 		for (uint64_t word = atomic_load(&p2m->active_cpus[i]); word; word &= word - 1) {
 			unsigned cpu = i * 64 + (unsigned)__builtin_ctzll(word);
 
-			atomic_fetch_or(&cpu_shared[cpu].entry_work, ENTRY_WORK_EPT_FLUSH);
+			cpu_kick(cpu, ENTRY_WORK_EPT_FLUSH);
 		}
 }
 

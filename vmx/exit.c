@@ -16,9 +16,13 @@
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 
-static void leave_guest(void)
+/* The slice is over, or a timer of this CPU is due. */
+static __attribute__((noinline)) void time_up(void)
 {
-	atomic_fetch_or(&this_cpu()->shared->entry_work, ENTRY_WORK_RESCHEDULE);
+	bool over = rdtsc() >= this_cpu()->slice_end;
+
+	atomic_fetch_or(&this_cpu()->shared->entry_work,
+			over ? ENTRY_WORK_RESCHEDULE : ENTRY_WORK_TIMER);
 }
 
 static void end_guest(enum domain_end why, uint64_t detail)
@@ -209,7 +213,7 @@ static __attribute__((noinline)) void dispatch(uint32_t reason, struct vcpu_regs
 				   INTERRUPTION_VECTOR_MASK);
 		break;
 	case EXIT_REASON_PREEMPTION_TIMER:
-		leave_guest();
+		time_up();
 		break;
 	case EXIT_REASON_EXCEPTION_NMI:
 		exit_exception();
@@ -268,23 +272,42 @@ static __attribute__((noinline)) void dispatch(uint32_t reason, struct vcpu_regs
 	}
 }
 
-/* What is marked for this CPU comes first. */
-static inline enum vmx_exit_result enter_again(enum vmx_exit_result how)
+/*
+ * The preemption timer stands still in root mode, where a guest can have much more done than it
+ * does itself: that counts as well. The half is enough: the timer ends what would wrap.
+ */
+static inline void look_at_clock(void)
 {
-	struct cpu_shared *shared = this_cpu_field(shared);
+	if (unlikely((int32_t)(rdtsc_low() - this_cpu_field(event_time)) >= 0))
+		time_up();
+}
 
-	/* The preemption timer stands still in root mode, where a guest can have much more done
-	 * than it does itself: that counts as well. */
-	if (unlikely((int32_t)(rdtsc_low() - this_cpu_field(slice_end)) >= 0))
-		leave_guest();
-	if (likely(!atomic_load_explicit(&shared->entry_work, memory_order_acquire)))
-		return how;
+/* What is marked for this CPU comes first. */
+static enum vmx_exit_result enter_again(void)
+{
+	uint32_t none = 0;
+
+	look_at_clock();
+	if (likely(atomic_compare_exchange_strong(&this_cpu_field(shared)->entry_work, &none,
+						  ENTRY_IN_GUEST)))
+		return VMX_EXIT_ENTER;
+	return vmx_entry_work() ? VMX_EXIT_ENTER : VMX_EXIT_LEAVE;
+}
+
+/* The same after an exit that did not say that it left guest mode. */
+static inline enum vmx_exit_result enter_again_quick(void)
+{
+	look_at_clock();
+	if (likely(atomic_load_explicit(&this_cpu_field(shared)->entry_work,
+					memory_order_acquire) == ENTRY_IN_GUEST))
+		return VMX_EXIT_ENTER_QUICK;
 	return vmx_entry_work() ? VMX_EXIT_ENTER : VMX_EXIT_LEAVE;
 }
 
 /*
  * Called by the exit stub, on the CPU's own stack. First what guests do most often: it ends behind
- * the instruction, or, for a call that goes on or a fault, where it is.
+ * the instruction, or, for a call that goes on or a fault, where it is. These do not even say that
+ * they have left guest mode: at worst they get an IPI that was not needed.
  */
 enum vmx_exit_result vmx_exit(struct vcpu_regs *regs)
 {
@@ -298,10 +321,11 @@ enum vmx_exit_result vmx_exit(struct vcpu_regs *regs)
 	} else if (reason == EXIT_REASON_RDMSR) {
 		done = vmx_exit_msr_read(regs);
 	} else {
+		vmx_left_guest_mode();
 		dispatch(reason, regs);
-		return enter_again(VMX_EXIT_ENTER);
+		return enter_again();
 	}
 	if (likely(done))
 		vmx_advance_rip();
-	return enter_again(VMX_EXIT_ENTER_QUICK);
+	return enter_again_quick();
 }

@@ -68,26 +68,23 @@ void vmx_flush_loaded(struct vcpu_shared *v, bool arrives)
 		vmx_flush_vpid(v);
 }
 
-/* Looks at whatever is marked for this CPU. False: the current vCPU must leave. */
-bool vmx_entry_work(void)
+/* Does what is marked. False: the current vCPU must leave. */
+static bool do_work(struct cpu_private *cpu, uint32_t work)
 {
-	struct cpu_private *cpu = this_cpu();
-	uint32_t work = atomic_load(&cpu->shared->entry_work);
-
+	/* From here on another kick is worth an IPI again. */
+	if (work & ENTRY_WORK_KICKED)
+		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_KICKED);
 	/* Frames that left the p2m are not to be seen when they are free. */
 	if (work & ENTRY_WORK_EPT_FLUSH)
 		window_cache_drop();
 	/*
-	 * A quiescent point: no pointer into shared structures is held. Before the flushes, and
-	 * what is marked is read again after it: a removal between the first look and the
-	 * publishing of the epoch has marked this CPU, and its frames may be free from here on. The
-	 * guest does not run before they are flushed (docs/models/ept-flush.pml, EPOCH_LAST).
+	 * A quiescent point: no pointer into shared structures is held. What is marked is read
+	 * again after it: a removal between the first look and the publishing of the epoch has
+	 * marked this CPU, and its frames may be free from here on. The guest does not run before
+	 * they are flushed (docs/models/ept-flush.pml, EPOCH_LAST).
 	 */
-	if (work & ENTRY_WORK_EPOCH) {
+	if (work & ENTRY_WORK_EPOCH)
 		epoch_quiescent();
-		if (!MUTANT(EPOCH_LAST))
-			work = atomic_load(&cpu->shared->entry_work);
-	}
 	if (work & ENTRY_WORK_HOST_FLUSH) {
 		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_HOST_FLUSH);
 		hostpt_flush_all_local();
@@ -100,10 +97,49 @@ bool vmx_entry_work(void)
 		window_cache_drop();
 		flush_ept(p2m);
 	}
-	if (work & (ENTRY_WORK_RESCHEDULE | ENTRY_WORK_VCPU)) {
-		atomic_fetch_and(&cpu->shared->entry_work,
-				 ~(ENTRY_WORK_RESCHEDULE | ENTRY_WORK_VCPU));
+	if (work & ENTRY_WORK_TIMER) {
+		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_TIMER);
+		vmx_set_event();
+	}
+	if (work & ENTRY_WORK_VCPU) {
+		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_VCPU);
+		if (!vmx_requests())
+			return false;
+	}
+	if (work & ENTRY_WORK_RESCHEDULE) {
+		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_RESCHEDULE);
 		return false;
 	}
 	return true;
+}
+
+/*
+ * Looks at whatever is marked for this CPU, until nothing is. True: it counts as being in guest
+ * mode from now on, and may enter. False: the current vCPU must leave.
+ */
+bool vmx_entry_work(void)
+{
+	struct cpu_private *cpu = this_cpu();
+	uint32_t allowed = 0;
+
+	vmx_left_guest_mode();
+	uint32_t work = atomic_load(&cpu->shared->entry_work);
+	for (;;) {
+		/* By one locked operation: whoever adds work from here on sends an IPI. What it has
+		 * deferred itself may have to wait for others, and does not keep the guest. */
+		if (!(work & ~allowed)) {
+			if (atomic_compare_exchange_strong(&cpu->shared->entry_work, &work,
+							   work | ENTRY_IN_GUEST))
+				return true;
+			continue;
+		}
+		if (!do_work(cpu, work))
+			return false;
+		if (MUTANT(EPOCH_LAST)) {
+			atomic_fetch_or(&cpu->shared->entry_work, ENTRY_IN_GUEST);
+			return true;
+		}
+		allowed = ENTRY_WORK_EPOCH;
+		work = atomic_load(&cpu->shared->entry_work);
+	}
 }

@@ -1,10 +1,9 @@
 /*
  * Running the current vCPU.
  *
- * State: the preemption timer in the current VMCS; this CPU's entry_work. No lock. For many CPUs:
- * other CPUs set bits of entry_work with a locked OR and then kick; the test before entry comes
- * after interrupts are off, so that a kick that arrives later is taken as an exit right after the
- * entry.
+ * State: the preemption timer in the current VMCS; this CPU's entry_work. No lock. Other CPUs set
+ * bits of entry_work by cpu_kick(); interrupts are off from the test before entry on, so that an
+ * IPI that arrives later is taken as an exit right after the entry.
  *
  * Source: SDM Vol. 3, "VMX-Preemption Timer".
  */
@@ -22,12 +21,26 @@ _Static_assert(offsetof(struct cpu_private, vmcs_launched) == CPU_VMCS_LAUNCHED,
 _Static_assert(offsetof(struct vcpu_regs, rbx) == REGS_RBX, "entry.S");
 _Static_assert(VMX_EXIT_LEAVE == 0 && VMX_EXIT_ENTER_QUICK == EXIT_ENTER_QUICK, "entry.S");
 
-static void set_slice(uint64_t slice_ticks)
+/*
+ * The preemption timer stands still in root mode, so that it may be late by the time spent there
+ * since it was set; vmx_exit() compares the clock at every exit besides. Where there is none, the
+ * host's timer interrupts the guest.
+ */
+void vmx_set_event(void)
 {
-	if (!(vmx_machine.controls.value[VMX_PIN] & PIN_PREEMPTION_TIMER))
-		return;
-	uint64_t ticks = slice_ticks >> vmx_caps_timer_shift(&vmx_machine.caps);
+	struct cpu_private *cpu = this_cpu();
+	uint64_t event = timers_run();
 
+	if (event > cpu->slice_end)
+		event = cpu->slice_end;
+	cpu->event_time = (uint32_t)event;
+	if (!(vmx_machine.controls.value[VMX_PIN] & PIN_PREEMPTION_TIMER)) {
+		host_timer_arm(event);
+		return;
+	}
+	uint64_t now = rdtsc(), ticks = event > now ? event - now : 0;
+
+	ticks >>= vmx_caps_timer_shift(&vmx_machine.caps);
 	vmcs_write32(VMCS_PREEMPTION_TIMER, ticks > UINT32_MAX ? UINT32_MAX : (uint32_t)ticks);
 }
 
@@ -53,14 +66,14 @@ void vcpu_run(uint64_t slice_ticks)
 {
 	struct vcpu_shared *v = this_cpu()->current;
 
-	/* The half is enough: the preemption timer ends what would wrap. */
-	this_cpu()->slice_end = (uint32_t)(rdtsc() + slice_ticks);
-	set_slice(slice_ticks);
+	this_cpu()->slice_end = rdtsc() + slice_ticks;
+	vmx_set_event();
 	if (!vmx_entry_work())
 		return;
 	unsigned status = vmx_guest_loop(vcpu_registers());
 	if (status == VMX_OK)
 		return;
+	vmx_left_guest_mode();
 	this_cpu()->vmcs_launched = false;
 	vmx_explain_entry_failure(
 	    status == VMX_FAIL_INVALID

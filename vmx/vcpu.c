@@ -105,6 +105,8 @@ int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out)
 	v->secret[1] = frames[1];
 	v->vmcs = frames[2];
 	v->vpid = vpid;
+	v->host_cpu = VCPU_NO_CPU;
+	v->weight = VCPU_WEIGHT_DEFAULT;
 	atomic_store(&v->state, VCPU_BLOCKED);
 	*out = v;
 	return 0;
@@ -266,14 +268,22 @@ static void unload(struct cpu_private *cpu)
 
 	old->launched = cpu->vmcs_launched;
 	save_state(vmx_secret());
+	/* Another CPU may run it next: the processor's copy goes back to memory. */
+	if (vmx_machine.many_cpus) {
+		if (vmclear(mfn_to_paddr(old->vmcs)) != VMX_OK)
+			panic("VMCLEAR failed");
+		old->launched = false;
+	}
 	private_unmap_vcpu();
 	window_cache_set_owner(DOMID_HYPERVISOR);
 	p2m_cpu_leave(&old->domain->p2m);
 	cpu->current = NULL;
+	atomic_store(&old->loaded, false);
 }
 
 static void load(struct cpu_private *cpu, struct vcpu_shared *v)
 {
+	atomic_store(&v->loaded, true);
 	private_map_vcpu(v->secret);
 	if (vmptrld(mfn_to_paddr(v->vmcs)) != VMX_OK)
 		panic("VMPTRLD failed for a vCPU of d%u", v->domain->id);
@@ -283,12 +293,11 @@ static void load(struct cpu_private *cpu, struct vcpu_shared *v)
 		window_cache_set_owner(v->domain->id);
 	load_state(vmx_secret());
 
-	bool arrives = !v->host_written || v->cpu != cpu->index;
+	bool arrives = v->host_cpu != cpu->index;
 	vmx_flush_loaded(v, arrives);
 	if (arrives) {
 		vmcs_setup_host();
-		v->host_written = true;
-		v->cpu = cpu->index;
+		v->host_cpu = cpu->index;
 	}
 }
 
@@ -322,6 +331,16 @@ void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info
 	vmx_secret()->regs.rbx = gpa_raw(info);
 	vcpu_load(NULL);
 	atomic_store(&v->state, VCPU_RUNNABLE);
+}
+
+/* Another vCPU than the first: its state is that of the start-up IPI, when that comes. */
+void vcpu_set_parked(struct vcpu_shared *v)
+{
+	vcpu_load(v);
+	vmcs_setup_controls(v);
+	vcpu_load(NULL);
+	v->waits_for_sipi = true;
+	atomic_store(&v->state, VCPU_PARKED);
 }
 
 struct vcpu_regs *vcpu_registers(void)

@@ -115,33 +115,23 @@ static void set_segment(struct segment_fields f, uint16_t selector, uint32_t lim
 	((struct segment_fields){VMCS_GUEST_##name##_SELECTOR, VMCS_GUEST_##name##_BASE, \
 				 VMCS_GUEST_##name##_LIMIT, VMCS_GUEST_##name##_AR})
 
-#define PVH_TSS_LIMIT 0x67u
-#define FLAT_LIMIT    0xffffffffu
+#define TSS_LIMIT	0x67u
+#define FLAT_LIMIT	0xffffffffu
+#define REAL_MODE_LIMIT 0xffffu
 
-/* 32-bit protected mode, flat segments, no paging, interrupts off. */
-void vmcs_setup_guest_pvh(gpa_t entry)
+/* What both ways to start have in common: no paging, interrupts off, everything else as after reset
+ * or as good as that. */
+static void setup_guest_reset(void)
 {
-	set_segment(SEGMENT(CS), 0x08, FLAT_LIMIT, SEG_AR_FLAT_CODE32);
-	set_segment(SEGMENT(SS), 0x10, FLAT_LIMIT, SEG_AR_FLAT_DATA);
-	set_segment(SEGMENT(DS), 0x10, FLAT_LIMIT, SEG_AR_FLAT_DATA);
-	set_segment(SEGMENT(ES), 0x10, FLAT_LIMIT, SEG_AR_FLAT_DATA);
-	set_segment(SEGMENT(FS), 0, FLAT_LIMIT, SEG_AR_FLAT_DATA);
-	set_segment(SEGMENT(GS), 0, FLAT_LIMIT, SEG_AR_FLAT_DATA);
-	set_segment(SEGMENT(TR), 0, PVH_TSS_LIMIT, SEG_AR_TSS_BUSY);
+	set_segment(SEGMENT(TR), 0, TSS_LIMIT, SEG_AR_TSS_BUSY);
 	set_segment(SEGMENT(LDTR), 0, 0, SEG_AR_UNUSABLE);
 	vmcs_writen(VMCS_GUEST_GDTR_BASE, 0);
-	vmcs_write32(VMCS_GUEST_GDTR_LIMIT, 0);
 	vmcs_writen(VMCS_GUEST_IDTR_BASE, 0);
-	vmcs_write32(VMCS_GUEST_IDTR_LIMIT, 0);
-
-	vmcs_writen(VMCS_GUEST_CR0, CR0_PE | CR0_ET | CR0_NE);
-	vmcs_writen(VMCS_CR0_READ_SHADOW, CR0_PE | CR0_ET);
 	vmcs_writen(VMCS_GUEST_CR3, 0);
 	vmcs_writen(VMCS_GUEST_CR4, CR4_VMXE | CR4_MCE);
 	vmcs_writen(VMCS_CR4_READ_SHADOW, 0);
 	vmcs_write64(VMCS_GUEST_EFER, 0);
 	vmcs_write64(VMCS_GUEST_PAT, PAT_RESET);
-	vmcs_writen(VMCS_GUEST_RIP, gpa_raw(entry));
 	vmcs_writen(VMCS_GUEST_RSP, 0);
 	vmcs_writen(VMCS_GUEST_RFLAGS, RFLAGS_FIXED1);
 	vmcs_writen(VMCS_GUEST_DR7, DR7_RESET);
@@ -154,4 +144,43 @@ void vmcs_setup_guest_pvh(gpa_t entry)
 	vmcs_write32(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
 	for (unsigned i = 0; i < 4; i++)
 		vmcs_write64((vmcs64_t){VMCS_ENC_GUEST_PDPTE0 + 2 * i}, 0);
+}
+
+/* 32-bit protected mode, flat segments. */
+void vmcs_setup_guest_pvh(gpa_t entry)
+{
+	setup_guest_reset();
+	set_segment(SEGMENT(CS), 0x08, FLAT_LIMIT, SEG_AR_FLAT_CODE32);
+	set_segment(SEGMENT(SS), 0x10, FLAT_LIMIT, SEG_AR_FLAT_DATA);
+	set_segment(SEGMENT(DS), 0x10, FLAT_LIMIT, SEG_AR_FLAT_DATA);
+	set_segment(SEGMENT(ES), 0x10, FLAT_LIMIT, SEG_AR_FLAT_DATA);
+	set_segment(SEGMENT(FS), 0, FLAT_LIMIT, SEG_AR_FLAT_DATA);
+	set_segment(SEGMENT(GS), 0, FLAT_LIMIT, SEG_AR_FLAT_DATA);
+	vmcs_write32(VMCS_GUEST_GDTR_LIMIT, 0);
+	vmcs_write32(VMCS_GUEST_IDTR_LIMIT, 0);
+	vmcs_writen(VMCS_GUEST_CR0, CR0_PE | CR0_ET | CR0_NE);
+	vmcs_writen(VMCS_CR0_READ_SHADOW, CR0_PE | CR0_ET);
+	vmcs_writen(VMCS_GUEST_RIP, gpa_raw(entry));
+}
+
+/*
+ * Real mode, CS:IP = vector << 8 : 0, as a start-up IPI starts a processor that INIT has reset. CD
+ * and NW are shown as set: caches are the host's matter. Source: SDM Vol. 3, "Processor State After
+ * Reset", "MP Initialization Protocol Algorithm for MP Systems".
+ */
+void vmcs_setup_guest_sipi(uint8_t vector)
+{
+	const struct segment_fields data[] = {SEGMENT(SS), SEGMENT(DS), SEGMENT(ES), SEGMENT(FS),
+					      SEGMENT(GS)};
+
+	setup_guest_reset();
+	for (unsigned i = 0; i < array_size(data); i++)
+		set_segment(data[i], 0, REAL_MODE_LIMIT, SEG_AR_REAL_DATA);
+	set_segment(SEGMENT(CS), (uint16_t)(vector << 8), REAL_MODE_LIMIT, SEG_AR_REAL_CODE);
+	vmcs_writen(VMCS_GUEST_CS_BASE, (uint64_t)vector << 12);
+	vmcs_write32(VMCS_GUEST_GDTR_LIMIT, REAL_MODE_LIMIT);
+	vmcs_write32(VMCS_GUEST_IDTR_LIMIT, REAL_MODE_LIMIT);
+	vmcs_writen(VMCS_GUEST_CR0, CR0_ET | CR0_NE);
+	vmcs_writen(VMCS_CR0_READ_SHADOW, CR0_ET | CR0_CD | CR0_NW);
+	vmcs_writen(VMCS_GUEST_RIP, 0);
 }

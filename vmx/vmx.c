@@ -1,9 +1,9 @@
 /*
  * VT-x on this machine: what it can do, and VMX operation on each CPU.
  *
- * State: vmx_machine, constant after vmx_init() on the boot CPU. Every CPU checks that its own
- * capabilities are the same. The VMXON region of a CPU is a frame that is written once and never
- * mapped again.
+ * State: vmx_machine, constant once VMX operation is enabled everywhere. Every CPU checks that its
+ * own capabilities are the same. The VMXON region of a CPU is a frame that is written once and
+ * never mapped again.
  *
  * Source: SDM Vol. 3, "Enabling and Entering VMX Operation", "Restrictions on VMX Operation".
  */
@@ -189,6 +189,8 @@ int vmx_cpu_enable(void)
 		return -XEN_EIO;
 	}
 	this_cpu()->vmxon = region;
+	if (cpu_index())
+		vmx_machine.many_cpus = true;
 	/* Nothing that an earlier user of these tags cached may be seen. */
 	if (invept(INVEPT_ALL_CONTEXTS, 0) != VMX_OK)
 		panic("INVEPT of all contexts failed");

@@ -246,13 +246,8 @@ static void lend(void)
 /* Maps the first page that is lent, once the owner has come to that. */
 static volatile uint64_t *borrow(grant_handle_t *mapping)
 {
-	unsigned tries = 0;
-
-	while (grant_map(peer, REF, HOLE, GNTMAP_host_map, mapping) != GNTST_okay) {
-		if (tries++ > 20000)
-			tap_bail_out("domain %u lends nothing", peer);
-		yield();
-	}
+	if (!WAIT_UNTIL(grant_map(peer, REF, HOLE, GNTMAP_host_map, mapping) == GNTST_okay))
+		tap_bail_out("domain %u lends nothing", peer);
 	return (volatile uint64_t *)HOLE;
 }
 

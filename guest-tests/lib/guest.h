@@ -74,15 +74,21 @@ _Noreturn void shutdown(unsigned reason);
 /* Lets other guests run. */
 void yield(void);
 
-/* Yields until a condition holds, but not for ever; false if it never did. */
-#define WAIT_UNTIL(condition)                                     \
-	__extension__({                                           \
-		unsigned rounds_left_ = 20000;                    \
-		bool holds_;                                      \
-		while (!(holds_ = (condition)) && rounds_left_--) \
-			yield();                                  \
-		holds_;                                           \
+/* Yields until a condition holds, but not for ever; false if it never did. Others may need many
+ * rounds on this processor, or much time on another one. */
+#define WAIT_UNTIL(condition)                                                           \
+	__extension__({                                                                 \
+		unsigned rounds_left_ = 20000;                                          \
+		uint64_t until_ = rdtsc() + wait_ticks();                               \
+		bool holds_;                                                            \
+		while (!(holds_ = (condition)) && (rounds_left_ || rdtsc() < until_)) { \
+			rounds_left_ -= rounds_left_ != 0;                              \
+			yield();                                                        \
+		}                                                                       \
+		holds_;                                                                 \
 	})
+/* Ticks of the time-stamp counter after which nothing is to be waited for any more. */
+uint64_t wait_ticks(void);
 
 /* --- grant.c: sharing pages ----------------------------------------------------------------------
  */

@@ -44,6 +44,7 @@ struct domain_result {
 int domain_create(const struct guest_module *modules, uint32_t module_count, uint32_t which,
 		  struct domain **out, char *error, size_t error_size) must_use;
 bool domain_destroy(struct domain *d);
+void domain_check_blocked(struct domain *d);
 struct domain *domain_next(domid_t after);
 unsigned domain_ram_ranges(uint64_t ram_bytes, struct domain_range out[DOMAIN_RANGES_MAX]);
 unsigned domain_memory_map(const struct domain *d, struct domain_map_entry out[DOMAIN_MAP_MAX]);
@@ -57,7 +58,10 @@ const struct domain_result *domain_result(domid_t id);
 
 /* kernel/guests.c: all guests of a run. */
 uint32_t domains_create_all(void);
+void domains_start_all(void);
 void domain_finish(struct domain *d);
+bool domain_finish_step(void);
+bool domains_gone(void);
 uint32_t domains_report(void);
 
 #endif

@@ -2,10 +2,16 @@
 #ifndef KEYHOLE_KERNEL_SCHED_H
 #define KEYHOLE_KERNEL_SCHED_H
 
+#include "types.h"
+
 struct vcpu_shared;
 
+/* A new vCPU: on the queue of a CPU from now on if it is runnable. Boot CPU, before sched_run(). */
 void sched_add(struct vcpu_shared *v);
-/* Runs all guests until the last has ended. */
+/* Runs guests on this CPU, as long as there are any for it. False: there was nothing to do, and no
+ * vCPU is loaded any more. */
+bool sched_turn(void);
+/* Boot CPU: runs all guests, with the other CPUs, until the last has ended and is gone. */
 void sched_run(void);
 
 #endif

@@ -19,6 +19,7 @@ struct vmx_machine {
 	bool pku;
 	bool pages_1g; /* for guests' page tables */
 	bool pse36;
+	bool many_cpus; /* more than one runs guests */
 };
 extern struct vmx_machine vmx_machine;
 
@@ -31,6 +32,7 @@ int vmx_cpu_enable(void) must_use;
 void vmcs_setup_controls(struct vcpu_shared *v);
 void vmcs_setup_host(void);
 void vmcs_setup_guest_pvh(gpa_t entry);
+void vmcs_setup_guest_sipi(uint8_t vector);
 
 /* vmx/entry.S: runs the guest until vmx_exit() says to leave. 0, or the VMX status of a failed
  * entry. */
@@ -46,6 +48,11 @@ enum vmx_exit_result {
 enum vmx_exit_result vmx_exit(struct vcpu_regs *regs);
 /* vmx/flush.c: looks at this CPU's entry_work. True: enter. */
 bool vmx_entry_work(void);
+/* vmx/requests.c: what is asked of the current vCPU. False: it must leave. */
+bool vmx_requests(void);
+/* vmx/run.c: timers that are due are run; guest mode ends when the slice does, or for the next one.
+ */
+void vmx_set_event(void);
 
 /* Handlers; each either completes the instruction (advances RIP) or injects a fault. */
 void vmx_exit_control_register(struct vcpu_regs *regs);
@@ -73,6 +80,13 @@ void vmx_inject_ud(void);
 uint64_t vmx_register_read(const struct vcpu_regs *regs, unsigned number);
 void vmx_register_write(struct vcpu_regs *regs, unsigned number, uint64_t value);
 uint64_t vmx_segment_base(unsigned number);
+
+/* This CPU is in root mode: no IPI is needed. Late is no harm, so that a plain store will do. */
+static inline void vmx_left_guest_mode(void)
+{
+	atomic_store_explicit(&this_cpu()->shared->entry_work_bytes[ENTRY_IN_GUEST_BYTE], 0,
+			      memory_order_relaxed);
+}
 
 static inline struct vcpu_secret *vmx_secret(void)
 {

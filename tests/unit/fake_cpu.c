@@ -9,6 +9,13 @@
 #include <stdlib.h>
 
 struct cpu_shared cpu_shared[LAYOUT_CPUS_MAX];
+
+/* No CPU is ever interrupted here: an IPI may take as long as it likes. */
+void cpu_kick(uint32_t cpu, uint32_t work)
+{
+	atomic_fetch_or(&cpu_shared[cpu].entry_work, work);
+}
+
 _Thread_local struct cpu_private test_cpu;
 
 noreturn_fn void panic(const char *fmt, ...)

@@ -15,6 +15,13 @@
 #include <unistd.h>
 
 struct cpu_shared cpu_shared[LAYOUT_CPUS_MAX];
+
+/* No CPU is ever interrupted here: an IPI may take as long as it likes. */
+void cpu_kick(uint32_t cpu, uint32_t work)
+{
+	atomic_fetch_or(&cpu_shared[cpu].entry_work, work);
+}
+
 _Thread_local struct cpu_private test_cpu;
 
 int64_t fake_map_fail_at = -1;

@@ -290,6 +290,22 @@ void vcpu_destroy(struct vcpu_shared *v)
 	vcpus--;
 	heap_free(v);
 }
+static int kicked, parked;
+void vcpu_kick(struct vcpu_shared *v)
+{
+	(void)v;
+	kicked++;
+}
+void vcpu_set_parked(struct vcpu_shared *v)
+{
+	atomic_store(&v->state, VCPU_PARKED);
+	parked++;
+}
+static const struct vcpu_shared *timer_of;
+bool timers_armed(const struct vcpu_shared *v)
+{
+	return v == timer_of;
+}
 static uint32_t eax_set;
 void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info)
 {

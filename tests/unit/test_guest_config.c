@@ -110,7 +110,7 @@ static void refusals(void)
 	refused("f mem=2097153", "not a multiple of 4K");
 	refused("f vcpus=0", "not a number from 1 on");
 	refused("f vcpus=x", "not a number");
-	refused("f vcpus=2", "at most 1 today");
+	refused("f vcpus=33", "at most 32 today");
 	refused("f cmdline=\"abc", "a quote is not closed");
 	refused("f cmdline=abc\\", "ends in a backslash");
 	refused("f data mem=1M", "mem= means nothing with data");

@@ -129,6 +129,7 @@ static bool guest_start(struct guest *g, uint16_t tag)
 	g->domain.id = (domid_t)tag;
 	g->vcpu.domain = &g->domain;
 	g->vcpu.vpid = tag;
+	g->vcpu.host_cpu = VCPU_NO_CPU;
 	g->runs_on = -1;
 	return p2m_init(&g->domain.p2m, 64, 1u << 20) == 0;
 }
@@ -185,14 +186,13 @@ static void access_memory(struct tlb *tlb, struct guest *g)
 
 static void load(uint32_t cpu, struct guest *g)
 {
-	bool arrives = !g->vcpu.host_written || g->vcpu.cpu != cpu;
+	bool arrives = g->vcpu.host_cpu != cpu;
 
 	g->runs_on = (int)cpu;
 	cpus[cpu].guest = g;
 	be(cpu);
 	vmx_flush_loaded(&g->vcpu, arrives);
-	g->vcpu.host_written = true;
-	g->vcpu.cpu = cpu;
+	g->vcpu.host_cpu = cpu;
 }
 
 static void unload(uint32_t cpu)
@@ -220,6 +220,19 @@ static void restart(struct guest *g)
 		abort();
 }
 
+/* A VM exit. */
+static void leave_guest(uint32_t cpu)
+{
+	cpus[cpu].in_guest = false;
+	cpu_shared[cpu].entry_work_bytes[ENTRY_IN_GUEST_BYTE] = 0;
+}
+
+void vmx_set_event(void) {}
+bool vmx_requests(void)
+{
+	return true;
+}
+
 static bool nobody_in_guest(void)
 {
 	for (unsigned i = 0; i < CPUS; i++)
@@ -239,7 +252,7 @@ static void step(void)
 		if (dice < 80)
 			access_memory(&tlbs[cpu], cpus[cpu].guest);
 		else
-			cpus[cpu].in_guest = false;
+			leave_guest(cpu);
 	} else if (dice < 25) {
 		change_memory(g);
 	} else if (dice < 26 && g->runs_on < 0 && nobody_in_guest()) {
@@ -326,6 +339,9 @@ static bool removal(void)
 	be(0);
 	must(!p2m_unmap(&g->domain.p2m, make_gfn(0), PAGES, frame_removed, NULL));
 	be(1);
+	must(cpu_shared[1].entry_work ==
+	     (ENTRY_IN_GUEST | ENTRY_WORK_EPT_FLUSH | ENTRY_WORK_EPOCH));
+	leave_guest(1);
 	must(vmx_entry_work());
 	for (unsigned i = 0; i < TLB_SIZE; i++)
 		must(!tlb->entries[i].valid);

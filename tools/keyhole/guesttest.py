@@ -4,6 +4,7 @@
     alone = true          it needs a boot of its own (default: false)
     cmdline = ""          the hypervisor's command line; tests share a boot only if theirs is the same
     mem = 256             MiB the machine must have
+    cpus = [1, 2, 4]      on machines with so many processors (default: these)
     needs = ["pku"]       words for what the CPU must offer, see CPU_LACKS
     lines = ["regex"]     what the hypervisor must have printed (without `keyhole: `)
 
@@ -58,6 +59,7 @@ class GuestTest:
     needs: list = field(default_factory=list)
     lines: list = field(default_factory=list)
     status: int | None = None  # what the hypervisor ends with; None: follows from the ends
+    cpus: list = field(default_factory=lambda: [1, 2, 4])
 
 
 @dataclass
@@ -85,7 +87,7 @@ class Boot:
         return self.tests[0].cmdline
 
 
-KNOWN = {"seconds", "alone", "cmdline", "mem", "needs", "lines", "guest", "status"}
+KNOWN = {"seconds", "alone", "cmdline", "mem", "needs", "lines", "guest", "status", "cpus"}
 KNOWN_GUEST = {"file", "options", "end", "tap"}
 
 
@@ -109,7 +111,7 @@ def load(path, build):
                             entry.get("tap", True)))
     return GuestTest(name, guests, data.get("seconds", 30), data.get("alone", False),
                      data.get("cmdline", ""), data.get("mem", 256), data.get("needs", []),
-                     data.get("lines", []), data.get("status"))
+                     data.get("lines", []), data.get("status"), data.get("cpus", [1, 2, 4]))
 
 
 def load_all(build, root=ROOT):
@@ -130,7 +132,8 @@ def group(tests):
 
 
 def _fits(boot, test):
-    if any(t.alone for t in boot.tests) or boot.cmdline != test.cmdline:
+    if any(t.alone for t in boot.tests) or boot.cmdline != test.cmdline or \
+            boot.tests[0].cpus != test.cpus:
         return False
     guests = boot.guests + test.guests
     names = [g.spec.name for g in guests]
