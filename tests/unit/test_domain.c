@@ -587,6 +587,22 @@ static void multiboot(void)
 	d->end = END_POWEROFF;
 	destroy(d, 0);
 
+	fresh((3ull << 30) + (8 << 20));
+	make_multiboot(LOAD_AT);
+	modules[0].config.lazy = true;
+	frames_free_reported = 1 << 20;
+	is(create(&d), 0, "more than 3 GiB");
+	frames_free_reported = FRAMES;
+	info = multiboot_info();
+	is(info.mem_upper, (3u << 20) - 1024, "only what is below 3 GiB counts as upper memory");
+	is(info.mmap_length, 4 * 24, "a fourth range");
+	get(info.mmap_addr, map, sizeof(map));
+	ok(map[2].len == (3ull << 30) - (1 << 20) && map[3].addr == 1ull << 32 &&
+	       map[3].len == 8 << 20 && map[3].type == 1,
+	   "from 4 GiB on");
+	d->end = END_POWEROFF;
+	destroy(d, 0);
+
 	fresh(2 << 20);
 	make_multiboot(LOAD_AT);
 	modules[1].size = 1 << 20;
