@@ -10,49 +10,18 @@
  * (x2APIC)"; Intel 8259A data sheet.
  */
 #include "drivers/apic.h"
+#include "apic_bits.h"
 #include "cpu.h"
 #include "drivers/tsc.h"
 #include "mm/vmap.h"
 #include "percpu.h"
 #include "print.h"
 
-/* Registers: offsets in the page; an MSR is found from them. */
-#define APIC_ID		 0x020u
-#define APIC_VERSION	 0x030u
-#define APIC_TPR	 0x080u
-#define APIC_EOI	 0x0b0u
-#define APIC_SIVR	 0x0f0u
-#define APIC_ESR	 0x280u
-#define APIC_LVT_CMCI	 0x2f0u
-#define APIC_ICR	 0x300u
-#define APIC_ICR_HIGH	 0x310u
-#define APIC_LVT_TIMER	 0x320u
-#define APIC_LVT_THERMAL 0x330u
-#define APIC_LVT_PMI	 0x340u
-#define APIC_LVT_LINT0	 0x350u
-#define APIC_LVT_LINT1	 0x360u
-#define APIC_LVT_ERROR	 0x370u
-
-#define APIC_INITIAL_COUNT 0x380u
-#define APIC_CURRENT_COUNT 0x390u
-#define APIC_DIVIDE_CONF   0x3e0u
-
-#define LVT_TSC_DEADLINE      0x40000u
-#define DIVIDE_BY_16	      0x3u
-#define CALIBRATE_US	      1000u
-#define TIMER_MS_MAX	      1000u /* a longer wait is one of several */
-#define SIVR_ENABLE	      0x100u
-#define LVT_MASKED	      0x10000u
-#define VERSION_MAX_LVT_SHIFT 16
-#define ICR_NMI		      0x00400u
-#define ICR_INIT	      0x00500u
-#define ICR_STARTUP	      0x00600u
-#define ICR_PENDING	      0x01000u /* xAPIC only */
-#define ICR_ASSERT	      0x04000u
-#define ICR_DESTINATION_SHIFT 32
-#define XAPIC_ID_SHIFT	      24
-#define XAPIC_PAGE	      4096u
-#define ICR_POLLS	      100000u
+#define XAPIC_PAGE   4096u
+#define ICR_POLLS    100000u
+#define DIVIDE_BY_16 0x3u
+#define CALIBRATE_US 1000u
+#define TIMER_MS_MAX 1000u /* a longer wait is one of several */
 
 /* The two 8259 interrupt controllers' mask registers. */
 #define PIC1_MASK 0x21u
@@ -117,10 +86,10 @@ static void mask_local_sources(void)
 	static const uint16_t lvts[] = {APIC_LVT_TIMER, APIC_LVT_LINT0, APIC_LVT_LINT1,
 					APIC_LVT_ERROR, APIC_LVT_PMI,	APIC_LVT_THERMAL,
 					APIC_LVT_CMCI};
-	uint32_t count = (read_register(APIC_VERSION) >> VERSION_MAX_LVT_SHIFT & 0xff) + 1;
+	uint32_t count = (read_register(APIC_VERSION) >> APIC_VERSION_MAX_LVT_SHIFT & 0xff) + 1;
 
 	for (uint32_t i = 0; i < count && i < array_size(lvts); i++)
-		write_register(lvts[i], LVT_MASKED);
+		write_register(lvts[i], APIC_LVT_MASKED);
 }
 
 void apic_init(void)
@@ -133,7 +102,7 @@ void apic_init(void)
 	}
 	mask_local_sources();
 	write_register(APIC_TPR, 0);
-	write_register(APIC_SIVR, SIVR_ENABLE | APIC_VECTOR_SPURIOUS);
+	write_register(APIC_SIVR, APIC_SIVR_ENABLE | APIC_VECTOR_SPURIOUS);
 	write_register(APIC_ESR, 0);
 	this_cpu_shared()->apic_id = apic_id();
 	print(LOG_INFO, "cpu%u: %s, id %u", cpu_index(), mode == APIC_X2 ? "x2APIC" : "xAPIC",
@@ -146,7 +115,7 @@ uint32_t apic_id(void)
 	case APIC_X2:
 		return read_register(APIC_ID);
 	case APIC_XAPIC:
-		return read_register(APIC_ID) >> XAPIC_ID_SHIFT;
+		return read_register(APIC_ID) >> APIC_XAPIC_ID_SHIFT;
 	default:
 		return 0;
 	}
@@ -175,14 +144,14 @@ void apic_timer_init(void)
 	if (mode == APIC_NONE)
 		return;
 	if (has_tsc_deadline()) {
-		write_register(APIC_LVT_TIMER, LVT_TSC_DEADLINE | APIC_VECTOR_TIMER);
+		write_register(APIC_LVT_TIMER, APIC_LVT_TIMER_TSC_DEADLINE | APIC_VECTOR_TIMER);
 		/* In memory, this write is not ordered before that of the deadline. */
 		__asm__ volatile("mfence" : : : "memory");
 		return;
 	}
-	write_register(APIC_DIVIDE_CONF, DIVIDE_BY_16);
+	write_register(APIC_DIVIDE, DIVIDE_BY_16);
 	if (!timer_khz) {
-		write_register(APIC_LVT_TIMER, LVT_MASKED);
+		write_register(APIC_LVT_TIMER, APIC_LVT_MASKED);
 		write_register(APIC_INITIAL_COUNT, UINT32_MAX);
 		tsc_delay_us(CALIBRATE_US);
 		timer_khz = UINT32_MAX - read_register(APIC_CURRENT_COUNT);
@@ -219,32 +188,32 @@ static void send(uint32_t to, uint32_t command)
 	if (mode == APIC_X2) {
 		/* The write of this MSR does not wait for earlier stores by itself. */
 		__asm__ volatile("mfence; lfence" : : : "memory");
-		wrmsr(MSR_X2APIC_ICR, (uint64_t)to << ICR_DESTINATION_SHIFT | command);
+		wrmsr(MSR_X2APIC_ICR, (uint64_t)to << APIC_ICR_DESTINATION_SHIFT | command);
 		return;
 	}
-	for (unsigned i = 0; i < ICR_POLLS && (read_register(APIC_ICR) & ICR_PENDING); i++)
+	for (unsigned i = 0; i < ICR_POLLS && (read_register(APIC_ICR) & APIC_ICR_PENDING); i++)
 		__builtin_ia32_pause();
-	write_register(APIC_ICR_HIGH, to << XAPIC_ID_SHIFT);
+	write_register(APIC_ICR_HIGH, to << APIC_XAPIC_ID_SHIFT);
 	write_register(APIC_ICR, command);
 }
 
 void apic_send_ipi(uint32_t to, unsigned vector)
 {
 	assert_always(vector >= VECTOR_COUNT_ARCHITECTURE && vector < APIC_VECTOR_SPURIOUS);
-	send(to, ICR_ASSERT | vector);
+	send(to, APIC_ICR_ASSERT | vector);
 }
 
 void apic_send_nmi(uint32_t to)
 {
-	send(to, ICR_ASSERT | ICR_NMI);
+	send(to, APIC_ICR_ASSERT | APIC_ICR_NMI);
 }
 
 void apic_send_init(uint32_t to)
 {
-	send(to, ICR_ASSERT | ICR_INIT);
+	send(to, APIC_ICR_ASSERT | APIC_ICR_INIT);
 }
 
 void apic_send_startup(uint32_t to, uint8_t page)
 {
-	send(to, ICR_ASSERT | ICR_STARTUP | page);
+	send(to, APIC_ICR_ASSERT | APIC_ICR_STARTUP | page);
 }
