@@ -50,6 +50,8 @@ struct domain {
 	uint64_t acpi;	    /* constant: the page of its ACPI tables; 0: none */
 	bool lazy;	    /* constant: RAM gets its frames when it is touched first */
 	bool mmio_strict;   /* constant: an access to absent memory ends it */
+	/* Constant: its time-stamp counters minus the host's, to begin with. */
+	uint64_t tsc_offset;
 	uint32_t vcpu_count;
 	_Atomic uint32_t vcpus_alive; /* not yet VCPU_ENDED; the last one has it taken apart */
 	struct vcpu_shared *vcpus[DOMAIN_VCPUS_MAX];

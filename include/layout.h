@@ -74,7 +74,7 @@
 #define PRIVATE_IST_PAGES   2u
 #define PRIVATE_IST_STRIDE  0x4000u
 #define PRIVATE_VCPU	    0x040000u /* struct vcpu_secret of the vCPU that runs here */
-#define PRIVATE_VCPU_PAGES  2u
+#define PRIVATE_VCPU_PAGES  3u
 #define PRIVATE_WINDOW	    0x200000u
 #define PRIVATE_WINDOW_2M   0x400000u
 

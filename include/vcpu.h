@@ -2,9 +2,9 @@
  * The vCPU: the small interface between kernel/ and the VT-x backend in vmx/.
  *
  * A vCPU is two objects. struct vcpu_shared, on the heap: state and requests, never a register.
- * struct vcpu_secret, two frames of type FRAME_VCPU owned by the domain: registers and extended
- * state; mapped only while the vCPU is loaded on a CPU, at the fixed address PRIVATE_VCPU of that
- * CPU's private range.
+ * struct vcpu_secret, three frames of type FRAME_VCPU owned by the domain: registers, extended
+ * state, local APIC; mapped only while the vCPU is loaded on a CPU, at the fixed address
+ * PRIVATE_VCPU of that CPU's private range.
  */
 #ifndef KEYHOLE_VCPU_H
 #define KEYHOLE_VCPU_H
@@ -12,6 +12,7 @@
 #include "cpu_bits.h"
 #include "domain.h"
 #include "guest_copy.h"
+#include "layout.h"
 #include "types.h"
 
 /*
@@ -24,17 +25,30 @@ struct vcpu_regs {
 	uint64_t rdi, rsi, rdx, r10, r8, r9, rax;
 };
 
+/* Memory-type range registers: what the guest writes there is kept, and has no effect. */
+#define VCPU_MTRR_VARIABLE 8u /* ranges, of two registers each */
+#define VCPU_MTRR_FIXED	   11u
+struct vcpu_mtrr {
+	uint64_t default_type;
+	uint64_t variable[2 * VCPU_MTRR_VARIABLE];
+	uint64_t fixed[VCPU_MTRR_FIXED];
+};
+
 struct vcpu_secret {
 	uint64_t cr2;
 	uint64_t dr[4], dr6;
 	uint64_t xcr0;
 	uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
-	uint64_t cr8;
-	uint8_t spare[PAGE_SIZE - 8 * (1 + 5 + 1 + 6 + 1) - sizeof(struct vcpu_regs)];
+	uint64_t tsc_adjust, misc_enable;
+	struct vcpu_mtrr mtrr;
+	uint8_t spare[PAGE_SIZE - 8 * (1 + 5 + 1 + 6 + 2) - sizeof(struct vcpu_mtrr) -
+		      sizeof(struct vcpu_regs)];
 	struct vcpu_regs regs; /* ends the first page: HOST_RSP points just behind it */
 	uint8_t xsave[PAGE_SIZE] aligned_to(64);
+	uint8_t apic[PAGE_SIZE]; /* struct vlapic (vmx/vlapic.h): the virtual-APIC page */
 };
-static_assert_size(struct vcpu_secret, 2 * PAGE_SIZE);
+#define VCPU_APIC_PAGE 2u /* which of its frames */
+static_assert_size(struct vcpu_secret, PRIVATE_VCPU_PAGES *PAGE_SIZE);
 
 enum vcpu_state {
 	VCPU_PARKED,   /* not started: waits for a start-up IPI */
@@ -51,10 +65,13 @@ enum vcpu_state {
 enum vcpu_request {
 	VCPU_REQUEST_PAUSE = 0x01, /* leave guest mode, to be stopped or destroyed */
 	VCPU_REQUEST_INIT = 0x02,
-	VCPU_REQUEST_SIPI = 0x04, /* start at sipi_vector, if it waits for that */
+	VCPU_REQUEST_SIPI = 0x04, /* start at the page in bits 31:24, if it waits for that */
 	VCPU_REQUEST_NMI = 0x08,
-	VCPU_REQUEST_TIMER = 0x10 /* its local APIC's timer has fired */
+	VCPU_REQUEST_TIMER = 0x10,	   /* its local APIC's timer has fired */
+	VCPU_REQUEST_ILLEGAL_VECTOR = 0x20 /* an IPI that its local APIC reports as an error */
 };
+#define VCPU_SIPI_VECTOR_SHIFT 24
+#define VCPU_SIPI_VECTOR_MASK  0xff000000u
 
 #define VCPU_POSTED_WORDS 4u /* 256 vectors */
 
@@ -68,14 +85,14 @@ struct vcpu_shared {
 	_Atomic uint32_t cpu;			    /* where it runs, is queued, or ran last */
 	_Atomic uint32_t requests;		    /* enum vcpu_request */
 	_Atomic uint64_t posted[VCPU_POSTED_WORDS]; /* interrupt vectors that wait */
-	_Atomic uint8_t sipi_vector;
+	_Atomic uint64_t apic_route;	 /* how its local APIC can be reached: vmx/vlapic_ipi.c */
 	_Atomic bool wakes_on_interrupt; /* VCPU_BLOCKED: interrupts are on */
 	bool blocking;			 /* will block when it has left guest mode; its CPU only */
 	bool yields;			 /* gives way to others when it has; its CPU only */
 	bool waits_for_sipi;		 /* its CPU only */
 	_Atomic bool loaded;  /* its VMCS is current somewhere: no other CPU may take it */
 	struct timer *timers; /* those of this vCPU (kernel/timer.h) */
-	mfn_t secret[2];
+	mfn_t secret[PRIVATE_VCPU_PAGES];
 	mfn_t vmcs;
 	uint16_t vpid;
 	bool launched;
@@ -132,8 +149,9 @@ void vcpu_block(bool interrupts_on);
  * v may be current; any lock but a run queue's may be held. Waits for nobody.
  */
 void vcpu_kick(struct vcpu_shared *v);
-/* A start-up IPI: v, if it waits for one, starts in real mode at vector << 12. As vcpu_kick(). */
-void vcpu_start_sipi(struct vcpu_shared *v, uint8_t vector);
+/* The timer of the current vCPU's local APIC: makes VCPU_REQUEST_TIMER at that time (of the host's
+ * time-stamp counter), or never if it is 0. */
+void vcpu_timer_set(uint64_t tsc);
 /* Runs the timers of this CPU that are due; when the next one is, in TSC ticks (UINT64_MAX: none).
  * For the backend. */
 uint64_t timers_run(void);

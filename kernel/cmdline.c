@@ -8,6 +8,7 @@
  *   selftest[=yes|only|explain|fail]  built-in tests; but for yes: then end (none)
  *   poweroff=yes|no        no: halt at the end, for a debugger     (yes)
  *   registers=on|off       dump the registers of a guest that ends in an error (on)
+ *   apicv=on|off           let the processor virtualize local APICs, where it can (on)
  *   map=yes|no             print what is mapped while the first guest runs, for tools/map (no)
  *   bench=quick|load       bench builds only: load: also cost against load (quick)
  *
@@ -158,6 +159,11 @@ static bool parse_registers(struct word value, struct cmdline_options *o)
 	return parse_switch(value, &o->dump_registers);
 }
 
+static bool parse_apicv(struct word value, struct cmdline_options *o)
+{
+	return parse_switch(value, &o->apicv);
+}
+
 #ifdef CONFIG_BENCH
 static bool parse_bench(struct word value, struct cmdline_options *o)
 {
@@ -185,6 +191,7 @@ static const struct {
     {"selftest", parse_selftest, "yes, only, explain or fail"},
     {"poweroff", parse_poweroff, "yes or no"},
     {"registers", parse_registers, "on or off"},
+    {"apicv", parse_apicv, "on or off"},
     {"map", parse_map, "yes or no"},
 #ifdef CONFIG_BENCH
     {"bench", parse_bench, "quick or load"},
@@ -221,7 +228,8 @@ void cmdline_parse(const char *line, struct cmdline_options *options)
 					    .loglvl = LOG_INFO,
 					    .cpus = LAYOUT_CPUS_MAX,
 					    .poweroff = true,
-					    .dump_registers = true};
+					    .dump_registers = true,
+					    .apicv = true};
 	while (*line) {
 		size_t length = 0;
 

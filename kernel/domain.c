@@ -9,6 +9,7 @@
  * Locks: domain_list_lock, then the domain's, then a run queue's.
  */
 #include "kernel/domain.h"
+#include "cpu.h"
 #include "kernel/grant.h"
 #include "kernel/guest_build.h"
 #include "kernel/guest_devices.h"
@@ -293,11 +294,20 @@ static bool release_memory_step(struct domain *d)
 	return l.count == 0;
 }
 
+static void destroy_vcpus(struct domain *d)
+{
+	while (d->vcpu_count) {
+		struct vcpu_shared *v = d->vcpus[--d->vcpu_count];
+
+		vcpu_timer_destroy(v);
+		vcpu_destroy(v);
+	}
+}
+
 /* Undoes domain_create() as far as it came; the domain was never found by anybody. */
 static void discard(struct domain *d)
 {
-	for (uint32_t i = 0; i < d->vcpu_count; i++)
-		vcpu_destroy(d->vcpus[i]);
+	destroy_vcpus(d);
 	guest_devices_free(d);
 	while (!release_memory_step(d))
 		;
@@ -359,6 +369,7 @@ int domain_create(const struct guest_module *modules, uint32_t module_count, uin
 	__builtin_memcpy(d->name, config->name, sizeof(d->name));
 	d->priv = config->priv_domain;
 	d->ram_bytes = config->mem_bytes;
+	d->tsc_offset = -rdtsc();
 	rc = p2m_init(&d->p2m, table_quota(d->ram_bytes), GUEST_GFN_LIMIT);
 	if (rc) {
 		format_string(error, error_size, "no memory for its p2m");
@@ -387,6 +398,11 @@ int domain_create(const struct guest_module *modules, uint32_t module_count, uin
 			goto undo;
 		}
 		d->vcpu_count++;
+		rc = vcpu_timer_create(d->vcpus[i]);
+		if (rc) {
+			format_string(error, error_size, "no memory for the timer of vCPU %u", i);
+			goto undo;
+		}
 		if (i)
 			vcpu_set_parked(d->vcpus[i]);
 	}
@@ -437,8 +453,7 @@ bool domain_destroy(struct domain *d)
 	case DESTROY_WAIT:
 		if (!atomic_load_explicit(&d->unreachable, memory_order_acquire))
 			return false;
-		while (d->vcpu_count)
-			vcpu_destroy(d->vcpus[--d->vcpu_count]);
+		destroy_vcpus(d);
 		guest_devices_free(d);
 		d->destroy_phase = DESTROY_MAPS;
 		return false;

@@ -49,9 +49,11 @@ _Static_assert(GUEST_CPUID_LEAVES == BASIC_MAX + 1, "vcpu.h");
 	(CPUID_1_ECX_SSE3 | CPUID_1_ECX_PCLMULQDQ | CPUID_1_ECX_SSSE3 | CPUID_1_ECX_CMPXCHG16B | \
 	 CPUID_1_ECX_SSE41 | CPUID_1_ECX_SSE42 | CPUID_1_ECX_MOVBE | CPUID_1_ECX_POPCNT |        \
 	 CPUID_1_ECX_AES | CPUID_1_ECX_RDRAND)
+/* What the hypervisor provides, whatever the processor has. */
+#define LEAF_1_ECX_OURS (CPUID_1_ECX_HYPERVISOR | CPUID_1_ECX_X2APIC | CPUID_1_ECX_TSC_DEADLINE)
+#define LEAF_1_EDX_OURS (CPUID_1_EDX_MCE | CPUID_1_EDX_APIC | CPUID_1_EDX_MTRR | CPUID_1_EDX_MCA)
 /* With CPUID_1_ECX_AVX only. */
 #define LEAF_1_ECX_AVX (CPUID_1_ECX_AVX | CPUID_1_ECX_FMA | CPUID_1_ECX_F16C)
-/* Not there: MCE, MCA, APIC, MTRR, HTT: see CAVEATS.md. */
 #define LEAF_1_EDX                                                                                 \
 	(CPUID_1_EDX_FPU | CPUID_1_EDX_VME | CPUID_1_EDX_DE | CPUID_1_EDX_PSE | CPUID_1_EDX_TSC |  \
 	 CPUID_1_EDX_MSR | CPUID_1_EDX_PAE | CPUID_1_EDX_CX8 | CPUID_1_EDX_SEP | CPUID_1_EDX_PGE | \
@@ -88,6 +90,7 @@ _Static_assert(GUEST_CPUID_LEAVES == BASIC_MAX + 1, "vcpu.h");
 
 #define LEAF_1_EBX_BRAND_CLFLUSH 0x0000ffffu /* above: processors, APIC id */
 #define LEAF_4_EAX_CACHE	 0x000003ffu /* above: processors that share it, cores */
+#define LEAF_4_EAX_CORES_SHIFT	 26
 #define LEAF_80000008_PHYSICAL	 0x000000ffu
 #define LINEAR_BITS		 48u /* no 5-level paging */
 #define LINEAR_BITS_SHIFT	 8
@@ -108,7 +111,7 @@ static const struct {
 
 /* --- the table -------------------------------------------------------------------------------- */
 
-static void build_features(const struct cpuid_source *s)
+static void build_features(const struct cpuid_source *s, uint32_t host_max)
 {
 	uint32_t l1[4], l7[4] = {0}, l71[4] = {0};
 	bool avx = (s->xcr0_offered & XCR0_AVX) != 0;
@@ -120,16 +123,17 @@ static void build_features(const struct cpuid_source *s)
 	out1[EBX] = l1[EBX] & LEAF_1_EBX_BRAND_CLFLUSH;
 	out1[ECX] = (l1[ECX] & (LEAF_1_ECX | (avx ? LEAF_1_ECX_AVX : 0) |
 				(s->xcr0_offered ? CPUID_1_ECX_XSAVE : 0))) |
-		    CPUID_1_ECX_HYPERVISOR;
-	out1[EDX] = l1[EDX] & LEAF_1_EDX;
-	if (guest_cpuid_basic.max >= 7) {
+		    LEAF_1_ECX_OURS;
+	out1[EDX] = (l1[EDX] & LEAF_1_EDX) | LEAF_1_EDX_OURS;
+	out7[EBX] = CPUID_7_EBX_TSC_ADJUST;
+	if (host_max >= 7) {
 		s->host(7, 0, l7);
 		if (l7[EAX] >= 1)
 			s->host(7, 1, l71);
 		out7[EAX] = l7[EAX] >= 1 ? 1 : 0;
-		out7[EBX] = l7[EBX] & (LEAF_7_EBX | (avx ? LEAF_7_EBX_AVX : 0) |
-				       (avx512 ? LEAF_7_EBX_AVX512 : 0) |
-				       (s->invpcid ? CPUID_7_EBX_INVPCID : 0));
+		out7[EBX] |= l7[EBX] & (LEAF_7_EBX | (avx ? LEAF_7_EBX_AVX : 0) |
+					(avx512 ? LEAF_7_EBX_AVX512 : 0) |
+					(s->invpcid ? CPUID_7_EBX_INVPCID : 0));
 		out7[ECX] =
 		    l7[ECX] &
 		    (LEAF_7_ECX_GFNI | LEAF_7_ECX_MOVDIR | (avx ? LEAF_7_ECX_AVX : 0) |
@@ -146,11 +150,11 @@ static void build_features(const struct cpuid_source *s)
 	}
 }
 
-static void build_xsave(const struct cpuid_source *s)
+static void build_xsave(const struct cpuid_source *s, uint32_t host_max)
 {
 	uint32_t host[4];
 
-	if (!s->xcr0_offered || guest_cpuid_basic.max < 0xd)
+	if (!s->xcr0_offered || host_max < 0xd)
 		return;
 	policy.xsave[0][EAX] = (uint32_t)s->xcr0_offered;
 	uint32_t size = XSAVE_LEGACY_SIZE;
@@ -240,23 +244,42 @@ static void build_tsc(const struct cpuid_source *s)
 	policy.tsc[2][EAX] = s->tsc_khz;
 }
 
+/*
+ * The clock of the local APIC as the crystal, and the TSC as a multiple of it; the processor's
+ * frequencies, or the TSC's where it does not tell them.
+ */
+static void build_frequencies(const struct cpuid_source *s, uint32_t host_max)
+{
+	uint32_t *crystal = guest_cpuid_basic.leaves[0x15], *mhz = guest_cpuid_basic.leaves[0x16];
+
+	crystal[EAX] = 1;
+	crystal[EBX] = 1u << s->apic_clock_shift;
+	crystal[ECX] = (uint32_t)((uint64_t)s->tsc_khz * 1000 >> s->apic_clock_shift);
+	if (host_max >= 0x16)
+		s->host(0x16, 0, mhz);
+	mhz[EDX] = 0;
+	if (!mhz[EAX])
+		mhz[EAX] = s->tsc_khz / 1000;
+}
+
 /* Computes the table. At boot, before the first guest runs. */
 void guest_cpuid_build(const struct cpuid_source *s)
 {
-	uint32_t host[4];
+	uint32_t host[4], host_max;
 
 	__builtin_memset(&policy, 0, sizeof(policy));
 	__builtin_memset(&guest_cpuid_basic, 0, sizeof(guest_cpuid_basic));
 	s->host(0, 0, host);
-	guest_cpuid_basic.max = host[EAX] < BASIC_MAX ? host[EAX] : BASIC_MAX;
+	host_max = host[EAX];
+	guest_cpuid_basic.max = BASIC_MAX;
 	guest_cpuid_basic.leaves[0][EAX] = guest_cpuid_basic.max;
 	guest_cpuid_basic.leaves[0][EBX] = host[EBX];
 	guest_cpuid_basic.leaves[0][ECX] = host[ECX];
 	guest_cpuid_basic.leaves[0][EDX] = host[EDX];
-	build_features(s);
-	if (guest_cpuid_basic.max >= 2)
+	build_features(s, host_max);
+	if (host_max >= 2)
 		s->host(2, 0, guest_cpuid_basic.leaves[2]); /* cache descriptors */
-	for (uint32_t i = 0; guest_cpuid_basic.max >= 4 && i < SUBLEAVES_4; i++) {
+	for (uint32_t i = 0; host_max >= 4 && i < SUBLEAVES_4; i++) {
 		s->host(4, i, policy.caches[i]);
 		if (!(policy.caches[i][EAX] & 0x1f)) {
 			__builtin_memset(policy.caches[i], 0, sizeof(policy.caches[i]));
@@ -264,11 +287,9 @@ void guest_cpuid_build(const struct cpuid_source *s)
 		}
 		policy.caches[i][EAX] &= LEAF_4_EAX_CACHE; /* nobody else uses it */
 	}
-	build_xsave(s);
-	if (guest_cpuid_basic.max >= 0x15)
-		s->host(0x15, 0, guest_cpuid_basic.leaves[0x15]); /* TSC and crystal */
-	if (guest_cpuid_basic.max >= 0x16)
-		s->host(0x16, 0, guest_cpuid_basic.leaves[0x16]); /* frequencies */
+	build_xsave(s, host_max);
+	guest_cpuid_basic.leaves[6][EAX] = CPUID_6_EAX_ARAT;
+	build_frequencies(s, host_max);
 	build_extended(s);
 	build_tsc(s);
 }
@@ -335,6 +356,16 @@ static uint32_t xsave_size_compact(uint64_t xcr0)
 	return size;
 }
 
+/* Bits of an APIC id that tell the current domain's vCPUs apart. */
+static uint32_t topology_shift(void)
+{
+	uint32_t count = this_cpu()->current->domain->vcpu_count, shift = 0;
+
+	while (count > 1u << shift)
+		shift++;
+	return shift;
+}
+
 static void basic_leaf(const struct guest_cpuid_state *s, uint32_t leaf, uint32_t subleaf,
 		       uint32_t out[4])
 {
@@ -342,14 +373,18 @@ static void basic_leaf(const struct guest_cpuid_state *s, uint32_t leaf, uint32_
 	case 1:
 		__builtin_memcpy(out, guest_cpuid_basic.leaves[1],
 				 sizeof(guest_cpuid_basic.leaves[1]));
-		/* The initial APIC id and the number of processors: this one alone. */
-		out[EBX] |= 1u << 16 | this_cpu()->current->id << 24;
+		/* The initial APIC id, and places for that many. */
+		out[EBX] |= 1u << topology_shift() << 16 | this_cpu()->current->id << 24;
+		if (topology_shift())
+			out[EDX] |= CPUID_1_EDX_HTT;
 		if (s->cr4 & CR4_OSXSAVE)
 			out[ECX] |= CPUID_1_ECX_OSXSAVE;
 		break;
 	case 4:
 		if (subleaf < SUBLEAVES_4)
 			__builtin_memcpy(out, policy.caches[subleaf], sizeof(policy.caches[0]));
+		if (out[EAX])
+			out[EAX] |= ((1u << topology_shift()) - 1) << LEAF_4_EAX_CORES_SHIFT;
 		break;
 	case 7:
 		if (subleaf < SUBLEAVES_7)
@@ -357,8 +392,13 @@ static void basic_leaf(const struct guest_cpuid_state *s, uint32_t leaf, uint32_
 		if (subleaf == 0 && s->cr4 & CR4_PKE)
 			out[ECX] |= CPUID_7_ECX_OSPKE;
 		break;
-	case 0xb: /* one thread in one core; level type in ECX 15:8 */
-		set(out, 0, subleaf < 2 ? 1 : 0, subleaf & 0xff, this_cpu()->current->id);
+	case 0xb: /* a thread in a core, cores in a package; level type in ECX 15:8 */
+		set(out, 0, 0, subleaf & 0xff, this_cpu()->current->id);
+		if (subleaf == 0)
+			out[EBX] = 1;
+		else if (subleaf == 1)
+			set(out, topology_shift(), this_cpu()->current->domain->vcpu_count,
+			    out[ECX], out[EDX]);
 		if (subleaf < 2)
 			out[ECX] |= (subleaf + 1) << 8;
 		break;
@@ -397,6 +437,7 @@ void guest_cpuid(const struct guest_cpuid_state *s, uint32_t leaf, uint32_t subl
 #ifndef KEYHOLE_HOST_TEST
 #include "cpu.h"
 #include "drivers/tsc.h"
+#include "vmx/vlapic.h"
 #include "vmx/vmx.h"
 
 static void host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
@@ -407,6 +448,7 @@ static void host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 /* Computes the table for this machine. After vmx_init() and tsc_init(), before the first guest. */
 void guest_cpuid_init(void)
 {
+	vlapic_clock_init(tsc_khz());
 	struct cpuid_source source = {
 	    .host = host_cpuid,
 	    .xcr0_offered = vmx_machine.xsave ? vmx_machine.xcr0_offered : 0,
@@ -414,6 +456,7 @@ void guest_cpuid_init(void)
 	    .rdtscp = vmx_machine.rdtscp,
 	    .invpcid = vmx_machine.controls.value[VMX_PROC2] & PROC2_INVPCID,
 	    .tsc_khz = (uint32_t)tsc_khz(),
+	    .apic_clock_shift = vlapic_clock.shift,
 	};
 
 	guest_cpuid_build(&source);

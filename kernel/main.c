@@ -233,6 +233,7 @@ noreturn_fn static void main_private(void)
 	print_memory();
 
 	vcpu_dump_enabled = cmdline_options.dump_registers;
+	vmx_apicv_enabled = cmdline_options.apicv;
 	window_cache_enabled = cmdline_options.window_cached && !DIRECT_MAP;
 	uint32_t failed_tests = 0;
 	if (cmdline_options.selftest == SELFTEST_YES || cmdline_options.selftest == SELFTEST_ONLY)

@@ -124,13 +124,6 @@ void vcpu_kick(struct vcpu_shared *v)
 	}
 }
 
-void vcpu_start_sipi(struct vcpu_shared *v, uint8_t vector)
-{
-	atomic_store(&v->sipi_vector, vector);
-	atomic_fetch_or(&v->requests, VCPU_REQUEST_SIPI);
-	vcpu_kick(v);
-}
-
 /* --- leaving ---------------------------------------------------------------------------------- */
 
 /* The current vCPU gives up the rest of its slice. */

@@ -13,11 +13,11 @@
 const struct vmx_capability vmx_capabilities[] = {
     {VMX_PIN, VMX_REQUIRED, PIN_EXTERNAL_INTERRUPT_EXITING, "external-interrupt exiting"},
     {VMX_PIN, VMX_REQUIRED, PIN_NMI_EXITING, "NMI exiting"},
-    {VMX_PIN, VMX_OPTIONAL, PIN_VIRTUAL_NMIS, "virtual NMIs"},
+    {VMX_PIN, VMX_REQUIRED, PIN_VIRTUAL_NMIS, "virtual NMIs"},
     {VMX_PIN, VMX_OPTIONAL, PIN_PREEMPTION_TIMER, "VMX-preemption timer"},
 
     {VMX_PROC, VMX_ABLE, PROC_INTERRUPT_WINDOW_EXITING, "interrupt-window exiting"},
-    {VMX_PROC, VMX_OPTIONAL, PROC_TSC_OFFSETTING, "TSC offsetting"},
+    {VMX_PROC, VMX_REQUIRED, PROC_TSC_OFFSETTING, "TSC offsetting"},
     {VMX_PROC, VMX_REQUIRED, PROC_HLT_EXITING, "HLT exiting"},
     {VMX_PROC, VMX_REQUIRED, PROC_MWAIT_EXITING, "MWAIT exiting"},
     {VMX_PROC, VMX_REQUIRED, PROC_RDPMC_EXITING, "RDPMC exiting"},
@@ -26,7 +26,7 @@ const struct vmx_capability vmx_capabilities[] = {
     {VMX_PROC, VMX_REQUIRED, PROC_CR8_LOAD_EXITING, "CR8-load exiting"},
     {VMX_PROC, VMX_REQUIRED, PROC_CR8_STORE_EXITING, "CR8-store exiting"},
     {VMX_PROC, VMX_ON_DEMAND, PROC_TPR_SHADOW, "TPR shadow"},
-    {VMX_PROC, VMX_ON_DEMAND, PROC_NMI_WINDOW_EXITING, "NMI-window exiting"},
+    {VMX_PROC, VMX_ABLE, PROC_NMI_WINDOW_EXITING, "NMI-window exiting"},
     {VMX_PROC, VMX_ABLE, PROC_MOV_DR_EXITING, "MOV-DR exiting"},
     {VMX_PROC, VMX_ABLE, PROC_UNCONDITIONAL_IO_EXITING, "unconditional I/O exiting"},
     {VMX_PROC, VMX_OPTIONAL, PROC_IO_BITMAPS, "I/O bitmaps"},
@@ -37,6 +37,9 @@ const struct vmx_capability vmx_capabilities[] = {
     {VMX_PROC, VMX_REQUIRED, PROC_SECONDARY_CONTROLS, "secondary controls"},
 
     {VMX_PROC2, VMX_REQUIRED, PROC2_EPT, "EPT"},
+    {VMX_PROC2, VMX_ON_DEMAND, PROC2_VIRTUALIZE_X2APIC, "virtualize x2APIC"},
+    {VMX_PROC2, VMX_ON_DEMAND, PROC2_APIC_REGISTER_VIRT, "APIC-register virtualization"},
+    {VMX_PROC2, VMX_ON_DEMAND, PROC2_VIRTUAL_INTERRUPT_DELIVERY, "virtual-interrupt delivery"},
     {VMX_PROC2, VMX_OPTIONAL, PROC2_RDTSCP, "RDTSCP and RDPID"},
     {VMX_PROC2, VMX_OPTIONAL, PROC2_VPID, "VPID"},
     {VMX_PROC2, VMX_OPTIONAL, PROC2_WBINVD_EXITING, "WBINVD exiting"},

@@ -83,10 +83,21 @@ static inline bool exit_vmcall(struct vcpu_regs *regs)
 	return hypercall(regs, vcpu_cpl(), cs & SEG_AR_L);
 }
 
-static void exit_hlt(void)
+static void set_nmi_blocking(bool blocked)
 {
-	vmx_advance_rip();
-	vcpu_block(vmcs_readn(VMCS_GUEST_RFLAGS) & RFLAGS_IF);
+	uint32_t state = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) & ~INTERRUPTIBILITY_NMI;
+
+	vmcs_write32(VMCS_GUEST_INTERRUPTIBILITY, state | (blocked ? INTERRUPTIBILITY_NMI : 0));
+}
+
+/*
+ * An IRET whose exception or EPT violation this exit is had ended the blocking of NMIs already. It
+ * will be executed again (SDM Vol. 3, "Information About NMI Unblocking Due to IRET").
+ */
+static void restore_nmi_blocking(bool unblocked)
+{
+	if (unlikely(unblocked) && !(vmcs_read32(VMCS_IDT_VECTORING_INFO) & INTERRUPTION_VALID))
+		set_nmi_blocking(true);
 }
 
 /*
@@ -104,6 +115,8 @@ static void redeliver_event(void)
 	if (info & INTERRUPTION_ERROR_CODE)
 		vmcs_write32(VMCS_ENTRY_EXCEPTION_ERROR_CODE,
 			     vmcs_read32(VMCS_IDT_VECTORING_ERROR_CODE));
+	if ((info & INTERRUPTION_TYPE_MASK) == INTERRUPTION_NMI)
+		set_nmi_blocking(false); /* or it could not be injected */
 	vmcs_write32(VMCS_ENTRY_INSTRUCTION_LENGTH, vmcs_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
 	vmcs_write32(VMCS_ENTRY_INTERRUPTION_INFO, info);
 }
@@ -136,6 +149,7 @@ static void exit_exception(void)
 		exit_unexpected(EXIT_REASON_EXCEPTION_NMI);
 		return;
 	}
+	restore_nmi_blocking(info & INTERRUPTION_NMI_UNBLOCKING);
 	if (vector == VECTOR_DB)
 		forward_debug_exception();
 	if (info & INTERRUPTION_ERROR_CODE)
@@ -157,6 +171,7 @@ static void exit_ept_violation(struct vcpu_regs *regs)
 	struct p2m_entry entry;
 	bool present = p2m_lookup(&v->domain->p2m, gpa_to_gfn(gpa), &entry);
 
+	restore_nmi_blocking(q & EPT_VIOLATION_NMI_UNBLOCKING);
 	if (present && (entry.access & wanted) == wanted) {
 		/* Another CPU has mapped it meanwhile, or the translation was outdated. */
 		redeliver_event();
@@ -205,8 +220,16 @@ static __attribute__((noinline)) void dispatch(uint32_t reason, struct vcpu_regs
 	case EXIT_REASON_EPT_VIOLATION:
 		exit_ept_violation(regs);
 		break;
+	case EXIT_REASON_INTERRUPT_WINDOW:
+	case EXIT_REASON_NMI_WINDOW:
+	case EXIT_REASON_TPR_BELOW_THRESHOLD:
+		vmx_exit_window();
+		break;
+	case EXIT_REASON_APIC_WRITE:
+		vmx_exit_apic_write();
+		break;
 	case EXIT_REASON_HLT:
-		exit_hlt();
+		vmx_exit_hlt();
 		break;
 	case EXIT_REASON_EXTERNAL_INTERRUPT:
 		interrupt_dispatch(vmcs_read32(VMCS_EXIT_INTERRUPTION_INFO) &

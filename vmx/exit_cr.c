@@ -13,6 +13,7 @@
 #include "vmx/advance.h"
 #include "vmx/ept.h"
 #include "vmx/exit_reasons.h"
+#include "vmx/vlapic.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 
@@ -121,7 +122,9 @@ static bool write_guest_cr4(uint64_t value)
 	return true;
 }
 
-#define CR8_VALID 0xfull
+/* CR8 is bits 7:4 of the task-priority register. */
+#define CR8_VALID     0xfull
+#define CR8_TPR_SHIFT 4
 
 static void finish(bool valid)
 {
@@ -145,8 +148,10 @@ static void move_to(struct vcpu_regs *regs, unsigned number, unsigned gpr)
 		finish(write_guest_cr4(value));
 		break;
 	case 8:
-		if (!(value & ~CR8_VALID))
-			vmx_secret()->cr8 = value;
+		if (!(value & ~CR8_VALID)) {
+			*vlapic_reg(vlapic_current(), APIC_TPR) = (uint32_t)value << CR8_TPR_SHIFT;
+			vmx_events_changed();
+		}
 		finish(!(value & ~CR8_VALID));
 		break;
 	default:
@@ -171,7 +176,8 @@ void vmx_exit_control_register(struct vcpu_regs *regs)
 		break;
 	case CR_ACCESS_TYPE_MOV_FROM:
 		if (number == 8) {
-			vmx_register_write(regs, gpr, vmx_secret()->cr8);
+			vmx_register_write(regs, gpr,
+					   vlapic_get(vlapic_current(), APIC_TPR) >> CR8_TPR_SHIFT);
 			vmx_advance_rip();
 		} else {
 			vmx_inject_ud();

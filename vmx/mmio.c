@@ -16,6 +16,7 @@
 #include "vmx/advance.h"
 #include "vmx/decode.h"
 #include "vmx/exit_reasons.h"
+#include "vmx/vlapic.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 
@@ -102,12 +103,35 @@ static enum outcome find_place(struct mmio *m, uint64_t linear, unsigned access,
 
 /* --- access ----------------------------------------------------------------------------------- */
 
+/* The registers of the current vCPU's local APIC. What is wider than one of them is read as
+ * several, and not written. */
+static void access_vlapic(uint32_t offset, char *bytes, unsigned length, bool write)
+{
+	for (unsigned done = 0; done < length; done += sizeof(uint32_t)) {
+		unsigned left = length - done;
+		unsigned size = left < sizeof(uint32_t) ? left : (unsigned)sizeof(uint32_t);
+		uint32_t value = 0;
+
+		if (write) {
+			__builtin_memcpy(&value, bytes + done, size);
+			vlapic_mmio_write(offset + done, length, value);
+		} else {
+			vlapic_mmio_read(offset + done, size, &value);
+			__builtin_memcpy(bytes + done, &value, size);
+		}
+	}
+}
+
 /* Part of an operand, in one page. Nothing answers where there is no memory: ones. */
 static bool access_part(gpa_t at, char *bytes, unsigned length, bool write)
 {
 	struct domain *d = this_cpu()->current->domain;
 	struct p2m_entry entry;
 
+	if (vlapic_is_at(at)) {
+		access_vlapic(gpa_offset(at), bytes, length, write);
+		return true;
+	}
 	if (!(write ? guest_copy_out_gpa(&d->p2m, at, bytes, length)
 		    : guest_copy_in_gpa(&d->p2m, bytes, at, length)))
 		return true;
@@ -283,7 +307,8 @@ const char *vmx_exit_mmio(struct vcpu_regs *regs, gpa_t gpa, uint64_t qualificat
 			 .writing = qualification & EPT_VIOLATION_WRITE};
 	uint64_t of_data = EPT_VIOLATION_LINEAR_VALID | EPT_VIOLATION_TRANSLATED;
 
-	if (!memory_absent(this_cpu()->current->domain, gpa) || qualification & EPT_VIOLATION_FETCH)
+	if ((!vlapic_is_at(gpa) && !memory_absent(this_cpu()->current->domain, gpa)) ||
+	    qualification & EPT_VIOLATION_FETCH)
 		return no_memory;
 	if (vmcs_read32(VMCS_IDT_VECTORING_INFO) & INTERRUPTION_VALID)
 		return "while an event is delivered";

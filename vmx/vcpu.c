@@ -22,6 +22,7 @@
 #include "mutant.h"
 #include "public/errno.h"
 #include "vmx/ept.h"
+#include "vmx/vlapic.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 
@@ -66,15 +67,17 @@ static void vpid_give(uint16_t vpid)
 int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out)
 {
 	void *object;
-	mfn_t frames[3];
+	mfn_t frames[PRIVATE_VCPU_PAGES + 1];
 	unsigned taken = 0;
 
 	int rc = heap_alloc(sizeof(struct vcpu_shared), d->id, &object);
 	if (rc)
 		return rc;
 	for (; taken < array_size(frames); taken++) {
-		rc = frame_alloc(0, taken < 2 ? d->id : DOMID_HYPERVISOR,
-				 taken < 2 ? FRAME_VCPU : FRAME_VMX, &frames[taken]);
+		bool secret = taken < PRIVATE_VCPU_PAGES;
+
+		rc = frame_alloc(0, secret ? d->id : DOMID_HYPERVISOR,
+				 secret ? FRAME_VCPU : FRAME_VMX, &frames[taken]);
 		if (rc)
 			goto undo;
 	}
@@ -85,8 +88,8 @@ int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out)
 	}
 
 	uint32_t revision = (uint32_t)(vmx_machine.caps.basic & VMX_BASIC_REVISION_MASK);
-	window_write(frames[2], 0, &revision, sizeof(revision));
-	if (vmclear(mfn_to_paddr(frames[2])) != VMX_OK)
+	window_write(frames[PRIVATE_VCPU_PAGES], 0, &revision, sizeof(revision));
+	if (vmclear(mfn_to_paddr(frames[PRIVATE_VCPU_PAGES])) != VMX_OK)
 		panic("VMCLEAR of a new VMCS failed");
 
 	uint16_t fcw = FPU_CONTROL_RESET;
@@ -96,14 +99,14 @@ int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out)
 	struct vcpu_secret *secret = window_open(WINDOW_VCPU, frames[0]);
 	secret->xcr0 = XCR0_X87;
 	secret->dr6 = DR6_RESET;
+	secret->misc_enable = MISC_ENABLE_FAST_STRINGS;
 	window_close(WINDOW_VCPU);
 
 	struct vcpu_shared *v = object;
 	v->domain = d;
 	v->id = id;
-	v->secret[0] = frames[0];
-	v->secret[1] = frames[1];
-	v->vmcs = frames[2];
+	__builtin_memcpy(v->secret, frames, sizeof(v->secret));
+	v->vmcs = frames[PRIVATE_VCPU_PAGES];
 	v->vpid = vpid;
 	v->host_cpu = VCPU_NO_CPU;
 	v->weight = VCPU_WEIGHT_DEFAULT;
@@ -125,8 +128,8 @@ void vcpu_destroy(struct vcpu_shared *v)
 	vmx_flush_vpid(v); /* before the tag is used again */
 	vpid_give(v->vpid);
 	frame_free(v->vmcs, 0);
-	frame_free(v->secret[0], 0);
-	frame_free(v->secret[1], 0);
+	for (unsigned i = 0; i < PRIVATE_VCPU_PAGES; i++)
+		frame_free(v->secret[i], 0);
 	heap_free(v);
 }
 
@@ -321,11 +324,19 @@ void vcpu_load(struct vcpu_shared *v)
 		load(cpu, v);
 }
 
+/* Loads a new vCPU and gives it what does not depend on how it starts. */
+static void set_up(struct vcpu_shared *v)
+{
+	vcpu_load(v);
+	vlapic_current()->tsc_offset = v->domain->tsc_offset;
+	vlapic_reset(vlapic_current(), v->id);
+	vmcs_setup_controls(v);
+}
+
 /* The state in which a guest starts; makes the vCPU runnable. It is loaded nowhere. */
 void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info)
 {
-	vcpu_load(v);
-	vmcs_setup_controls(v);
+	set_up(v);
 	vmcs_setup_guest_pvh(entry);
 	vmx_secret()->regs.rax = eax;
 	vmx_secret()->regs.rbx = gpa_raw(info);
@@ -333,11 +344,12 @@ void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info
 	atomic_store(&v->state, VCPU_RUNNABLE);
 }
 
-/* Another vCPU than the first: its state is that of the start-up IPI, when that comes. */
+/* Another vCPU than the first: as after INIT. */
 void vcpu_set_parked(struct vcpu_shared *v)
 {
-	vcpu_load(v);
-	vmcs_setup_controls(v);
+	set_up(v);
+	vmcs_setup_guest_reset();
+	vmx_secret()->regs.rdx = guest_cpuid_basic.leaves[1][0]; /* family, model, stepping */
 	vcpu_load(NULL);
 	v->waits_for_sipi = true;
 	atomic_store(&v->state, VCPU_PARKED);

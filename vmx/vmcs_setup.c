@@ -8,6 +8,7 @@
 #include "cpu.h"
 #include "mm/private.h"
 #include "vmx/ept.h"
+#include "vmx/vlapic.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 
@@ -36,14 +37,14 @@ void vmcs_setup_controls(struct vcpu_shared *v)
 	}
 	vmcs_write32(VMCS_PROC_CONTROLS, proc);
 	vmcs_write32(VMCS_PROC2_CONTROLS, controls[VMX_PROC2]);
+	vmx_apicv_setup(v);
 	vmcs_write32(VMCS_EXIT_CONTROLS, controls[VMX_EXIT]);
 	vmcs_write32(VMCS_ENTRY_CONTROLS, controls[VMX_ENTRY]);
 	vmcs_write64(VMCS_MSR_BITMAP, paddr_raw(mfn_to_paddr(m->msr_bitmap)));
 	vmcs_write64(VMCS_EPT_POINTER, ept_pointer(&v->domain->p2m));
 	if (controls[VMX_PROC2] & PROC2_VPID)
 		vmcs_write16(VMCS_VPID, v->vpid);
-	if (proc & PROC_TSC_OFFSETTING)
-		vmcs_write64(VMCS_TSC_OFFSET, 0);
+	vmcs_write64(VMCS_TSC_OFFSET, vlapic_current()->tsc_offset);
 	if (controls[VMX_PROC2] & PROC2_XSAVES)
 		vmcs_write64(VMCS_XSS_EXITING_BITMAP, ~0ull);
 
@@ -56,6 +57,11 @@ void vmcs_setup_controls(struct vcpu_shared *v)
 	vmcs_write32(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
 	vmcs_write32(VMCS_ENTRY_INTERRUPTION_INFO, 0);
 	vmcs_write64(VMCS_VMCS_LINK_POINTER, ~0ull);
+	/* What INIT leaves as it is. */
+	vmcs_write64(VMCS_GUEST_PAT, PAT_RESET);
+	vmcs_write32(VMCS_GUEST_SYSENTER_CS, 0);
+	vmcs_writen(VMCS_GUEST_SYSENTER_ESP, 0);
+	vmcs_writen(VMCS_GUEST_SYSENTER_EIP, 0);
 	vmcs_writen(VMCS_CR0_MASK, CR0_OWNED);
 	/* What is not offered exits, so that setting it can be refused. */
 	vmcs_writen(VMCS_CR4_MASK, ~(m->cr4_offered & ~(CR4_VMXE | CR4_MCE)));
@@ -118,10 +124,13 @@ static void set_segment(struct segment_fields f, uint16_t selector, uint32_t lim
 #define TSS_LIMIT	0x67u
 #define FLAT_LIMIT	0xffffffffu
 #define REAL_MODE_LIMIT 0xffffu
+#define RESET_CS	0xf000u
+#define RESET_CS_BASE	0xffff0000ull
+#define RESET_IP	0xfff0u
 
 /* What both ways to start have in common: no paging, interrupts off, everything else as after reset
  * or as good as that. */
-static void setup_guest_reset(void)
+static void setup_guest_common(void)
 {
 	set_segment(SEGMENT(TR), 0, TSS_LIMIT, SEG_AR_TSS_BUSY);
 	set_segment(SEGMENT(LDTR), 0, 0, SEG_AR_UNUSABLE);
@@ -131,14 +140,12 @@ static void setup_guest_reset(void)
 	vmcs_writen(VMCS_GUEST_CR4, CR4_VMXE | CR4_MCE);
 	vmcs_writen(VMCS_CR4_READ_SHADOW, 0);
 	vmcs_write64(VMCS_GUEST_EFER, 0);
-	vmcs_write64(VMCS_GUEST_PAT, PAT_RESET);
+	vmcs_write32(VMCS_ENTRY_CONTROLS,
+		     vmcs_read32(VMCS_ENTRY_CONTROLS) & ~ENTRY_IA32E_MODE_GUEST);
 	vmcs_writen(VMCS_GUEST_RSP, 0);
 	vmcs_writen(VMCS_GUEST_RFLAGS, RFLAGS_FIXED1);
 	vmcs_writen(VMCS_GUEST_DR7, DR7_RESET);
 	vmcs_write64(VMCS_GUEST_DEBUGCTL, 0);
-	vmcs_write32(VMCS_GUEST_SYSENTER_CS, 0);
-	vmcs_writen(VMCS_GUEST_SYSENTER_ESP, 0);
-	vmcs_writen(VMCS_GUEST_SYSENTER_EIP, 0);
 	vmcs_writen(VMCS_GUEST_PENDING_DEBUG, 0);
 	vmcs_write32(VMCS_GUEST_INTERRUPTIBILITY, 0);
 	vmcs_write32(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
@@ -149,7 +156,7 @@ static void setup_guest_reset(void)
 /* 32-bit protected mode, flat segments. */
 void vmcs_setup_guest_pvh(gpa_t entry)
 {
-	setup_guest_reset();
+	setup_guest_common();
 	set_segment(SEGMENT(CS), 0x08, FLAT_LIMIT, SEG_AR_FLAT_CODE32);
 	set_segment(SEGMENT(SS), 0x10, FLAT_LIMIT, SEG_AR_FLAT_DATA);
 	set_segment(SEGMENT(DS), 0x10, FLAT_LIMIT, SEG_AR_FLAT_DATA);
@@ -164,23 +171,33 @@ void vmcs_setup_guest_pvh(gpa_t entry)
 }
 
 /*
- * Real mode, CS:IP = vector << 8 : 0, as a start-up IPI starts a processor that INIT has reset. CD
- * and NW are shown as set: caches are the host's matter. Source: SDM Vol. 3, "Processor State After
- * Reset", "MP Initialization Protocol Algorithm for MP Systems".
+ * As after reset or INIT: real mode at the reset vector. CD and NW are shown as set: caches are the
+ * host's matter. Source: SDM Vol. 3, "Processor State After Reset".
  */
-void vmcs_setup_guest_sipi(uint8_t vector)
+void vmcs_setup_guest_reset(void)
 {
 	const struct segment_fields data[] = {SEGMENT(SS), SEGMENT(DS), SEGMENT(ES), SEGMENT(FS),
 					      SEGMENT(GS)};
 
-	setup_guest_reset();
+	setup_guest_common();
 	for (unsigned i = 0; i < array_size(data); i++)
 		set_segment(data[i], 0, REAL_MODE_LIMIT, SEG_AR_REAL_DATA);
-	set_segment(SEGMENT(CS), (uint16_t)(vector << 8), REAL_MODE_LIMIT, SEG_AR_REAL_CODE);
-	vmcs_writen(VMCS_GUEST_CS_BASE, (uint64_t)vector << 12);
+	set_segment(SEGMENT(CS), RESET_CS, REAL_MODE_LIMIT, SEG_AR_REAL_CODE);
+	vmcs_writen(VMCS_GUEST_CS_BASE, RESET_CS_BASE);
+	set_segment(SEGMENT(LDTR), 0, REAL_MODE_LIMIT, SEG_AR_LDT);
+	vmcs_write32(VMCS_GUEST_TR_LIMIT, REAL_MODE_LIMIT);
 	vmcs_write32(VMCS_GUEST_GDTR_LIMIT, REAL_MODE_LIMIT);
 	vmcs_write32(VMCS_GUEST_IDTR_LIMIT, REAL_MODE_LIMIT);
 	vmcs_writen(VMCS_GUEST_CR0, CR0_ET | CR0_NE);
 	vmcs_writen(VMCS_CR0_READ_SHADOW, CR0_ET | CR0_CD | CR0_NW);
+	vmcs_writen(VMCS_GUEST_RIP, RESET_IP);
+}
+
+/* A start-up IPI after INIT: CS:IP = vector << 8 : 0. Source: SDM Vol. 3, "MP Initialization
+ * Protocol Algorithm for MP Systems". */
+void vmcs_setup_guest_sipi(uint8_t vector)
+{
+	vmcs_write16(VMCS_GUEST_CS_SELECTOR, (uint16_t)(vector << 8));
+	vmcs_writen(VMCS_GUEST_CS_BASE, (uint64_t)vector << 12);
 	vmcs_writen(VMCS_GUEST_RIP, 0);
 }

@@ -42,7 +42,7 @@ static const uint32_t msrs_passed_through[] = {
 #define MSR_BITMAP_WRITE 2048u
 #define MSR_BITMAP_RANGE 8192u
 
-static void msr_allow(uint8_t *bitmap, uint32_t msr, bool write)
+void vmx_msr_allow(uint8_t *bitmap, uint32_t msr, bool write)
 {
 	uint32_t base = msr >= MSR_HIGH_FIRST ? MSR_BITMAP_HIGH : 0;
 	uint32_t bit = msr & (MSR_BITMAP_RANGE - 1);
@@ -54,26 +54,29 @@ static void msr_allow(uint8_t *bitmap, uint32_t msr, bool write)
 static int allocate_bitmaps(void)
 {
 	mfn_t *frames[] = {&vmx_machine.msr_bitmap, &vmx_machine.io_bitmap[0],
-			   &vmx_machine.io_bitmap[1]};
+			   &vmx_machine.io_bitmap[1], &vmx_machine.msr_bitmap_apicv};
+	unsigned count = vmx_apicv_present() ? 4 : 3;
 
-	for (unsigned i = 0; i < array_size(frames); i++) {
+	for (unsigned i = 0; i < count; i++) {
 		int rc = frame_alloc(0, DOMID_HYPERVISOR, FRAME_VMX, frames[i]);
 		if (rc)
 			return rc;
 		uint8_t *bitmap = window_open(WINDOW_BUILD, *frames[i]);
 		for (unsigned b = 0; b < PAGE_SIZE; b++)
 			bitmap[b] = 0xff;
-		if (i == 0) {
+		if (i == 0 || i == 3) {
 			for (unsigned m = 0; m < array_size(msrs_passed_through); m++) {
-				msr_allow(bitmap, msrs_passed_through[m], false);
-				msr_allow(bitmap, msrs_passed_through[m], true);
+				vmx_msr_allow(bitmap, msrs_passed_through[m], false);
+				vmx_msr_allow(bitmap, msrs_passed_through[m], true);
 			}
 			if (vmx_machine.rdtscp) {
-				msr_allow(bitmap, MSR_IA32_TSC_AUX, false);
-				msr_allow(bitmap, MSR_IA32_TSC_AUX, true);
+				vmx_msr_allow(bitmap, MSR_IA32_TSC_AUX, false);
+				vmx_msr_allow(bitmap, MSR_IA32_TSC_AUX, true);
 			}
-			msr_allow(bitmap, MSR_IA32_TSC, false);
+			vmx_msr_allow(bitmap, MSR_IA32_TSC, false);
 		}
+		if (i == 3)
+			vmx_apicv_fill_bitmap(bitmap);
 		window_close(WINDOW_BUILD);
 	}
 	return 0;

@@ -15,6 +15,7 @@ struct cmdline_options {
 	enum selftest_mode selftest;
 	bool poweroff;
 	bool dump_registers;
+	bool apicv;
 	bool map;	 /* print what is mapped, for tools/map */
 	bool bench_load; /* bench builds only */
 };

@@ -12,6 +12,7 @@ struct cpuid_source {
 	uint64_t cr4_offered;  /* CR4 bits that guests may set */
 	bool rdtscp, invpcid;  /* the instructions work in a guest */
 	uint32_t tsc_khz;
+	unsigned apic_clock_shift; /* the local APIC counts once in 2^n ticks of the TSC */
 };
 
 void guest_cpuid_build(const struct cpuid_source *source);

@@ -41,6 +41,10 @@ bool timers_before_sleep(void);
 /* On each CPU that is to have timers. */
 void timers_cpu_init(void);
 
+/* kernel/vcpu_timer.c: the timer of a vCPU's local APIC. */
+int vcpu_timer_create(struct vcpu_shared *v) must_use;
+void vcpu_timer_destroy(struct vcpu_shared *v);
+
 /* The heap: the root is the timer with the least deadline. */
 struct timer *timer_heap_add(struct timer *root, struct timer *t);
 struct timer *timer_heap_remove(struct timer *root, struct timer *t);

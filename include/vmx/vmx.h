@@ -11,6 +11,7 @@ struct vmx_machine {
 	struct vmx_caps caps;
 	struct vmx_controls controls;
 	mfn_t msr_bitmap;
+	mfn_t msr_bitmap_apicv; /* for vCPUs whose local APIC the processor virtualizes */
 	mfn_t io_bitmap[2];
 	uint64_t xcr0_offered; /* state components that guests may enable */
 	uint64_t cr4_offered;  /* CR4 bits that guests may set */
@@ -24,6 +25,7 @@ struct vmx_machine {
 extern struct vmx_machine vmx_machine;
 
 /* Looks at the processor, prints the capability table; -XEN_EOPNOTSUPP with the reasons printed. */
+extern bool vmx_apicv_enabled; /* apicv=off on the command line clears it */
 int vmx_init(void) must_use;
 /* VMX operation on this CPU. */
 int vmx_cpu_enable(void) must_use;
@@ -32,7 +34,8 @@ int vmx_cpu_enable(void) must_use;
 void vmcs_setup_controls(struct vcpu_shared *v);
 void vmcs_setup_host(void);
 void vmcs_setup_guest_pvh(gpa_t entry);
-void vmcs_setup_guest_sipi(uint8_t vector);
+void vmcs_setup_guest_reset(void);
+void vmcs_setup_guest_sipi(uint8_t vector); /* after that */
 
 /* vmx/entry.S: runs the guest until vmx_exit() says to leave. 0, or the VMX status of a failed
  * entry. */
@@ -62,6 +65,27 @@ void vmx_exit_io(struct vcpu_regs *regs);
 void vmx_exit_xsetbv(struct vcpu_regs *regs);
 /* An access to gpa, where there is no memory. NULL: it is dealt with; else why it was not. */
 const char *vmx_exit_mmio(struct vcpu_regs *regs, gpa_t gpa, uint64_t qualification);
+void vmx_exit_hlt(void);
+void vmx_exit_window(void);
+
+/* vmx/events.c: delivers what the current vCPU can take; false: it must leave, to wait. Something
+ * to deliver may have come into its local APIC: looks before the next entry. */
+bool vmx_deliver_events(void);
+void vmx_events_changed(void);
+/* vmx/apicv.c */
+struct vlapic;
+bool vmx_apicv_present(void);
+void vmx_apicv_fill_bitmap(uint8_t *bitmap);
+void vmx_apicv_setup(const struct vcpu_shared *v);
+void vmx_apicv_update(struct vlapic *a);
+void vmx_apicv_deliver(const struct vlapic *a);
+void vmx_apicv_set_threshold(const struct vlapic *a);
+void vmx_exit_apic_write(void);
+/* vmx/vmx.c: that MSR can be read, or written, without an exit. */
+void vmx_msr_allow(uint8_t *bitmap, uint32_t msr, bool write);
+/* vmx/mtrr.c: false is #GP(0). */
+bool mtrr_read(struct vcpu_mtrr *m, uint32_t msr, uint64_t *value);
+bool mtrr_write(struct vcpu_mtrr *m, uint32_t msr, uint64_t value, unsigned physical_bits);
 
 /* vmx/flush.c: drop what the TLB of this CPU holds of a vCPU's tag; what must go when a vCPU is
  * loaded. */

@@ -42,7 +42,7 @@ static void test_defaults(void)
 	ok(!o.window_cached, "default: window=strict");
 	is(o.cpus, 512, "default: all processors");
 	is(o.selftest, SELFTEST_NONE, "default: no self-tests");
-	ok(o.poweroff && o.dump_registers, "default: power off, registers on");
+	ok(o.poweroff && o.dump_registers && o.apicv, "default: power off, registers on, apicv on");
 	is(warning_count, 0, "an empty line warns of nothing");
 }
 
@@ -50,7 +50,7 @@ static void test_each(void)
 {
 	struct cmdline_options o =
 	    parse("  console=com2,vga loglvl=debug\twindow=cached cpus=3 selftest=only poweroff=no "
-		  "registers=off ");
+		  "registers=off apicv=off ");
 
 	is(o.console, CONSOLE_COM2 | CONSOLE_VGA, "console=");
 	is(o.loglvl, LOG_DEBUG, "loglvl=");
@@ -58,7 +58,7 @@ static void test_each(void)
 	is(o.cpus, 3, "cpus=");
 	is(o.selftest, SELFTEST_ONLY, "selftest=only");
 	ok(!o.poweroff, "poweroff=no");
-	ok(!o.dump_registers, "registers=off");
+	ok(!o.dump_registers && !o.apicv, "registers=off apicv=off");
 	is(warning_count, 0, "and no warning");
 	is(parse("console=none").console, 0, "console=none");
 	is(parse("selftest").selftest, SELFTEST_YES, "selftest alone");

@@ -273,6 +273,15 @@ void guest_devices_free(struct domain *d)
 }
 
 static gpa_t entry_set, info_set;
+int vcpu_timer_create(struct vcpu_shared *v)
+{
+	(void)v;
+	return 0;
+}
+void vcpu_timer_destroy(struct vcpu_shared *v)
+{
+	(void)v;
+}
 int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out)
 {
 	void *object;

@@ -83,10 +83,10 @@ static const struct processor least = {
     .vmx = true,
     .physical_bits = 36,
     .feature_control = 0,
-    .msr = {0x00d810000000002b | 1ull << 48, 0x0000001f00000016, 0xb59efffe0401e172,
+    .msr = {0x00d810000000002b | 1ull << 48, 0x0000003f00000016, 0xb5defffe0401e172,
 	    0x003fffff00036dff, 0x0000f3ff000011ff, 0x00040000, 0x80000021, 0xffffffff, 0x2000,
-	    0x427ff, 0x34, 0x0000008200000000, 0x0000000006104040, 0x0000001f00000016,
-	    0xb59efffe04006172, 0x003fffff00036dfb, 0x0000f3ff000011fb},
+	    0x427ff, 0x34, 0x0000008200000000, 0x0000000006104040, 0x0000003f00000016,
+	    0xb5defffe04006172, 0x003fffff00036dfb, 0x0000f3ff000011fb},
 };
 
 static const struct processor *current;

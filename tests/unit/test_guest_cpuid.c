@@ -10,7 +10,7 @@
 #include "tap.h"
 #include "vcpu.h"
 
-static struct domain d = {.id = 5};
+static struct domain d = {.id = 5, .vcpu_count = 1};
 static struct vcpu_shared v = {.domain = &d, .id = 0};
 
 /* A processor all of whose bits are set, as far as the layout makes sense. */
@@ -59,6 +59,36 @@ static bool zero(uint32_t leaf, uint32_t subleaf)
 	return !(p[0] | p[1] | p[2] | p[3]);
 }
 
+/* What the hypervisor provides by itself is there whatever the processor has. */
+static void local_apic(void)
+{
+	ok(LEAF(1, 0)[2] & CPUID_1_ECX_X2APIC && LEAF(1, 0)[2] & CPUID_1_ECX_TSC_DEADLINE,
+	   "x2APIC, TSC deadline");
+	ok(!(~LEAF(1, 0)[3] &
+	     (CPUID_1_EDX_APIC | CPUID_1_EDX_MTRR | CPUID_1_EDX_MCE | CPUID_1_EDX_MCA)),
+	   "APIC, MTRR, MCE, MCA");
+	is(LEAF(6, 0)[0], CPUID_6_EAX_ARAT, "the timer never stops");
+	ok(LEAF(7, 0)[1] & CPUID_7_EBX_TSC_ADJUST, "TSC_ADJUST");
+	is(LEAF(0xb, 0)[0], 0, "topology: one thread a core");
+	is(LEAF(0xb, 0)[1], 1, "indeed");
+	is(LEAF(0xb, 0)[2], 0x100, "is the first level");
+	is(LEAF(0xb, 1)[2], 0x201, "cores are the second");
+	is(LEAF(0xb, 1)[0], 0, "one core: no bit");
+	is(LEAF(0xb, 1)[1], 1, "one");
+	is(LEAF(0xb, 2)[2], 2, "and nothing beyond");
+	is(LEAF(0xb, 2)[1], 0, "of which there are none");
+	d.vcpu_count = 5;
+	v.id = 3;
+	is(LEAF(1, 0)[1] >> 16, 0x0308, "five: places for eight; this is number 3");
+	ok(LEAF(1, 0)[3] & CPUID_1_EDX_HTT, "several");
+	is(LEAF(0xb, 1)[0], 3, "three bits of the id");
+	is(LEAF(0xb, 1)[1], 5, "five");
+	is(LEAF(0xb, 1)[3], 3, "this is number 3");
+	is(LEAF(0xb, 7)[3], 3, "at every level");
+	d.vcpu_count = 1;
+	v.id = 0;
+}
+
 static void rich(void)
 {
 	struct cpuid_source s = {
@@ -69,32 +99,31 @@ static void rich(void)
 	    .rdtscp = true,
 	    .invpcid = true,
 	    .tsc_khz = 2500000,
+	    .apic_clock_shift = 5,
 	};
 	guest_cpuid_build(&s);
 	is(LEAF(0, 0)[0], 0x16, "basic leaves end at 0x16");
 	for (uint32_t leaf = 0x17; leaf < 0x40; leaf++)
 		if (!zero(leaf, 0))
 			fail("leaf %x is zero", leaf);
-	static const uint32_t gone[] = {3,   5,	  6,	8,    9,    0xa,  0xc,
-					0xe, 0xf, 0x10, 0x11, 0x12, 0x13, 0x14};
+	static const uint32_t gone[] = {3,   5,	   8,	 9,    0xa,  0xc, 0xe,
+					0xf, 0x10, 0x11, 0x12, 0x13, 0x14};
 	for (unsigned i = 0; i < array_size(gone); i++)
 		ok(zero(gone[i], 0) && zero(gone[i], 1), "leaf %x is zero", gone[i]);
 	uint32_t c = LEAF(1, 0)[2], e = LEAF(1, 0)[3];
-	ok(!(c & (CPUID_1_ECX_VMX | CPUID_1_ECX_SMX | CPUID_1_ECX_MONITOR | CPUID_1_ECX_X2APIC |
-		  CPUID_1_ECX_TSC_DEADLINE | CPUID_1_ECX_PDCM | CPUID_1_ECX_OSXSAVE |
-		  CPUID_1_ECX_EIST | CPUID_1_ECX_TM2 | CPUID_1_ECX_DTES64)),
+	ok(!(c & (CPUID_1_ECX_VMX | CPUID_1_ECX_SMX | CPUID_1_ECX_MONITOR | CPUID_1_ECX_PDCM |
+		  CPUID_1_ECX_OSXSAVE | CPUID_1_ECX_EIST | CPUID_1_ECX_TM2 | CPUID_1_ECX_DTES64)),
 	   "leaf 1: what a guest cannot use is off");
 	ok(c & CPUID_1_ECX_HYPERVISOR && c & CPUID_1_ECX_XSAVE && c & CPUID_1_ECX_AVX &&
 	       c & CPUID_1_ECX_PCID,
 	   "what it can is on");
-	ok(!(e & (CPUID_1_EDX_MCE | CPUID_1_EDX_MCA | CPUID_1_EDX_APIC | CPUID_1_EDX_MTRR |
-		  CPUID_1_EDX_DS | CPUID_1_EDX_HTT | CPUID_1_EDX_ACPI)),
-	   "no APIC, MTRR, MCE");
+	ok(!(e & (CPUID_1_EDX_DS | CPUID_1_EDX_HTT | CPUID_1_EDX_ACPI)), "leaf 1: EDX too");
+	local_apic();
 	ok(cpuid_of(CR4_OSXSAVE, 1, 1, 0)[2] & CPUID_1_ECX_OSXSAVE, "OSXSAVE mirrors CR4");
 	is(LEAF(1, 0)[1] >> 16, 1, "one processor, APIC id 0");
 	uint32_t b7 = LEAF(7, 0)[1], c7 = LEAF(7, 0)[2], d7 = LEAF(7, 0)[3];
 	ok(!(b7 & (CPUID_7_EBX_SGX | CPUID_7_EBX_HLE | CPUID_7_EBX_RTM | CPUID_7_EBX_PT |
-		   CPUID_7_EBX_MPX | CPUID_7_EBX_TSC_ADJUST | BIT32(12) | BIT32(15))),
+		   CPUID_7_EBX_MPX | BIT32(12) | BIT32(15))),
 	   "leaf 7: no SGX, TSX, PT, MPX, RDT");
 	ok(!(c7 & (CPUID_7_ECX_LA57 | CPUID_7_ECX_PKS | CPUID_7_ECX_CET_SS | CPUID_7_ECX_WAITPKG |
 		   CPUID_7_ECX_KL | CPUID_7_ECX_OSPKE)),
@@ -111,9 +140,6 @@ static void rich(void)
 	ok(zero(7, 2) && zero(7, ~0u), "and no more");
 	is(LEAF(4, 0)[0] & 0xfffffc00, 0, "caches are nobody else's");
 	ok(zero(4, 4) && zero(4, ~0u), "four of them");
-	is(LEAF(0xb, 0)[2], 0x100, "topology: a thread");
-	is(LEAF(0xb, 1)[2], 0x201, "in a core");
-	is(LEAF(0xb, 2)[2], 2, "and nothing beyond");
 	is(LEAF(0xd, 0)[0], s.xcr0_offered, "XSAVE: components");
 	is(LEAF(0xd, 0)[2], 2696, "size of all");
 	is(cpuid_of(0, 1, 0xd, 0)[1], 576, "size of what is enabled: x87");
@@ -129,6 +155,12 @@ static void rich(void)
 	ok(zero(0x80000009, 0) && zero(0xffffffff, 0) && zero(0x7fffffff, 0), "end there");
 	is(LEAF(0x80000008, 0)[0], 0x30ff, "48 linear bits");
 	is(LEAF(0x80000007, 0)[3], CPUID_80000007_EDX_INVARIANT_TSC, "invariant TSC alone");
+	is(LEAF(0x15, 0)[0], 1, "the TSC runs");
+	is(LEAF(0x15, 0)[1], 32, "32 times");
+	is(LEAF(0x15, 0)[2], 78125000, "as fast as the local APIC's clock");
+	d.vcpu_count = 5;
+	is(LEAF(4, 0)[0] >> 10, 7 << 16, "eight places for cores, caches shared by none");
+	d.vcpu_count = 1;
 	ok(LEAF(0x80000001, 0)[3] & CPUID_80000001_EDX_RDTSCP, "RDTSCP");
 	is(LEAF(0x80000003, 0)[2], ~0u, "the name");
 }
@@ -157,9 +189,13 @@ static void poor_one(void)
 {
 	struct cpuid_source s = {.host = poor, .tsc_khz = 1000};
 	guest_cpuid_build(&s);
-	is(LEAF(0, 0)[0], 1, "a poor processor: one leaf");
-	is(LEAF(1, 0)[2], CPUID_1_ECX_HYPERVISOR, "with nothing but the hypervisor");
-	ok(zero(7, 0) && zero(0xd, 0) && zero(0xb, 0) && zero(4, 0), "no others");
+	is(LEAF(0, 0)[0], 0x16, "a poor processor: as many leaves");
+	is(LEAF(1, 0)[2], CPUID_1_ECX_HYPERVISOR | CPUID_1_ECX_X2APIC | CPUID_1_ECX_TSC_DEADLINE,
+	   "with nothing but what is the hypervisor's");
+	local_apic();
+	is(LEAF(7, 0)[1], CPUID_7_EBX_TSC_ADJUST, "also in leaf 7");
+	ok(zero(0xd, 0) && zero(0xd, 1) && zero(4, 0) && zero(2, 0), "no others");
+	is(LEAF(0x16, 0)[0], 1, "MHz");
 	is(LEAF(0x80000000, 0)[0], 0x80000001, "two extended ones");
 	ok(zero(0x80000008, 0), "and no more");
 	is((int32_t)LEAF(0x40000003, 1)[3], 10, "a slow clock");
