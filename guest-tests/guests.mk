@@ -40,6 +40,8 @@ $(GUEST_OBJ)/lib$(1)/%.S.o: guest-tests/lib/%.S
 GUEST_LIB$(1) := $$(GUEST_LIB:%=$(GUEST_OBJ)/lib$(1)/%.o) $(GUEST_OBJ)/lib$(1)/entry$(1).S.o
 endef
 $(foreach bits,32 64,$(eval $(call guest_lib_rule,$(bits))))
+# Interrupts and further processors.
+GUEST_LIB64 += $(GUEST_OBJ)/lib64/apic.c.o $(GUEST_OBJ)/lib64/start_ap.S.o
 
 # $(1): guest, $(2): 32 or 64, $(3): linker emulation
 define guest_rule

@@ -3,7 +3,7 @@
  * it starts with its memory mapped one to one (the first 4 GiB; a 32-bit guest: no paging),
  * interrupts off, exceptions caught, and ends with tap_done().
  *
- * One vCPU, no interrupts: nothing here needs a lock.
+ * One vCPU uses it, with interrupts off: nothing here needs a lock. More of both: apic.h.
  */
 #ifndef GUEST_H
 #define GUEST_H
@@ -128,6 +128,10 @@ _Noreturn void trap_resume(const struct trap_context *where);
 void trap_arm(void);
 struct trap trap_finish(void);
 void trap_init(void);
+/* An entry of the IDT: an interrupt gate to a handler of one's own. */
+void trap_set_gate(unsigned vector, unsigned long handler);
+/* Lets this processor use the IDT. */
+void trap_load(void);
 
 /*
  * Runs a statement; the value is the exception that ended it, if any. What the statement had

@@ -5,7 +5,8 @@
 #include "guest.h"
 #include "segments.h"
 
-#define VECTORS	     32
+#define VECTORS	     256
+#define EXCEPTIONS   32
 #define STUB_SIZE    16
 #define GATE_PRESENT 0x8e /* present, DPL 0, interrupt gate */
 
@@ -55,25 +56,35 @@ static uint8_t user_trap_stack[PAGE_SIZE] __attribute__((aligned(16)));
 static bool armed;
 static struct trap last;
 
-void trap_init(void)
+void trap_set_gate(unsigned vector, unsigned long handler)
+{
+	struct gate *gate = &idt[vector];
+
+	gate->offset_low = (uint16_t)handler;
+	gate->offset_middle = (uint16_t)(handler >> 16);
+#ifdef __x86_64__
+	gate->offset_high = (uint32_t)(handler >> 32);
+	gate->selector = SEL_CODE64;
+#else
+	gate->selector = SEL_CODE32;
+#endif
+	gate->type = GATE_PRESENT;
+}
+
+void trap_load(void)
 {
 	struct table_pointer pointer = {sizeof(idt) - 1, (unsigned long)idt};
+
+	__asm__ volatile("lidt %0" : : "m"(pointer));
+}
+
+void trap_init(void)
+{
 	unsigned long base = (unsigned long)&tss;
 
-	for (unsigned i = 0; i < VECTORS; i++) {
-		unsigned long stub = (unsigned long)trap_stubs + i * STUB_SIZE;
-
-		idt[i].offset_low = (uint16_t)stub;
-		idt[i].offset_middle = (uint16_t)(stub >> 16);
-#ifdef __x86_64__
-		idt[i].offset_high = (uint32_t)(stub >> 32);
-		idt[i].selector = SEL_CODE64;
-#else
-		idt[i].selector = SEL_CODE32;
-#endif
-		idt[i].type = GATE_PRESENT;
-	}
-	__asm__ volatile("lidt %0" : : "m"(pointer));
+	for (unsigned i = 0; i < EXCEPTIONS; i++)
+		trap_set_gate(i, (unsigned long)trap_stubs + i * STUB_SIZE);
+	trap_load();
 
 	tss.io_bitmap = sizeof(tss); /* none: CPL 3 has no ports */
 #ifdef __x86_64__
