@@ -263,7 +263,7 @@ static void run(struct run_queue *q, struct vcpu_shared *v)
 	vcpu_run(slice_ticks());
 	print_map_once();
 	put_back(q, v, rdtsc() - start);
-	if (q->first == v) /* gives way to nobody */
+	if (atomic_load_explicit(&q->waiting, memory_order_relaxed) <= 1) /* gives way to nobody */
 		(void)frame_scrub_ahead();
 }
 

@@ -9,12 +9,19 @@
  * buffer, as x86 processors do: a plain store waits there while later loads are carried out; a
  * locked operation lets it drain first.
  *
- * Property: no guest uses a translation of a frame, or a table, that has been given back.
+ * The locked operation that finds no work also says that the CPU is in guest mode; the one that marks
+ * it learns from that whether to send an IPI, one until the CPU looks (cpu_kick()). A short exit does
+ * not say that guest mode was left, and enters again by looking once (vmx/exit.c).
  *
- * Three mistakes, of which each must break it:
+ * Properties: no guest uses a translation of a frame, or a table, that has been given back; and when
+ * it has been marked, no CPU stays in guest mode with that translation without an IPI on its way.
+ *
+ * Mistakes, of which each must break one of them:
  *	-DNO_FENCE_ENTER	who enters says so by a plain store
  *	-DNO_FENCE_REMOVE	who removes moves the generation by a plain store
- *	-DEPOCH_LAST		entry work: looks for flushes first, then passes the quiescent point
+ *	-DEPOCH_LAST		entry work: does not look again at what was marked meanwhile
+ *	-DNO_FENCE_GUEST	says that it is in guest mode by a plain store, after it has looked
+ *	-DNO_IPI		marks, and sends no IPI
  */
 #define REMOVALS 2
 #define ENTRIES 3
@@ -22,15 +29,17 @@
 #define WORK_EPT_FLUSH 1
 #define WORK_EPOCH 2
 
-mtype = { ENTRY, GENERATION, ACTIVE };
+mtype = { ENTRY, GENERATION, ACTIVE, IN_GUEST };
 
 /* Memory. The entry holds the frame that the guest's page is mapped to, 0: not present. */
 byte entry = 1, generation = 1, loaded_here = 0;
 byte work = WORK_EPOCH;	/* of the CPU that enters; something else waits for it already */
 byte global_epoch = 1, own_epoch = 0;
+byte in_guest = 0, kicked = 0;	/* bits of the same word as work */
 
 /* Not memory: what the entering CPU's TLB holds for the page, and which frames are free. */
 byte tlb = 1;	/* it ran this guest before */
+bool running = false, ipi = false;
 bool freed[REMOVALS + 2];
 
 chan buffer_enter = [2] of { mtype, byte };
@@ -44,6 +53,7 @@ inline write(variable, value)
 	:: variable == ENTRY -> entry = value
 	:: variable == GENERATION -> generation = value
 	:: variable == ACTIVE -> loaded_here = value
+	:: variable == IN_GUEST -> in_guest = value
 	fi
 }
 
@@ -79,7 +89,7 @@ inline flush_if_marked()
 
 active proctype enters()
 {
-	byte seen_generation = 1, seen_epoch, now, marked, entries = 0;
+	byte seen_generation = 1, seen_epoch, now, marked, passed, entries = 0;
 
 	do
 	:: entries < ENTRIES ->
@@ -96,32 +106,60 @@ active proctype enters()
 		fi;
 again:
 		/* vmx_entry_work() */
+		buffer_enter ! IN_GUEST, 0;
+		passed = 0;
+look:
 		marked = work;
-#ifdef EPOCH_LAST
-		flush_if_marked();
 		if
-		:: marked & WORK_EPOCH -> pass_quiescent_point()
-		:: else
-		fi;
+		:: (marked & ~passed) == 0 && !kicked ->
+#ifdef NO_FENCE_GUEST
+			buffer_enter ! IN_GUEST, 1; running = true
 #else
-		if
-		:: marked & WORK_EPOCH -> pass_quiescent_point(); marked = work
-		:: else
-		fi;
-		flush_if_marked();
+			if
+			:: LOCKED(buffer_enter, if
+				:: (work & ~passed) == 0 && !kicked -> in_guest = 1; running = true
+				:: else
+				fi)
+			fi;
+			if
+			:: running
+			:: else -> goto look
+			fi
 #endif
-		/* VM entry; the guest runs: a page walk fills the TLB, an access uses it. */
+		:: else ->
+			LOCKED(buffer_enter, kicked = 0);
+			if
+			:: marked & WORK_EPOCH -> pass_quiescent_point()
+			:: else
+			fi;
+			flush_if_marked();
+			passed = WORK_EPOCH;
+#ifdef EPOCH_LAST
+			LOCKED(buffer_enter, in_guest = 1; running = true)
+#else
+			goto look
+#endif
+		fi;
+guest:
+		/* The guest runs: a page walk fills the TLB, an access uses it. */
 		entries++;
 		do
 		:: atomic { tlb == 0 && entry != 0 -> tlb = entry }
 		:: atomic { tlb != 0 -> assert(!freed[tlb]) }
 		:: break
 		od;
-		/* VM exit, by itself or because it was kicked */
+		/* VM exit, by itself or by an IPI */
+		atomic { running = false; ipi = false };
 		if
 		:: entries < ENTRIES -> goto again
-		:: LOCKED(buffer_enter, loaded_here = 0)
+		:: entries < ENTRIES -> /* a short one */
+			if
+			:: work == 0 && !kicked -> running = true; goto guest
+			:: else -> goto again
+			fi
+		:: else
 		fi;
+		LOCKED(buffer_enter, in_guest = 0; loaded_here = 0);
 		/* Others run here, or nobody: quiescent points without this guest. */
 		if
 		:: work & WORK_EPOCH -> pass_quiescent_point()
@@ -137,7 +175,7 @@ end:	do
 active proctype removes()
 {
 	byte removals = 0, is_loaded, own_generation = 1, epoch;
-	bool joins;
+	bool joins, send;
 
 	do
 	:: removals < REMOVALS ->
@@ -155,9 +193,18 @@ active proctype removes()
 #endif
 		is_loaded = loaded_here;
 		if
-		:: is_loaded -> LOCKED(buffer_remove, work = work | WORK_EPT_FLUSH)
+		:: is_loaded ->
+			LOCKED(buffer_remove, work = work | WORK_EPT_FLUSH;
+				send = in_guest && !kicked; kicked = 1);
+#ifndef NO_IPI
+			if
+			:: send -> ipi = true
+			:: else
+			fi
+#endif
 		:: else
 		fi;
+		assert(!(running && tlb == removals && !ipi));
 		/* epoch_free_frames() */
 		LOCKED(buffer_remove, global_epoch++; epoch = global_epoch);
 		LOCKED(buffer_remove, work = work | WORK_EPOCH);
