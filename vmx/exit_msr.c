@@ -15,6 +15,12 @@
 /* The low bits of the written address choose one of the hypercall pages; there is one, number 0. */
 #define HYPERCALL_PAGE_INDEX 0xfffull
 
+/* Architectural bits are kept as written; only the one for fast strings had anything to change. */
+#define MISC_ENABLE_WRITABLE                                                      \
+	(MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_THERMAL | MISC_ENABLE_SPEEDSTEP | \
+	 MISC_ENABLE_MWAIT | MISC_ENABLE_LIMIT_CPUID | MISC_ENABLE_XTPR_DISABLE | \
+	 MISC_ENABLE_XD_DISABLE)
+
 static bool is_x2apic(uint32_t msr)
 {
 	return msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST;
@@ -108,7 +114,7 @@ static bool write_msr(uint32_t msr, uint64_t value)
 		return true;
 	case MSR_IA32_MISC_ENABLE: /* what is absent is read-only */
 		value &= ~(MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE);
-		if (value & ~MISC_ENABLE_FAST_STRINGS)
+		if (value & ~MISC_ENABLE_WRITABLE)
 			return false;
 		s->misc_enable = value;
 		return true;
