@@ -16,6 +16,7 @@
 
 struct vcpu_shared;
 struct grant_table;
+struct domain_xen;
 
 /* Why a domain has ended. Its text is in kernel/domain.c. */
 enum domain_end {
@@ -55,6 +56,7 @@ struct domain {
 	uint32_t vcpu_count;
 	_Atomic uint32_t vcpus_alive; /* not yet VCPU_ENDED; the last one has it taken apart */
 	struct vcpu_shared *vcpus[DOMAIN_VCPUS_MAX];
+	struct domain_xen *xen;	    /* kernel/xen_state.h; created with the domain */
 	struct grant_table *grants; /* kernel/grant.c; created with the domain */
 	_Atomic uint32_t end;	    /* enum domain_end; changes from END_NONE once */
 	uint64_t end_detail; /* a shutdown reason or exit reason: a small number, no guest data */

@@ -67,8 +67,10 @@ enum vcpu_request {
 	VCPU_REQUEST_INIT = 0x02,
 	VCPU_REQUEST_SIPI = 0x04, /* start at the page in bits 31:24, if it waits for that */
 	VCPU_REQUEST_NMI = 0x08,
-	VCPU_REQUEST_TIMER = 0x10,	   /* its local APIC's timer has fired */
-	VCPU_REQUEST_ILLEGAL_VECTOR = 0x20 /* an IPI that its local APIC reports as an error */
+	VCPU_REQUEST_TIMER = 0x10,	    /* its local APIC's timer has fired */
+	VCPU_REQUEST_ILLEGAL_VECTOR = 0x20, /* an IPI that its local APIC reports as an error */
+	VCPU_REQUEST_UPCALL = 0x40, /* its events, by the domain's callback vector: an interrupt */
+	VCPU_REQUEST_WAKE = 0x80    /* end its wait */
 };
 #define VCPU_SIPI_VECTOR_SHIFT 24
 #define VCPU_SIPI_VECTOR_MASK  0xff000000u
@@ -76,6 +78,7 @@ enum vcpu_request {
 #define VCPU_POSTED_WORDS 4u /* 256 vectors */
 
 struct timer;
+struct vcpu_xen;
 
 struct vcpu_shared {
 	struct domain *domain;
@@ -92,6 +95,7 @@ struct vcpu_shared {
 	bool waits_for_sipi;		 /* its CPU only */
 	_Atomic bool loaded;  /* its VMCS is current somewhere: no other CPU may take it */
 	struct timer *timers; /* those of this vCPU (kernel/timer.h) */
+	struct vcpu_xen *xen; /* kernel/xen_state.h; NULL in built-in tests */
 	mfn_t secret[PRIVATE_VCPU_PAGES];
 	mfn_t vmcs;
 	uint16_t vpid;
@@ -122,6 +126,8 @@ void vcpu_load(struct vcpu_shared *v);
  * this CPU are run meanwhile. */
 void vcpu_run(uint64_t slice_ticks);
 /* Of the current vCPU, in root mode only: */
+/* Whether there is an interrupt or NMI for it, delivered or not. */
+bool vcpu_event_waits(void);
 struct vcpu_regs *vcpu_registers(void);
 /* Its paging state, for copies to and from it: all of it, or what the short way of a copy for CPL 0
  * looks at. */
@@ -143,6 +149,8 @@ bool hypercall(struct vcpu_regs *regs, unsigned cpl, bool wide);
  * ends.
  */
 void vcpu_block(bool interrupts_on);
+/* The vector by which the current domain's guest has itself called for events; 0: none. */
+uint8_t vcpu_callback_vector(void);
 /*
  * Makes v look at its requests and posted interrupts, which the caller has set before: it leaves
  * guest mode if it is there, and runs again if it is blocked (or parked, for a SIPI). From any CPU,
@@ -161,7 +169,7 @@ void host_timer_arm(uint64_t tsc_deadline);
 /* Whether something asks for this vCPU's attention. */
 static inline bool vcpu_interrupt_posted(const struct vcpu_shared *v)
 {
-	uint64_t any = 0;
+	uint64_t any = atomic_load(&v->requests) & VCPU_REQUEST_UPCALL;
 
 	for (unsigned i = 0; i < VCPU_POSTED_WORDS; i++)
 		any |= atomic_load(&v->posted[i]);

@@ -10,6 +10,7 @@
 #include "public/grant_table.h"
 #include "public/memory.h"
 #include "public/sched.h"
+#include "public/vcpu.h"
 #include "public/version.h"
 
 #define FIELD(wide, narrow, member)                                                       \
@@ -33,19 +34,6 @@ static const struct compat_field fields_setup_table[] = {
     FIELD(gnttab_setup_table, compat_gnttab_setup_table, nr_frames),
     FIELD(gnttab_setup_table, compat_gnttab_setup_table, status),
     FIELD(gnttab_setup_table, compat_gnttab_setup_table, frame_list),
-};
-
-static const struct compat_field fields_copy[] = {
-    FIELD(gnttab_copy, compat_gnttab_copy, source.ref_or_gmfn),
-    FIELD(gnttab_copy, compat_gnttab_copy, source.domid),
-    FIELD(gnttab_copy, compat_gnttab_copy, source.offset),
-    FIELD(gnttab_copy, compat_gnttab_copy, dest.ref_or_gmfn),
-    FIELD(gnttab_copy, compat_gnttab_copy, dest.domid),
-    FIELD(gnttab_copy, compat_gnttab_copy, dest.offset),
-    FIELD(gnttab_copy, compat_gnttab_copy, len),
-    FIELD(gnttab_copy, compat_gnttab_copy, flags),
-    FIELD(gnttab_copy, compat_gnttab_copy, status),
-    FIELD(gnttab_copy, compat_gnttab_copy, pad),
 };
 
 static const struct compat_field fields_add_to_physmap[] = {
@@ -88,6 +76,26 @@ static const struct compat_field fields_platform_parameters[] = {
     FIELD(xen_platform_parameters, compat_platform_parameters, virt_start),
 };
 
+static const struct compat_field fields_sched_poll[] = {
+    FIELD(sched_poll, compat_sched_poll, ports),
+    FIELD(sched_poll, compat_sched_poll, nr_ports),
+    FIELD(sched_poll, compat_sched_poll, timeout),
+};
+
+static const struct compat_field fields_set_singleshot_timer[] = {
+    FIELD(vcpu_set_singleshot_timer, compat_vcpu_set_singleshot_timer, timeout_abs_ns),
+    FIELD(vcpu_set_singleshot_timer, compat_vcpu_set_singleshot_timer, flags),
+};
+
+static const struct compat_field fields_runstate_info[] = {
+    FIELD(vcpu_runstate_info, compat_vcpu_runstate_info, state),
+    FIELD(vcpu_runstate_info, compat_vcpu_runstate_info, state_entry_time),
+    FIELD(vcpu_runstate_info, compat_vcpu_runstate_info, time[0]),
+    FIELD(vcpu_runstate_info, compat_vcpu_runstate_info, time[1]),
+    FIELD(vcpu_runstate_info, compat_vcpu_runstate_info, time[2]),
+    FIELD(vcpu_runstate_info, compat_vcpu_runstate_info, time[3]),
+};
+
 const struct compat_layout layout_gnttab_map_grant_ref = LAYOUT_ALIKE(gnttab_map_grant_ref);
 const struct compat_layout layout_gnttab_unmap_grant_ref = LAYOUT_ALIKE(gnttab_unmap_grant_ref);
 const struct compat_layout layout_gnttab_query_size = LAYOUT_ALIKE(gnttab_query_size);
@@ -95,8 +103,6 @@ const struct compat_layout layout_sched_shutdown = LAYOUT_ALIKE(sched_shutdown);
 const struct compat_layout layout_feature_info = LAYOUT_ALIKE(xen_feature_info);
 const struct compat_layout layout_gnttab_setup_table =
     LAYOUT(gnttab_setup_table, compat_gnttab_setup_table, fields_setup_table);
-const struct compat_layout layout_gnttab_copy =
-    LAYOUT(gnttab_copy, compat_gnttab_copy, fields_copy);
 const struct compat_layout layout_add_to_physmap =
     LAYOUT(xen_add_to_physmap, compat_add_to_physmap, fields_add_to_physmap);
 const struct compat_layout layout_add_to_physmap_batch =
@@ -109,6 +115,13 @@ const struct compat_layout layout_memory_reservation =
     LAYOUT(xen_memory_reservation, compat_memory_reservation, fields_memory_reservation);
 const struct compat_layout layout_platform_parameters =
     LAYOUT(xen_platform_parameters, compat_platform_parameters, fields_platform_parameters);
+
+const struct compat_layout layout_sched_poll =
+    LAYOUT(sched_poll, compat_sched_poll, fields_sched_poll);
+const struct compat_layout layout_set_singleshot_timer = LAYOUT(
+    vcpu_set_singleshot_timer, compat_vcpu_set_singleshot_timer, fields_set_singleshot_timer);
+const struct compat_layout layout_runstate_info =
+    LAYOUT(vcpu_runstate_info, compat_vcpu_runstate_info, fields_runstate_info);
 
 /* Every member is a little-endian unsigned number, or as wide in both layouts. */
 static uint64_t load(const uint8_t *p, unsigned size)

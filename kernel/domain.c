@@ -10,11 +10,13 @@
  */
 #include "kernel/domain.h"
 #include "cpu.h"
+#include "kernel/evtchn.h"
 #include "kernel/grant.h"
 #include "kernel/guest_build.h"
 #include "kernel/guest_devices.h"
 #include "kernel/reservation.h"
 #include "kernel/timer.h"
+#include "kernel/xen_state.h"
 #include "lock.h"
 #include "mm/epoch.h"
 #include "mm/frame.h"
@@ -124,10 +126,11 @@ void domain_end(struct domain *d, enum domain_end why, uint64_t detail)
 	lock_release(&d->lock);
 }
 
-/* Whether anything can ever wake a vCPU that waits. Event sources add themselves here. */
+/* Whether anything can ever wake a vCPU that waits. */
 static bool can_be_woken(const struct vcpu_shared *v)
 {
-	return vcpu_pending(v) || (atomic_load(&v->wakes_on_interrupt) && timers_armed(v));
+	return vcpu_pending(v) || (atomic_load(&v->wakes_on_interrupt) &&
+				   (timers_armed(v) || evtchn_from_others(v->domain)));
 }
 
 /*
@@ -307,10 +310,13 @@ static void destroy_vcpus(struct domain *d)
 /* Undoes domain_create() as far as it came; the domain was never found by anybody. */
 static void discard(struct domain *d)
 {
+	while (!xen_state_release_step(d))
+		;
 	destroy_vcpus(d);
 	guest_devices_free(d);
 	while (!release_memory_step(d))
 		;
+	xen_state_free(d);
 	grant_table_free(d);
 	p2m_destroy(&d->p2m);
 	/* Tables may still wait for their epoch and be given back to its account: its remains go
@@ -406,6 +412,11 @@ int domain_create(const struct guest_module *modules, uint32_t module_count, uin
 		if (i)
 			vcpu_set_parked(d->vcpus[i]);
 	}
+	rc = xen_state_create(d);
+	if (rc) {
+		format_string(error, error_size, "no memory for its event channels");
+		goto undo;
+	}
 	atomic_store(&d->vcpus_alive, d->vcpu_count);
 	rc = guest_build(d, modules, which, &entry, error, error_size);
 	if (rc)
@@ -453,6 +464,8 @@ bool domain_destroy(struct domain *d)
 	case DESTROY_WAIT:
 		if (!atomic_load_explicit(&d->unreachable, memory_order_acquire))
 			return false;
+		if (!xen_state_release_step(d))
+			return false;
 		destroy_vcpus(d);
 		guest_devices_free(d);
 		d->destroy_phase = DESTROY_MAPS;
@@ -464,6 +477,7 @@ bool domain_destroy(struct domain *d)
 	case DESTROY_MEMORY:
 		if (!release_memory_step(d))
 			return false;
+		xen_state_free(d);
 		grant_table_free(d);
 		p2m_destroy(&d->p2m);
 		d->destroy_phase = DESTROY_TABLES;

@@ -325,8 +325,10 @@ static void xen_leaf(uint32_t n, uint32_t subleaf, uint32_t out[4])
 		break;
 	case 4:
 		if (subleaf == 0)
-			set(out, XEN_HVM_CPUID_VCPU_ID_PRESENT | XEN_HVM_CPUID_DOMID_PRESENT, v->id,
-			    v->domain->id, 0);
+			set(out,
+			    XEN_HVM_CPUID_VCPU_ID_PRESENT | XEN_HVM_CPUID_DOMID_PRESENT |
+				XEN_HVM_CPUID_UPCALL_VECTOR,
+			    v->id, v->domain->id, 0);
 		break;
 	}
 }

@@ -127,6 +127,12 @@ static inline __attribute__((always_inline)) int64_t dispatch(struct hypercall *
 		return hypercall_grant_table_op(c);
 	case __HYPERVISOR_sched_op:
 		return hypercall_sched_op(c);
+	case __HYPERVISOR_vcpu_op:
+		return hypercall_vcpu_op(c);
+	case __HYPERVISOR_event_channel_op:
+		return hypercall_event_channel_op(c);
+	case __HYPERVISOR_hvm_op:
+		return hypercall_hvm_op(c);
 #ifdef CONFIG_TEST
 	case __HYPERVISOR_keyhole_test:
 		return test_hypercall((unsigned)c->arg[0], make_gva(c->arg[1]), &c->access);

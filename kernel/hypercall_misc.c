@@ -72,7 +72,9 @@ static const struct xen_commandline command_line = {"<denied>"};
 static const struct xen_domain_handle no_handle;
 
 /* Only what works is announced. */
-#define FEATURES (1u << XENFEAT_auto_translated_physmap | 1u << XENFEAT_not_direct_mapped)
+#define FEATURES                                                                   \
+	(1u << XENFEAT_auto_translated_physmap | 1u << XENFEAT_not_direct_mapped | \
+	 1u << XENFEAT_hvm_callback_vector | 1u << XENFEAT_hvm_safe_pvclock)
 
 static int64_t get_features(struct hypercall *c, gva_t arg)
 {
@@ -164,10 +166,13 @@ int64_t hypercall_sched_op(struct hypercall *c)
 		return 0;
 	case SCHEDOP_block:
 		/* It enables event delivery: what can wake a vCPU can reach it. */
-		vcpu_block(true);
+		if (!vcpu_event_waits())
+			vcpu_block(true);
 		return 0;
 	case SCHEDOP_shutdown:
 		return shutdown(c);
+	case SCHEDOP_poll:
+		return sched_op_poll(c);
 	default:
 		return -XEN_ENOSYS;
 	}

@@ -10,6 +10,7 @@
 #include "drivers/acpi.h"
 #include "drivers/apic.h"
 #include "drivers/power.h"
+#include "drivers/rtc.h"
 #include "drivers/tsc.h"
 #include "image.h"
 #include "kernel/cmdline.h"
@@ -228,6 +229,7 @@ noreturn_fn static void main_private(void)
 	acpi_init();
 	apic_init();
 	tsc_init();
+	rtc_init();
 	timers_cpu_init();
 	smp_start(cmdline_options.cpus);
 	print_memory();

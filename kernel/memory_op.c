@@ -12,6 +12,7 @@
 #include "kernel/grant.h"
 #include "kernel/hypercall.h"
 #include "kernel/reservation.h"
+#include "kernel/shared_info.h"
 #include "lock.h"
 #include "mm/frame.h"
 #include "p2m.h"
@@ -57,8 +58,10 @@ static int64_t add_to_physmap(struct hypercall *c)
 	switch (op.space) {
 	case XENMAPSPACE_grant_table:
 		return map_grant_frame(c->domain, op.idx, make_gfn(op.gpfn));
-	case XENMAPSPACE_gmfn_foreign: /* in batches only */
 	case XENMAPSPACE_shared_info:
+		return op.idx ? -XEN_EINVAL
+			      : shared_info_map(c->domain, make_gfn(op.gpfn), c->wide);
+	case XENMAPSPACE_gmfn_foreign: /* in batches only */
 	case XENMAPSPACE_gmfn:
 	case XENMAPSPACE_gmfn_range:
 		return -XEN_ENOSYS;
@@ -153,8 +156,10 @@ static int remove_frame(struct domain *d, gfn_t gfn)
 		rc = -XEN_EBUSY;
 	else
 		rc = p2m_unmap(&d->p2m, gfn, 1, put_removed, NULL);
-	if (!rc && e.type == P2M_SHARED)
+	if (!rc && e.type == P2M_SHARED) {
 		grant_table_frame_unmapped(d, gfn);
+		shared_info_unmapped(d, gfn);
+	}
 	lock_release(&d->lock);
 	return rc;
 }

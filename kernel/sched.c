@@ -64,7 +64,8 @@ static bool wakeable(const struct vcpu_shared *v, enum vcpu_state state)
 		return true;
 	if (state == VCPU_PARKED)
 		return requests & VCPU_REQUEST_SIPI;
-	return requests || (atomic_load(&v->wakes_on_interrupt) && vcpu_interrupt_posted(v));
+	return requests & ~(uint32_t)VCPU_REQUEST_UPCALL ||
+	       (atomic_load(&v->wakes_on_interrupt) && vcpu_interrupt_posted(v));
 }
 
 /* A CPU that sleeps and may take v; VCPU_NO_CPU: none. A hint: it looks again by itself. */

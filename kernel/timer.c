@@ -50,10 +50,12 @@ static struct timer_queue *lock_queue_of(struct timer *t)
 void timer_init(struct timer *t, struct vcpu_shared *v, uint64_t (*fn)(struct timer *t))
 {
 	*t = (struct timer){.fn = fn};
-	if (v) {
-		t->next_of_vcpu = v->timers;
-		v->timers = t;
-	}
+	struct timer **end = v ? &v->timers : NULL;
+
+	while (end && *end)
+		end = &(*end)->next_of_vcpu;
+	if (end)
+		*end = t;
 }
 
 static void take_off(struct timer_queue *q, struct timer *t)

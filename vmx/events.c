@@ -41,7 +41,7 @@ void vmx_events_changed(void)
 	const struct vlapic *a = vlapic_current();
 
 	vmx_apicv_set_threshold(a);
-	if (a->nmi_pending || vlapic_pending(a) != VLAPIC_NO_VECTOR)
+	if (a->nmi_pending || a->upcall || vlapic_pending(a) != VLAPIC_NO_VECTOR)
 		atomic_fetch_or(&this_cpu()->shared->entry_work, ENTRY_WORK_VCPU);
 }
 
@@ -104,7 +104,7 @@ static void deliver(struct vlapic *a)
 		vector = VLAPIC_NO_VECTOR;
 	}
 	vmx_apicv_set_threshold(a);
-	if (!a->nmi_pending && vector == VLAPIC_NO_VECTOR) {
+	if (!a->nmi_pending && !a->upcall && vector == VLAPIC_NO_VECTOR) {
 		set_windows(a, 0);
 		return;
 	}
@@ -121,12 +121,20 @@ static void deliver(struct vlapic *a)
 		 * instruction, and interrupts are on: only the other window waits for that. */
 		windows |= blocking & INTERRUPTIBILITY_STI ? WINDOW_INTERRUPT : WINDOW_NMI;
 	}
+	/* Past the local APIC, as from a line for external interrupts: no EOI. */
+	if (a->upcall && !busy && interrupts_open(blocking)) {
+		a->upcall = false;
+		if (vcpu_callback_vector()) {
+			inject(INTERRUPTION_EXTERNAL, vcpu_callback_vector());
+			busy = true;
+		}
+	}
 	if (vector != VLAPIC_NO_VECTOR && !busy && interrupts_open(blocking)) {
 		vlapic_accept(a, (unsigned)vector);
 		inject(INTERRUPTION_EXTERNAL, (uint32_t)vector);
 		vector = vlapic_pending(a);
 	}
-	if (vector != VLAPIC_NO_VECTOR)
+	if (a->upcall || vector != VLAPIC_NO_VECTOR)
 		windows |= WINDOW_INTERRUPT;
 	set_windows(a, windows);
 }
@@ -152,7 +160,15 @@ static bool awake(const struct vlapic *a)
 {
 	if (a->nmi_pending && !(vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI))
 		return true;
-	return vlapic_pending(a) != VLAPIC_NO_VECTOR && vmcs_readn(VMCS_GUEST_RFLAGS) & RFLAGS_IF;
+	return (a->upcall || vlapic_pending(a) != VLAPIC_NO_VECTOR) &&
+	       vmcs_readn(VMCS_GUEST_RFLAGS) & RFLAGS_IF;
+}
+
+bool vcpu_event_waits(void)
+{
+	const struct vlapic *a = vlapic_current();
+
+	return a->nmi_pending || a->upcall || vlapic_pending(a) != VLAPIC_NO_VECTOR;
 }
 
 /*

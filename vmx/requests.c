@@ -28,7 +28,7 @@ static void reset(struct vcpu_shared *v)
 	vmcs_write32(VMCS_ENTRY_INTERRUPTION_INFO, 0);
 	vlapic_init(a);
 	vmx_apicv_update(a);
-	a->nmi_pending = false;
+	a->nmi_pending = a->upcall = false;
 	a->halted = false;
 	vmcs_setup_guest_reset();
 	vmx_flush_vpid(v);
@@ -53,6 +53,8 @@ static void take(struct vcpu_shared *v, uint32_t requests)
 		vlapic_timer_poll(a);
 		vlapic_timer_arm(a); /* if by this CPU's clock it is not due yet */
 	}
+	if (requests & VCPU_REQUEST_UPCALL)
+		a->upcall = true;
 	if (requests & VCPU_REQUEST_ILLEGAL_VECTOR)
 		vlapic_error(a, APIC_ESR_RECEIVE_ILLEGAL_VECTOR);
 }

@@ -10,6 +10,8 @@
 /* Guest-physical addresses in which nothing is RAM: devices and mappings of a 32-bit guest. */
 #define GUEST_HOLE_START 0xc0000000ull
 #define GUEST_HOLE_END	 0x100000000ull
+/* Where the console ring is, in the hole. */
+#define GUEST_CONSOLE_GFN 0xfefffull
 /* Guest-physical frames from here on are refused: 39 bits of address. */
 #define GUEST_GFN_LIMIT (1ull << (39 - PAGE_SHIFT))
 

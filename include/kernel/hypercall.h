@@ -47,6 +47,10 @@ int64_t hypercall_xen_version(struct hypercall *c);
 int64_t hypercall_sched_op(struct hypercall *c);
 int64_t hypercall_grant_table_op(struct hypercall *c);
 int64_t hypercall_memory_op(struct hypercall *c);
+int64_t hypercall_event_channel_op(struct hypercall *c);
+int64_t hypercall_vcpu_op(struct hypercall *c);
+int64_t hypercall_hvm_op(struct hypercall *c);
+int64_t sched_op_poll(struct hypercall *c); /* kernel/evtchn_op.c */
 
 /* In the command of a memory_op: the command's bits; above them, where a batch goes on. */
 #define MEMOP_EXTENT_SHIFT 6

@@ -17,6 +17,7 @@ enum window_slot {
 	WINDOW_TARGET, /* the frame written by a copy */
 	WINDOW_WALK,   /* guest page tables during a walk */
 	WINDOW_GRANT,  /* a grant-table frame */
+	WINDOW_EVENT,  /* shared info, a vCPU's record, the console ring */
 	WINDOW_SCRUB,
 	WINDOW_BUILD,	/* domain construction, boot information */
 	WINDOW_VCPU,	/* the secret half of a vCPU that runs nowhere */

@@ -24,7 +24,22 @@
 #define SHUTDOWN_soft_reset 5u
 #define SHUTDOWN_MAX	    5u
 
+#define SCHED_POLL_PORTS_MAX 128u
+
 #ifndef __ASSEMBLER__
+struct sched_poll {
+	xen_handle_t ports; /* evtchn_port_t[nr_ports] */
+	uint32_t nr_ports;
+	xen_uint64_t timeout; /* system time, ns; 0: none */
+};
+struct compat_sched_poll {
+	compat_handle_t ports;
+	uint32_t nr_ports;
+	compat_uint64_t timeout;
+};
+XEN_CHECK_SIZE(struct sched_poll, 24);
+XEN_CHECK_SIZE(struct compat_sched_poll, 16);
+
 struct sched_shutdown {
 	uint32_t reason;
 };

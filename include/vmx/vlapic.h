@@ -41,11 +41,12 @@ struct vlapic {
 	uint32_t errors; /* since the error register was written last */
 	bool error_reported;
 	bool nmi_pending;
+	bool upcall;	  /* the domain's callback vector is to be delivered */
 	bool halted;	  /* in HLT: waits for an event */
 	bool virtualized; /* the processor delivers interrupts: vmx/apicv.c */
 	uint8_t windows;  /* exits that vmx/events.c has asked for */
 	uint8_t lowest;	  /* the vCPU that the last lowest-priority IPI went to */
-	uint8_t rest[PAGE_SIZE / 2 - 5 * 8 - 2 * 4 - 6];
+	uint8_t rest[PAGE_SIZE / 2 - 5 * 8 - 2 * 4 - 7];
 };
 static_assert_size(struct vlapic, PAGE_SIZE);
 

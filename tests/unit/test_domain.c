@@ -7,9 +7,11 @@
  * made up.
  */
 #include "kernel/domain.h"
+#include "kernel/evtchn.h"
 #include "kernel/grant.h"
 #include "kernel/guest_devices.h"
 #include "kernel/reservation.h"
+#include "kernel/xen_state.h"
 #include "mm/epoch.h"
 #include "mm/frame.h"
 #include "mm/heap.h"
@@ -273,6 +275,29 @@ void guest_devices_free(struct domain *d)
 }
 
 static gpa_t entry_set, info_set;
+int xen_state_create(struct domain *d)
+{
+	void *object;
+	int rc = heap_alloc(64, d->id, &object);
+
+	d->xen = rc ? NULL : object;
+	return rc;
+}
+bool xen_state_release_step(struct domain *d)
+{
+	(void)d;
+	return true;
+}
+void xen_state_free(struct domain *d)
+{
+	heap_free(d->xen);
+	d->xen = NULL;
+}
+bool evtchn_from_others(const struct domain *d)
+{
+	(void)d;
+	return false;
+}
 int vcpu_timer_create(struct vcpu_shared *v)
 {
 	(void)v;

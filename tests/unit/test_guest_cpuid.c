@@ -179,8 +179,10 @@ static void xen(void)
 	uint64_t ns = (uint64_t)((unsigned __int128)(2500000000ull >> 1) * p[2] >> 32);
 	ok(ns > 999999990 && ns <= 1000000000, "multiplier (%lu ns)", (unsigned long)ns);
 	is(LEAF(0x40000003, 2)[0], 2500000, "the CPU's kHz");
-	is(LEAF(0x40000004, 0)[0], XEN_HVM_CPUID_VCPU_ID_PRESENT | XEN_HVM_CPUID_DOMID_PRESENT,
-	   "ids are told");
+	is(LEAF(0x40000004, 0)[0],
+	   XEN_HVM_CPUID_VCPU_ID_PRESENT | XEN_HVM_CPUID_DOMID_PRESENT |
+	       XEN_HVM_CPUID_UPCALL_VECTOR,
+	   "ids are told, and that upcalls have vectors");
 	is(o[2], 5, "the domain's");
 	ok(zero(0x40000004, 1) && zero(0x40000005, 0) && zero(0x40000100, 0), "and no more");
 }

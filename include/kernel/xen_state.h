@@ -1,0 +1,66 @@
+/*
+ * What a domain and its vCPUs have as guests of Xen's ABI: shared pages, ports, clocks, timers.
+ * kernel/xen_state.c makes and frees it; shared_info.c, evtchn.c, vcpu_op.c, hvm_op.c and
+ * console_ring.c work with it.
+ *
+ * No register and no memory of the guest is kept here: frame numbers, ports, vectors, deadlines.
+ */
+#ifndef KEYHOLE_KERNEL_XEN_STATE_H
+#define KEYHOLE_KERNEL_XEN_STATE_H
+
+#include "../domain.h"
+#include "../lock.h"
+#include "../public/event_channel.h"
+#include "../types.h"
+#include "../vcpu.h"
+#include "timer.h"
+
+#define EVTCHN_PORTS_PER_CHUNK (PAGE_SIZE / sizeof(uint64_t))
+#define EVTCHN_CHUNKS	       (EVTCHN_2L_NR_CHANNELS / EVTCHN_PORTS_PER_CHUNK)
+
+struct domain_xen {
+	/* kernel/shared_info.c; the place is under the domain's lock */
+	mfn_t shared_info; /* constant */
+	gfn_t shared_info_gfn;
+	_Atomic bool narrow; /* the guest uses the 32-bit layout */
+	/* kernel/hvm_op.c */
+	_Atomic uint8_t callback_vector; /* 0: none */
+	/* kernel/console_ring.c */
+	mfn_t console_ring;	/* constant */
+	_Atomic bool ring_open; /* somebody drains it now */
+	_Atomic uint32_t console_port;
+	/* kernel/evtchn.c */
+	struct lock lock;	   /* what follows, but for pollers */
+	uint32_t first_free;	   /* no port below is free */
+	_Atomic uint32_t released; /* how far evtchn_release_step() has come */
+	_Atomic(_Atomic uint64_t *) ports[EVTCHN_CHUNKS];
+	_Atomic uint32_t outside; /* ports that live domains can send to */
+	_Atomic uint32_t pollers; /* vCPUs in SCHEDOP_poll, or lately so */
+};
+
+#define VCPU_POLLS_ANY UINT32_MAX
+
+struct vcpu_xen {
+	struct vcpu_shared *vcpu; /* constant */
+	/* kernel/shared_info.c: machine address of its vcpu_info, 0: none; changes once */
+	_Atomic uint64_t info;
+	bool info_pinned; /* domain's lock */
+	/* kernel/evtchn.c */
+	_Atomic uint8_t upcall_vector; /* of its local APIC; 0: the domain's callback */
+	_Atomic uint32_t polls;	       /* a port, VCPU_POLLS_ANY, or 0 */
+	_Atomic uint16_t virq_ports[NR_VIRQS];
+	/* kernel/vcpu_op.c */
+	struct timer singleshot, periodic, poll;
+	_Atomic uint64_t period; /* ticks */
+};
+
+int xen_state_create(struct domain *d) must_use;
+/* For a dying domain: while its vCPUs exist, one bounded step, true when done; then the rest. */
+bool xen_state_release_step(struct domain *d);
+void xen_state_free(struct domain *d);
+
+/* kernel/console_ring.c: writes out what the guest has put there, or a part. True: nothing is left.
+ */
+bool console_ring_drain(struct domain *d);
+
+#endif

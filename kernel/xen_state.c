@@ -1,0 +1,89 @@
+/*
+ * What a domain has as a guest of Xen's ABI: made with it, given back step by step.
+ *
+ * State: struct domain_xen and struct vcpu_xen, on the heap in pages of the domain's own; the
+ * shared-info frame and the console ring's. The domain is not found yet, or not any more.
+ */
+#include "kernel/xen_state.h"
+#include "kernel/domain.h"
+#include "kernel/evtchn.h"
+#include "kernel/shared_info.h"
+#include "kernel/vcpu_op.h"
+#include "mm/frame.h"
+#include "mm/heap.h"
+#include "p2m.h"
+
+static int vcpu_state_create(struct vcpu_shared *v)
+{
+	void *object;
+	int rc = heap_alloc(sizeof(struct vcpu_xen), v->domain->id, &object);
+
+	if (rc)
+		return rc;
+	v->xen = object;
+	v->xen->vcpu = v;
+	vcpu_op_timers_init(v);
+	vcpu_info_init(v);
+	return 0;
+}
+
+/* For a new domain with its vCPUs. -XEN_ENOMEM: xen_state_free() takes what there is. */
+int xen_state_create(struct domain *d)
+{
+	uint32_t port;
+	void *object;
+	int rc = heap_alloc(sizeof(struct domain_xen), d->id, &object);
+
+	if (rc)
+		return rc;
+	d->xen = object;
+	d->xen->first_free = 1;
+	d->xen->shared_info = d->xen->console_ring = MFN_INVALID;
+	d->xen->shared_info_gfn = GFN_INVALID;
+	rc = frame_alloc(0, d->id, FRAME_GUEST_SHARED, &d->xen->shared_info);
+	if (!rc)
+		rc = frame_alloc(0, d->id, FRAME_GUEST_SHARED, &d->xen->console_ring);
+	if (!rc)
+		rc = p2m_map(&d->p2m, make_gfn(GUEST_CONSOLE_GFN), d->xen->console_ring, 1,
+			     P2M_SHARED, P2M_RW);
+	for (uint32_t i = 0; !rc && i < d->vcpu_count; i++)
+		rc = vcpu_state_create(d->vcpus[i]);
+	if (!rc)
+		rc = evtchn_bind_console(d, &port);
+	if (!rc)
+		atomic_store(&d->xen->console_port, port);
+	return rc;
+}
+
+/* While the vCPUs of a dying domain still exist, though nobody finds it: a bounded step. */
+bool xen_state_release_step(struct domain *d)
+{
+	if (d->xen && !evtchn_release_step(d))
+		return false;
+	for (uint32_t i = 0; i < d->vcpu_count; i++) {
+		struct vcpu_shared *v = d->vcpus[i];
+
+		if (!v->xen)
+			continue;
+		vcpu_info_release(v);
+		timers_cancel(v);
+		v->timers->next_of_vcpu = NULL; /* the others are in what goes now */
+		heap_free(v->xen);
+		v->xen = NULL;
+	}
+	return true;
+}
+
+/* The p2m does not lead to the frames any more. */
+void xen_state_free(struct domain *d)
+{
+	if (!d->xen)
+		return;
+	evtchn_table_free(d);
+	if (!mfn_equal(d->xen->shared_info, MFN_INVALID))
+		frame_free(d->xen->shared_info, 0);
+	if (!mfn_equal(d->xen->console_ring, MFN_INVALID))
+		frame_free(d->xen->console_ring, 0);
+	heap_free(d->xen);
+	d->xen = NULL;
+}
