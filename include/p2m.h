@@ -113,19 +113,20 @@ struct p2m_batch {
 void p2m_batch_begin(struct p2m_batch *b, struct p2m *p2m);
 /* Whether something is mapped at gfn. */
 bool p2m_batch_mapped(struct p2m_batch *b, gfn_t gfn);
-/* What is mapped at gfn; false if nothing. */
-bool p2m_batch_lookup(struct p2m_batch *b, gfn_t gfn, struct p2m_entry *out);
 /* p2m_map() and p2m_unmap() of one frame, with their errors. What was taken out may be handed to
  * the epoch after p2m_batch_end() only. vmx/ept_batch.h has the short way, inline. */
 int p2m_batch_map(struct p2m_batch *b, gfn_t gfn, mfn_t frame, enum p2m_type type,
 		  unsigned access) must_use;
 int p2m_batch_unmap(struct p2m_batch *b, gfn_t gfn) must_use;
+/* p2m_batch_unmap() of a frame of this type: which it was. -XEN_ENOENT: there is nothing;
+ * -XEN_EINVAL: something else. */
+int p2m_batch_take(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t *frame) must_use;
 /* Moves the generation and marks CPUs, if anything was taken out; unlocks. */
 void p2m_batch_end(struct p2m_batch *b);
 
-/* p2m_map() of one frame into a leaf table that is there: -XEN_ENOENT if there is none. */
-int p2m_map_page(struct p2m *p2m, gfn_t gfn, mfn_t frame, enum p2m_type type,
-		 unsigned access) must_use;
+/* p2m_map() of one frame of RAM, with all rights, into a leaf table that is there: -XEN_ENOENT if
+ * there is none. */
+int p2m_fill_page(struct p2m *p2m, gfn_t gfn, mfn_t frame) must_use;
 
 /* What gfn is now, any gfn; without access if nothing is there, and then
  * its other members mean nothing. Takes no lock: the frame stays what it is

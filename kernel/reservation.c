@@ -21,6 +21,7 @@
 #include "public/errno.h"
 #include "public/memory.h"
 #include "public/xen.h"
+#include "vmx/ept_batch.h"
 
 /* Largest extent, 2 MiB: as Xen grants a domain without devices. */
 #define EXTENT_ORDER_MAX FRAME_ORDER_2M
@@ -121,7 +122,7 @@ bool reservation_fill(struct p2m *p2m, gfn_t gfn)
 	if (unlikely(!frame_alloc_pages(1, d->id, FRAME_GUEST_RAM, &frame)))
 		return p2m_lookup(p2m, gfn, &e);
 	if (likely(frame_owned(d->id) <= frames_allowed(d)))
-		rc = p2m_map_page(p2m, gfn, frame, P2M_RAM, P2M_RWX);
+		rc = p2m_fill_page(p2m, gfn, frame);
 	if (likely(!rc))
 		return true;
 	frame_free(frame, 0); /* never mapped: nothing to wait for */
@@ -131,10 +132,15 @@ bool reservation_fill(struct p2m *p2m, gfn_t gfn)
 /* For the backend; see vcpu.h. A domain for which there is no memory left ends. */
 bool memory_fault(struct domain *d, gpa_t gpa)
 {
-	if (!is_lazy(d, gfn_raw(gpa_to_gfn(gpa)), 1))
+	gfn_t gfn = gpa_to_gfn(gpa);
+
+	if (!d->lazy)
 		return false;
-	if (!reservation_fill(&d->p2m, gpa_to_gfn(gpa)))
-		domain_end(d, END_OUT_OF_MEMORY, 0);
+	if (likely(reservation_fill(&d->p2m, gfn)))
+		return true;
+	if (!is_lazy(d, gfn_raw(gfn), 1))
+		return false;
+	domain_end(d, END_OUT_OF_MEMORY, 0);
 	return true;
 }
 
@@ -227,21 +233,21 @@ static uint64_t decrease_pages(struct domain *d, struct extents *x, uint64_t i, 
 {
 	uint64_t done, removed = i;
 	struct p2m_batch b;
-	struct p2m_entry e;
+	mfn_t frame;
 
 	lock_acquire(&d->lock);
 	p2m_batch_begin(&b, &d->p2m);
 	for (done = 0; done < count; done++) {
 		gfn_t gfn = make_gfn(x->gfns[i + done]);
 
-		if (!p2m_batch_lookup(&b, gfn, &e)) {
-			if (!is_lazy(d, gfn_raw(gfn), 1))
-				break;
-			continue; /* nothing to give back: it is as if it had been */
-		}
-		if (e.type != P2M_RAM || p2m_batch_unmap(&b, gfn))
+		int rc = p2m_batch_take(&b, gfn, P2M_RAM, &frame);
+
+		/* Nothing to give back: it is as if it had been. */
+		if (rc == -XEN_ENOENT && is_lazy(d, gfn_raw(gfn), 1))
+			continue;
+		if (rc)
 			break;
-		x->gfns[removed++] = mfn_raw(e.frame);
+		x->gfns[removed++] = mfn_raw(frame);
 	}
 	p2m_batch_end(&b);
 	lock_release(&d->lock);
@@ -267,9 +273,15 @@ static uint64_t populate_pages(struct domain *d, const struct extents *x, uint64
 	/* Another CPU may have done the same meanwhile: then one of the two gives way, or both. */
 	if (frame_owned(d->id) <= frames_allowed(d)) {
 		p2m_batch_begin(&b, &d->p2m);
-		while (done < had && !p2m_batch_map(&b, make_gfn(x->gfns[i + done]), frames[done],
-						    P2M_RAM, P2M_RWX))
-			done++;
+		for (; done < had; done++) {
+			gfn_t gfn = make_gfn(x->gfns[i + done]);
+			uint64_t *slot = p2m_batch_slot(&b, gfn, p2m_batch_kind(P2M_RAM, P2M_RWX));
+
+			if (likely(slot))
+				p2m_batch_set(&b, slot, frames[done]);
+			else if (p2m_batch_map(&b, gfn, frames[done], P2M_RAM, P2M_RWX))
+				break;
+		}
 		p2m_batch_end(&b);
 	}
 	while (had > done)

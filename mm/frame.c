@@ -51,20 +51,16 @@ int frame_init(void)
 	return section_init();
 }
 
-/* Gives frames that were just taken, of one order, to an owner. They are in no list. */
-static void hand_out(const mfn_t *frames, uint32_t count, unsigned order, uint64_t state)
+/* A block is never known to be clean. It is in no list. */
+static inline void hand_out(mfn_t first, unsigned order, uint64_t state)
 {
-	for (uint32_t i = 0; i < count; i++) {
-		struct frame_info *info = section_entry(mfn_raw(frames[i]));
+	struct frame_info *info = section_entry(mfn_raw(first));
 
-		/* A block is never known to be clean. */
-		if (info->state & FRAME_DIRTY && !MUTANT(NOT_SCRUBBED))
-			window_scrub(frames[i], order);
-		for (uint64_t f = 0; f < 1ull << order; f++)
-			atomic_store_explicit(&info[f].state, state, memory_order_release);
-	}
-	count_guest_ram(state, (int64_t)count << order);
-	frame_count_type(state_type(state), (int64_t)count << order);
+	if (atomic_load_explicit(&info->state, memory_order_relaxed) & FRAME_DIRTY &&
+	    !MUTANT(NOT_SCRUBBED))
+		window_scrub(first, order);
+	for (uint64_t f = 0; f < 1ull << order; f++)
+		atomic_store_explicit(&info[f].state, state, memory_order_release);
 }
 
 /*
@@ -83,7 +79,10 @@ uint32_t frame_alloc_pages(uint32_t count, domid_t owner, enum frame_type type, 
 			break;
 		out[n] = make_mfn(first);
 	}
-	hand_out(out, n, 0, state_make(type, owner, 1));
+	for (uint32_t i = 0; i < n; i++)
+		hand_out(out[i], 0, state_make(type, owner, 1));
+	count_guest_ram(state_make(type, owner, 1), n);
+	frame_count_type(type, n);
 	return n;
 }
 
@@ -106,7 +105,9 @@ int frame_alloc(unsigned order, domid_t owner, enum frame_type type, mfn_t *out)
 	if (rc)
 		return rc;
 	*out = make_mfn(first);
-	hand_out(out, 1, order, state_make(type, owner, 1));
+	hand_out(*out, order, state_make(type, owner, 1));
+	count_guest_ram(state_make(type, owner, 1), 1 << order);
+	frame_count_type(type, 1 << order);
 	return 0;
 }
 
@@ -155,15 +156,23 @@ void frame_free(mfn_t first, unsigned order)
 /* The same for single frames that were retired: nobody else can change their states. */
 void frame_free_retired(const mfn_t *frames, uint32_t count)
 {
-	for (uint32_t i = 0; i < count; i++) {
+	enum frame_type type = FRAME_ABSENT;
+	int64_t alike = 0; /* of that type, not counted yet */
+
+	for (uint32_t i = 0; i < count; i++, alike++) {
 		uint64_t state = atomic_load_explicit(&section_entry(mfn_raw(frames[i]))->state,
 						      memory_order_relaxed);
 
 		if (!(state & FRAME_DIRTY) || (state & FRAME_REF_MASK) != 1 ||
 		    state_type(state) <= FRAME_FREE)
 			panic("frame %lx was not given up: state %lx", mfn_raw(frames[i]), state);
-		frame_count_type(state_type(state), -1);
+		if (state_type(state) == type)
+			continue;
+		frame_count_type(type, -alike);
+		type = state_type(state);
+		alike = 0;
 	}
+	frame_count_type(type, -alike);
 	frame_cache_put(frames, count);
 }
 
@@ -223,7 +232,7 @@ int frame_get(mfn_t frame, domid_t owner, enum frame_type type)
  * Frames of one owner and type, the last references to which have gone: in the largest aligned
  * blocks there are, up to 2 MiB. frame_get() has failed since, as there is no reference.
  */
-static void retire_run(uint64_t first, uint64_t end, uint64_t like)
+static __attribute__((noinline)) void retire_run(uint64_t first, uint64_t end, uint64_t like)
 {
 	count_guest_ram(like, (int64_t)(first - end));
 	while (first < end) {
@@ -247,7 +256,9 @@ static uint64_t checked_last(uint64_t frame, uint64_t old)
 /* Between the subtraction and here frame_get() fails, since there is no reference. */
 void frame_put_last(mfn_t frame, uint64_t old)
 {
-	retire_run(mfn_raw(frame), mfn_raw(frame) + 1, checked_last(mfn_raw(frame), old));
+	section_set_state(mfn_raw(frame), checked_last(mfn_raw(frame), old) | FRAME_DIRTY);
+	count_guest_ram(old, -1);
+	epoch_free_retired(frame);
 }
 
 /* frame_put() for each of a run of frames: what goes for good goes as a whole. */

@@ -49,7 +49,7 @@ static inline uint64_t pop(struct frame_list *list)
 }
 
 /* The smallest blocks that the buddy has: large ones stay whole. Lowest frames are taken first. */
-static bool refill(struct frame_cache *c)
+static __attribute__((noinline)) bool refill(struct frame_cache *c)
 {
 	uint64_t first;
 	unsigned order;
@@ -68,13 +68,13 @@ uint32_t frame_cache_take(uint32_t count, mfn_t *out)
 	uint32_t n = 0;
 
 	lock_acquire(&c->lock);
-	while (n < count && (c->clean.count || c->dirty.count || refill(c)))
+	while (n < count && (c->clean.count || likely(c->dirty.count) || refill(c)))
 		out[n++] = make_mfn(pop(c->clean.count ? &c->clean : &c->dirty));
 	lock_release(&c->lock);
 	return n;
 }
 
-static void drain(struct frame_cache *c, uint32_t count)
+static __attribute__((noinline)) void drain(struct frame_cache *c, uint32_t count)
 {
 	while (count-- && (c->dirty.count || c->clean.count))
 		buddy_give(pop(c->dirty.count ? &c->dirty : &c->clean), 0);
@@ -103,7 +103,8 @@ void frame_cache_drain(void)
 
 /*
  * Scrubs one frame of this CPU's cache, for when it has nothing better to do. Whether there was
- * one. The lock is held meanwhile: a frame that is in no list would be missed at shortage.
+ * one. The lock is held meanwhile: a frame that is in no list would be
+ * missed at shortage.
  */
 bool frame_scrub_ahead(void)
 {

@@ -68,15 +68,6 @@ bool p2m_batch_mapped(struct p2m_batch *b, gfn_t gfn)
 	return p2m_lookup(b->p2m, gfn, &e);
 }
 
-bool p2m_batch_lookup(struct p2m_batch *b, gfn_t gfn, struct p2m_entry *out)
-{
-	if (!take_table(b, gfn_raw(gfn)))
-		return p2m_lookup(b->p2m, gfn, out);
-	uint64_t value = ept_load(&b->entries[gfn_raw(gfn) - b->first]);
-	*out = decode_leaf(value, gfn_raw(gfn), 1);
-	return present(value);
-}
-
 /* The first frame of a kind goes by the range, too: there the kind is checked. */
 int p2m_batch_map(struct p2m_batch *b, gfn_t gfn, mfn_t frame, enum p2m_type type, unsigned access)
 {
@@ -112,6 +103,28 @@ int p2m_batch_unmap(struct p2m_batch *b, gfn_t gfn)
 	return ept_unmap_locked(b->p2m, gfn, 1, NULL, NULL);
 }
 
+int p2m_batch_take(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t *frame)
+{
+	uint64_t i = gfn_raw(gfn) - b->first;
+	struct p2m_entry e;
+
+	if (likely(i < b->count && b->in_use > 1)) {
+		uint64_t value = ept_load(&b->entries[i]);
+
+		if (unlikely(!present(value)))
+			return -XEN_ENOENT;
+		if (unlikely((value & TYPE_MASK) >> TYPE_SHIFT != type))
+			return -XEN_EINVAL;
+		*frame = entry_frame(value);
+		p2m_batch_clear_slot(b, &b->entries[i]);
+		return 0;
+	}
+	if (!p2m_lookup(b->p2m, gfn, &e))
+		return -XEN_ENOENT;
+	*frame = e.frame;
+	return e.type == type ? p2m_batch_unmap(b, gfn) : -XEN_EINVAL;
+}
+
 /* The order is that of ept_unmap_locked(): entries, generation, marks; what was removed after. */
 void p2m_batch_end(struct p2m_batch *b)
 {
@@ -123,26 +136,37 @@ void p2m_batch_end(struct p2m_batch *b)
 	lock_release(&b->p2m->lock);
 }
 
-/* Into a table that is there, and none of whose entries is looked at but one. */
-int p2m_map_page(struct p2m *p2m, gfn_t gfn, mfn_t frame, enum p2m_type type, unsigned access)
+/* One walk, since this is most of a first touch. */
+int p2m_fill_page(struct p2m *p2m, gfn_t gfn, mfn_t frame)
 {
-	struct ept_cursor c = {.p2m = p2m};
-	int rc = -XEN_EEXIST;
+	uint64_t g = gfn_raw(gfn), value, *link, *entry;
+	int rc = -XEN_ENOENT;
 
-	if (gfn_raw(gfn) >= p2m->max_gfn || mfn_raw(frame) >= MFN_LIMIT ||
-	    !ept_access_valid(type, access))
+	if (unlikely(g >= p2m->max_gfn))
 		return -XEN_EINVAL;
 	lock_acquire(&p2m->lock);
-	if (!present(ept_seek(&c, gfn_raw(gfn), 1, false))) {
-		rc = -XEN_ENOENT;
-		if (c.level == 1) {
-			rc = 0;
-			ept_store(c.path[1], make_leaf(frame, type, access, 1));
-			ept_count_entries(&c, 1, 1);
-			if (unlikely(table_full(ept_load(c.path[2]))))
-				ept_join(p2m, gfn_raw(gfn));
-		}
-	}
+	value = ept_load(&pool_table(p2m->root)[g >> 27]);
+	if (unlikely(!present(value)))
+		goto out;
+	value = ept_load(&entry_table(value)[level_index(g, 3)]);
+	if (unlikely(!present(value) || value & EPT_LEAF))
+		goto out;
+	link = &entry_table(value)[level_index(g, 2)];
+	value = ept_load(link);
+	if (unlikely(!present(value) || value & EPT_LEAF))
+		goto out;
+	entry = &entry_table(value)[level_index(g, 1)];
+	value = ept_load(entry);
+	if (unlikely(present(value)))
+		goto out;
+	ept_store(entry, make_leaf(frame, P2M_RAM, P2M_RWX, 1));
+	/* See ept_count_entries(). */
+	value = __atomic_add_fetch(link, 1ull << IN_USE_SHIFT, __ATOMIC_RELAXED);
+	if (unlikely(table_full(value)))
+		ept_join(p2m, g);
+	value = 0;
+	rc = 0;
+out:
 	lock_release(&p2m->lock);
-	return rc;
+	return present(value) ? -XEN_EEXIST : rc;
 }

@@ -169,9 +169,14 @@ static void exit_ept_violation(struct vcpu_regs *regs)
 			  (q & EPT_VIOLATION_WRITE ? P2M_W : 0) |
 			  (q & EPT_VIOLATION_FETCH ? P2M_X : 0);
 	struct p2m_entry entry;
-	bool present = p2m_lookup(&v->domain->p2m, gpa_to_gfn(gpa), &entry);
 
 	restore_nmi_blocking(q & EPT_VIOLATION_NMI_UNBLOCKING);
+	if (!(q & EPT_VIOLATION_WAS_ANY) && memory_fault(v->domain, gpa)) {
+		redeliver_event();
+		return;
+	}
+	bool present = p2m_lookup(&v->domain->p2m, gpa_to_gfn(gpa), &entry);
+
 	if (present && (entry.access & wanted) == wanted) {
 		/* Another CPU has mapped it meanwhile, or the translation was outdated. */
 		redeliver_event();
@@ -180,10 +185,6 @@ static void exit_ept_violation(struct vcpu_regs *regs)
 	if (present && entry.type == P2M_GRANT_RO &&
 	    !(vmcs_read32(VMCS_IDT_VECTORING_INFO) & INTERRUPTION_VALID)) {
 		vmx_inject_gp(); /* as on Xen: a write to a read-only grant */
-		return;
-	}
-	if (!present && memory_fault(v->domain, gpa)) {
-		redeliver_event();
 		return;
 	}
 	const char *why = present ? "which it may not access so" : vmx_exit_mmio(regs, gpa, q);

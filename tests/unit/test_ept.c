@@ -924,8 +924,19 @@ static void test_batch(bool large, uint32_t quota)
 			good &= p2m_batch_mapped(&b, make_gfn(gfn)) == (m->type != P2M_NONE);
 			int rc;
 			if (out) {
-				rc = p2m_batch_unmap(&b, make_gfn(gfn));
+				mfn_t frame = MFN_INVALID;
+				bool take = random64() & 1, same = random64() & 1;
+				unsigned type = same ? m->type : P2M_SHARED;
+
+				rc = take ? p2m_batch_take(&b, make_gfn(gfn), (enum p2m_type)type,
+							   &frame)
+					  : p2m_batch_unmap(&b, make_gfn(gfn));
+				if (take && (m->type == P2M_NONE || !same)) {
+					good &= rc == (m->type ? -XEN_EINVAL : -XEN_ENOENT);
+					continue;
+				}
 				good &= rc == 0 || rc == -XEN_ENOMEM;
+				good &= rc || !take || mfn_raw(frame) == m->mfn;
 				if (rc)
 					continue;
 				any |= m->type != P2M_NONE;
@@ -960,6 +971,32 @@ static void test_batch(bool large, uint32_t quota)
 	finish("batches");
 }
 
+/* One frame into a leaf table that is there; the last one joins. */
+static void test_fill(void)
+{
+	uint64_t at = 1024;
+	int rc = 0;
+
+	start(false, true, 3000);
+	is(p2m_fill_page(&p2m, make_gfn(at), make_mfn(4096)), -XEN_ENOENT, "no table at all");
+	is(p2m_fill_page(&p2m, make_gfn(p2m.max_gfn), make_mfn(4096)), -XEN_EINVAL,
+	   "no such place");
+	is(map(at + 5, 4096 + 5, 1), 0, "one frame brings the table");
+	model_map(at + 5, 4096 + 5, 1, P2M_RAM, P2M_RWX);
+	is(p2m_fill_page(&p2m, make_gfn(at + 5), make_mfn(4096)), -XEN_EEXIST, "there is one");
+	is(p2m_fill_page(&p2m, make_gfn(at + 512), make_mfn(4096)), -XEN_ENOENT, "no leaf table");
+	for (unsigned i = 0; i < 512; i++)
+		if (i != 5)
+			rc |= p2m_fill_page(&p2m, make_gfn(at + i), make_mfn(4096 + i));
+	model_map(at, 4096, 5, P2M_RAM, P2M_RWX);
+	model_map(at + 6, 4096 + 6, 506, P2M_RAM, P2M_RWX);
+	ok(!rc && tree_good() && same_as_model(true), "the others are filled");
+	is(order_at(at), 9, "and joined with the last");
+	is(p2m_fill_page(&p2m, make_gfn(at), make_mfn(1)), -XEN_EEXIST,
+	   "nothing into a large leaf");
+	finish("filling");
+}
+
 int main(void)
 {
 	tap_no_plan();
@@ -977,6 +1014,7 @@ int main(void)
 	test_failures();
 	test_batch(false, 7);
 	test_batch(true, 100);
+	test_fill();
 	test_random(true, true, UINT32_MAX, 700);
 	test_random(false, true, 60, 400);
 	test_random(false, false, UINT32_MAX, 60);

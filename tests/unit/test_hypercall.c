@@ -236,13 +236,18 @@ bool p2m_batch_mapped(struct p2m_batch *b, gfn_t gfn)
 
 	return p2m_lookup(b->p2m, gfn, &e);
 }
-bool p2m_batch_lookup(struct p2m_batch *b, gfn_t gfn, struct p2m_entry *out)
+int p2m_batch_take(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t *frame)
 {
-	return p2m_lookup(b->p2m, gfn, out);
+	struct p2m_entry e;
+
+	if (!p2m_lookup(b->p2m, gfn, &e))
+		return -XEN_ENOENT;
+	*frame = e.frame;
+	return e.type == type ? p2m_batch_unmap(b, gfn) : -XEN_EINVAL;
 }
-int p2m_map_page(struct p2m *p2m, gfn_t gfn, mfn_t frame, enum p2m_type type, unsigned access)
+int p2m_fill_page(struct p2m *p2m, gfn_t gfn, mfn_t frame)
 {
-	return p2m_map(p2m, gfn, frame, 1, type, access);
+	return p2m_map(p2m, gfn, frame, 1, P2M_RAM, P2M_RWX);
 }
 void p2m_batch_end(struct p2m_batch *b)
 {
