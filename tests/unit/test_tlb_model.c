@@ -338,6 +338,7 @@ static bool removal(void)
 	must(accesses);
 	be(0);
 	must(!p2m_unmap(&g->domain.p2m, make_gfn(0), PAGES, frame_removed, NULL));
+	epoch_quiescent(); /* here what was given up gets its epoch, and others are asked */
 	be(1);
 	must(cpu_shared[1].entry_work ==
 	     (ENTRY_IN_GUEST | ENTRY_WORK_EPT_FLUSH | ENTRY_WORK_EPOCH));
