@@ -47,15 +47,19 @@ static __attribute__((noinline)) bool read_kept(uint32_t msr, uint64_t *value)
 			      : mtrr_read(&s->mtrr, msr, value);
 }
 
+/* Those below 256 that are known and read as zero, a bit each: guests read them often. */
+#define LOW_BIT(msr, word) ((msr) / 64 == (word) ? BIT64((msr) % 64) : 0)
+#define LOW_WORD(word)                                                            \
+	(LOW_BIT(MSR_IA32_BIOS_SIGN_ID, word) /* microcode revision: unknown */ | \
+	 LOW_BIT(MSR_IA32_PLATFORM_ID, word) | LOW_BIT(MSR_SMI_COUNT, word) |     \
+	 LOW_BIT(MSR_PLATFORM_INFO, word))
+static const uint64_t zero_msrs[4] = {LOW_WORD(0), LOW_WORD(1), LOW_WORD(2), LOW_WORD(3)};
+
 static bool read_msr(uint32_t msr, uint64_t *value)
 {
 	*value = 0;
 	switch (msr) {
-	case MSR_IA32_BIOS_SIGN_ID: /* microcode revision: unknown */
-	case MSR_IA32_PLATFORM_ID:
 	case MSR_IA32_DEBUGCTL:
-	case MSR_SMI_COUNT:
-	case MSR_PLATFORM_INFO:
 	case MSR_MISC_FEATURES_ENABLES:
 	case MSR_IA32_MCG_CAP: /* no bank of machine-check registers */
 	case MSR_IA32_MCG_STATUS:
@@ -122,8 +126,7 @@ static bool write_msr(uint32_t msr, uint64_t value)
 	return mtrr_write(&s->mtrr, msr, value, vmx_machine.caps.physical_bits);
 }
 
-/* Does not advance RIP. False: a fault was injected. */
-bool vmx_exit_msr_read(struct vcpu_regs *regs)
+static __attribute__((noinline)) bool read_other(struct vcpu_regs *regs)
 {
 	uint64_t value;
 
@@ -133,6 +136,17 @@ bool vmx_exit_msr_read(struct vcpu_regs *regs)
 	}
 	regs->rax = (uint32_t)value;
 	regs->rdx = value >> 32;
+	return true;
+}
+
+/* Does not advance RIP. False: a fault was injected. */
+bool vmx_exit_msr_read(struct vcpu_regs *regs)
+{
+	uint32_t msr = (uint32_t)regs->rcx;
+
+	if (msr >= 64 * array_size(zero_msrs) || !(zero_msrs[msr / 64] >> msr % 64 & 1))
+		return read_other(regs);
+	regs->rax = regs->rdx = 0;
 	return true;
 }
 

@@ -12,7 +12,7 @@
  * and a single step becomes pending (SDM Vol. 3, "Debug Exceptions", and "Guest Non-Register
  * State"). length 0: a repetition of a string instruction that is not the last.
  */
-static inline __attribute__((always_inline)) void vmx_advance_rip_by(uint32_t length)
+static inline __attribute__((always_inline)) void vmx_advance_rip_by(uint64_t length)
 {
 	uint64_t rip = vmcs_readn(VMCS_GUEST_RIP) + length;
 
@@ -33,7 +33,8 @@ static inline __attribute__((always_inline)) void vmx_advance_rip_by(uint32_t le
 /* The same for the instruction that caused the exit, where the processor tells its length. */
 static inline __attribute__((always_inline)) void vmx_advance_rip(void)
 {
-	vmx_advance_rip_by(vmcs_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
+	/* Raw: zeros are read above the 32 bits of the field, and need not be cut off. */
+	vmx_advance_rip_by(vmcs_read_raw(VMCS_EXIT_INSTRUCTION_LENGTH.encoding));
 }
 
 #endif
