@@ -10,6 +10,7 @@
  */
 #include "drivers/uart.h"
 #include "cpu.h"
+#include "drivers/tsc.h"
 
 /* Registers, offsets from the port. */
 #define UART_DATA	0 /* with LCR_DLAB: divisor, low byte */
@@ -30,6 +31,9 @@
 #define DIVISOR_115200	1
 #define FIFO_CHARACTERS 16u
 
+/* A port that is looked at from time to time is stuck when it does not empty its FIFO meanwhile. */
+#define STUCK_MS 100u
+
 /* Polls of LSR: at a microsecond or more each, longer than a full FIFO takes. */
 #define WAIT_POLLS 100000u
 
@@ -38,6 +42,8 @@ struct port {
 	bool present;
 	bool stuck; /* the last wait was in vain: look once only until it moves again */
 	unsigned burst;
+	uint64_t
+	    busy_since; /* time-stamp counter, of the first vain look of uart_room(); 0: none */
 };
 
 static struct port ports[UART_COUNT] = {{.base = 0x3f8}, {.base = 0x2f8}};
@@ -92,6 +98,7 @@ void uart_write(enum uart which, const char *text, size_t length)
 
 	if (!p->present)
 		return;
+	p->busy_since = 0;
 	while (length) {
 		unsigned burst = length < p->burst ? (unsigned)length : p->burst;
 
@@ -101,6 +108,22 @@ void uart_write(enum uart which, const char *text, size_t length)
 		text += burst;
 		length -= burst;
 	}
+}
+
+unsigned uart_room(enum uart which)
+{
+	struct port *p = &ports[which];
+
+	if (!p->present)
+		return UINT32_MAX;
+	if (in8((uint16_t)(p->base + UART_LSR)) & LSR_THRE) {
+		p->stuck = false;
+		return p->burst;
+	}
+	if (!p->busy_since)
+		p->busy_since = rdtsc();
+	p->stuck |= rdtsc() - p->busy_since > STUCK_MS * tsc_khz();
+	return p->stuck ? p->burst : 0;
 }
 
 /* Waits until the last bit has left the machine. */

@@ -63,6 +63,8 @@ struct domain {
 	struct lock devices_lock; /* what is in this frame: kernel/guest_io.c */
 	mfn_t devices;
 	struct domain *dying_next;	/* kernel/guests.c */
+	bool reported;			/* there: how it ended */
+	_Atomic uint32_t finish_cpu;	/* index + 1 of the CPU that takes it apart; 0: none yet */
 	uint32_t destroy_phase;		/* how far kernel/domain.c has come with taking it apart */
 	_Atomic bool unreachable;	/* no CPU can hold a pointer from domain_find() any more */
 	struct epoch_deferred deferred; /* for that */

@@ -44,6 +44,18 @@ static inline void lock_acquire(struct lock *l)
 	atomic_store_explicit(&l->holder, cpu_index() + 1, memory_order_relaxed);
 }
 
+/* Takes the lock if that needs no waiting. */
+static inline bool lock_try(struct lock *l)
+{
+	uint16_t ticket = atomic_load_explicit(&l->serving, memory_order_relaxed);
+
+	if (!atomic_compare_exchange_strong_explicit(&l->next, &ticket, (uint16_t)(ticket + 1),
+						     memory_order_acquire, memory_order_relaxed))
+		return false;
+	atomic_store_explicit(&l->holder, cpu_index() + 1, memory_order_relaxed);
+	return true;
+}
+
 static inline void lock_release(struct lock *l)
 {
 	atomic_store_explicit(&l->holder, 0, memory_order_relaxed);

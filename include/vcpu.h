@@ -210,8 +210,9 @@ int hypercall_page_write(gpa_t where) must_use;
 /* Port I/O of 1, 2 or 4 bytes: what the hypervisor itself answers (kernel/guest_io.c); absent ports
  * read as ones. */
 uint32_t guest_io_read(uint16_t port, unsigned size_bytes);
-void guest_io_write(uint16_t port, unsigned size_bytes, uint32_t value);
-/* Characters of a guest for the console, prefixed with its name (kernel/guest_console.c). */
-void guest_console_write(struct domain *d, const char *text, size_t length);
+bool guest_io_write(uint16_t port, unsigned size_bytes, uint32_t value) must_use;
+/* Characters of a guest for the console; how many of them there was room for, from the first on
+ * (kernel/guest_console.c). */
+size_t guest_console_write(struct domain *d, const char *text, size_t length) must_use;
 
 #endif

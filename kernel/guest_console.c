@@ -2,106 +2,204 @@
  * Output of guests on the hypervisor's console: each line begins with "[name] ", so that none can
  * be taken for the hypervisor's own or another guest's.
  *
- * State: how many bytes of a UTF-8 sequence are still to come; never text. Lock: the console's,
- * from console_text_begin() to console_text_end(). Ready for many CPUs.
+ * A guest's text waits in a buffer in the frame of its devices (kernel/guest_io.c), which is its
+ * own, and goes out from there in pieces that the serial port's FIFO takes without waiting, at each
+ * turn of any CPU's loop (kernel/smp.c). A guest that writes faster than the line waits, nobody
+ * else does. Lines of several guests take turns.
+ *
+ * State: the buffers, under devices_lock of the domain; which domains have text, a bit each, set
+ * and cleared under that lock; whose turn it is, by the CPU that has set `draining`. Locks:
+ * devices_lock, then the console's, which is only tried.
  *
  * A guest may print lines, tabs, printable ASCII and UTF-8. Whatever could move the cursor or
  * address the terminal (C0 and C1 control characters, the latter also in UTF-8, and stray bytes)
  * becomes a question mark; carriage returns are dropped.
  */
 #include "domain.h"
+#include "kernel/cmdline.h"
 #include "kernel/console.h"
+#include "kernel/domain.h"
+#include "kernel/guest_devices.h"
+#include "percpu.h"
 #include "vcpu.h"
 
-static uint8_t utf8_left; /* continuation bytes that may follow */
-static uint8_t utf8_min;  /* the least value of the next one */
+/* A line that does not end lets others have their turn after so many characters. */
+#define LINE_TURN_MAX 1024u
+#define COLOURS	      5u /* from green on: red is for alarms, white what has no colour */
+#define FIRST_COLOUR  32u
+#define PREFIX_MAX    (DOMAIN_NAME_MAX + sizeof("\x1b[32m[] "))
 
-/* Text on its way to the console: on this CPU's stack, cleared after use. */
-struct output {
-	size_t length;
-	char text[128];
-};
+#define WAITING_WORDS ((DOMAINS_MAX + 64) / 64)
+static _Atomic uint64_t waiting[WAITING_WORDS]; /* bit n: domain n has text */
+static _Atomic bool draining;
+/* Whose turn it is. */
+static struct {
+	domid_t domain;
+	unsigned prefix_done; /* characters of it that are out, of the line that is open */
+	unsigned line_sent;
+} turn;
 
-static void flush(struct output *o)
-{
-	console_text(o->text, o->length);
-	o->length = 0;
-}
-
-static void put(struct output *o, char c)
-{
-	if (o->length == sizeof(o->text))
-		flush(o);
-	o->text[o->length++] = c;
-}
-
-static void put_prefix(struct output *o, const struct domain *d)
-{
-	put(o, '[');
-	for (const char *s = d->name; *s; s++)
-		put(o, *s);
-	put(o, ']');
-	put(o, ' ');
-}
+/* --- in --------------------------------------------------------------------------------------- */
 
 /* The character to be shown for the next byte; updates the UTF-8 state. */
-static char filtered(uint8_t c)
+static char filtered(struct guest_console *g, uint8_t c)
 {
 	if (c < 0x80) {
-		utf8_left = 0;
-		return c >= 0x20 && c < 0x7f ? (char)c : c == '\t' ? '\t' : '?';
+		g->utf8_left = 0;
+		return c >= 0x20 && c < 0x7f ? (char)c : c == '\t' || c == '\n' ? (char)c : '?';
 	}
 	if (c < 0xc0) {
-		bool expected = utf8_left && c >= utf8_min;
-		utf8_left = expected ? (uint8_t)(utf8_left - 1) : 0;
-		utf8_min = 0x80;
+		bool expected = g->utf8_left && c >= g->utf8_min;
+		g->utf8_left = expected ? (uint8_t)(g->utf8_left - 1) : 0;
+		g->utf8_min = 0x80;
 		return expected ? (char)c : '?';
 	}
 	/* First bytes; the least second byte excludes overlong forms and the C1 controls of U+0080
 	 * on. */
-	utf8_left = 0;
-	utf8_min = 0x80;
+	g->utf8_left = 0;
+	g->utf8_min = 0x80;
 	if (c == 0xc2) {
-		utf8_left = 1;
-		utf8_min = 0xa0;
+		g->utf8_left = 1;
+		g->utf8_min = 0xa0;
 	} else if (c > 0xc2 && c < 0xe0) {
-		utf8_left = 1;
+		g->utf8_left = 1;
 	} else if (c >= 0xe0 && c < 0xf0) {
-		utf8_left = 2;
-		utf8_min = c == 0xe0 ? 0xa0 : 0x80;
+		g->utf8_left = 2;
+		g->utf8_min = c == 0xe0 ? 0xa0 : 0x80;
 	} else if (c >= 0xf0 && c < 0xf5) {
-		utf8_left = 3;
-		utf8_min = c == 0xf0 ? 0x90 : 0x80;
+		g->utf8_left = 3;
+		g->utf8_min = c == 0xf0 ? 0x90 : 0x80;
 	}
-	return utf8_left ? (char)c : '?';
+	return g->utf8_left ? (char)c : '?';
 }
 
-/* Shows length bytes of a guest. Bounded by length; takes the console's lock. */
-void guest_console_write(struct domain *d, const char *text, size_t length)
+size_t guest_console_write(struct domain *d, const char *text, size_t length)
 {
-	struct output o = {.length = 0};
-	if (!length)
-		return;
-	bool open = console_text_begin(d->id);
+	struct guest_console *g = &guest_devices_open(d)->console;
+	size_t done = 0;
 
-	if (!open)
-		utf8_left = 0;
-	for (size_t i = 0; i < length; i++) {
-		char c = text[i];
-		if (c == '\r')
+	for (; done < length && !guest_console_full(g); done++)
+		if (text[done] != '\r')
+			g->text[g->written++ % GUEST_CONSOLE_SIZE] =
+			    filtered(g, (uint8_t)text[done]);
+	if (g->written != g->read)
+		atomic_fetch_or(&waiting[d->id / 64], 1ull << (d->id % 64));
+	guest_devices_close(d);
+	return done;
+}
+
+/* --- out -------------------------------------------------------------------------------------- */
+
+bool guest_console_drained(const struct domain *d)
+{
+	return !(atomic_load(&waiting[d->id / 64]) >> (d->id % 64) & 1);
+}
+
+/* The domain whose turn it is: the same until its line ends, then the next that has text. */
+static struct domain *whose_turn(void)
+{
+	for (domid_t n = 0; n <= DOMAINS_MAX; n++) {
+		domid_t id = (domid_t)((turn.domain + n) % (DOMAINS_MAX + 1));
+		struct domain *d = id ? domain_next((domid_t)(id - 1)) : NULL;
+
+		if (!d || d->id != id || guest_console_drained(d))
 			continue;
-		if (!open)
-			put_prefix(&o, d);
-		open = c != '\n';
-		if (open) {
-			put(&o, filtered((uint8_t)c));
-		} else {
-			put(&o, '\n');
-			utf8_left = 0;
-		}
+		if (id != turn.domain)
+			turn.line_sent = 0;
+		turn.domain = id;
+		return d;
 	}
-	flush(&o);
-	console_text_end(d->id, open);
-	__builtin_memset(&o, 0, sizeof(o));
-	__asm__ volatile("" : : "r"(&o) : "memory"); /* or the compiler drops the clearing */
+	return NULL;
+}
+
+/* Puts what is still due of the prefix; whether that is all of it. */
+static bool put_prefix(const struct domain *d, struct console_piece *p)
+{
+	char prefix[PREFIX_MAX];
+	size_t length = 0;
+
+	if (cmdline_options.colour)
+		length = format_string(prefix, sizeof(prefix), "\x1b[%um",
+				       FIRST_COLOUR + d->id % COLOURS);
+	length += format_string(prefix + length, sizeof(prefix) - length, "[%s] ", d->name);
+	unsigned left = (unsigned)length - turn.prefix_done;
+	if (left > p->room)
+		left = p->room;
+	console_piece_put(p, prefix + turn.prefix_done, left);
+	turn.prefix_done += left;
+	return turn.prefix_done == length;
+}
+
+/* Puts as much text as there is room for, up to the end of a line. Whether that was reached. */
+static bool put_text(struct guest_console *g, struct console_piece *p)
+{
+	for (; g->read != g->written && p->room; g->read++) {
+		const char *c = &g->text[g->read % GUEST_CONSOLE_SIZE];
+
+		if (*c != '\n') {
+			console_piece_put(p, c, 1);
+			turn.line_sent++;
+			continue;
+		}
+		if (p->room < CONSOLE_LINE_END)
+			return false;
+		console_piece_end_line(p);
+		g->read++;
+		return true;
+	}
+	return false;
+}
+
+/* What is left of a character that another's line cut in two is not shown. */
+static void begin_line(struct guest_console *g)
+{
+	turn.prefix_done = 0;
+	while (g->read != g->written && (g->text[g->read % GUEST_CONSOLE_SIZE] & 0xc0) == 0x80)
+		g->read++;
+}
+
+static void all_is_out(const struct domain *d)
+{
+	atomic_fetch_and(&waiting[d->id / 64], ~(1ull << (d->id % 64)));
+	uint32_t cpu = atomic_load(&d->finish_cpu);
+	if (cpu)
+		cpu_kick(cpu - 1, ENTRY_WORK_RESCHEDULE);
+}
+
+static void drain(struct domain *d)
+{
+	struct guest_console *g = &guest_devices_open(d)->console;
+	struct console_piece p;
+
+	if (console_piece_begin(d->id, &p)) {
+		bool ended = false;
+
+		if (!p.open)
+			begin_line(g);
+		if (put_prefix(d, &p))
+			ended = put_text(g, &p);
+		console_piece_end(d->id, &p, !ended);
+		if (g->read == g->written)
+			all_is_out(d);
+		if (ended || turn.line_sent >= LINE_TURN_MAX)
+			turn.domain++; /* the next one's */
+	}
+	guest_devices_close(d);
+}
+
+bool guest_console_drain(void)
+{
+	uint64_t any = 0;
+
+	for (unsigned i = 0; i < WAITING_WORDS; i++)
+		any |= atomic_load_explicit(&waiting[i], memory_order_relaxed);
+	if (likely(!any))
+		return false;
+	if (atomic_exchange(&draining, true))
+		return true;
+	struct domain *d = whose_turn();
+	if (d)
+		drain(d);
+	atomic_store(&draining, false);
+	return true;
 }

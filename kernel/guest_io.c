@@ -61,13 +61,13 @@ void guest_devices_free(struct domain *d)
 	d->devices = make_mfn(0);
 }
 
-static struct guest_devices *devices_open(struct domain *d)
+struct guest_devices *guest_devices_open(struct domain *d)
 {
 	lock_acquire(&d->devices_lock);
 	return window_open(WINDOW_DEVICES, d->devices);
 }
 
-static void devices_close(struct domain *d)
+void guest_devices_close(struct domain *d)
 {
 	window_close(WINDOW_DEVICES);
 	lock_release(&d->devices_lock);
@@ -81,7 +81,7 @@ static uint64_t pit_now(void)
 /* Ports of devices with a state. */
 static uint8_t read_device(struct domain *d, uint32_t port)
 {
-	struct guest_devices *devices = devices_open(d);
+	struct guest_devices *devices = guest_devices_open(d);
 	uint8_t value;
 
 	if (port >= PORT_SERIAL)
@@ -92,7 +92,7 @@ static uint8_t read_device(struct domain *d, uint32_t port)
 		value = guest_pit_speaker_read(&devices->pit, pit_now());
 	else
 		value = guest_pit_read(&devices->pit, port - PORT_PIT, pit_now());
-	devices_close(d);
+	guest_devices_close(d);
 	return value;
 }
 
@@ -115,25 +115,34 @@ static uint8_t read_byte(struct domain *d, uint32_t port)
 	return ABSENT;
 }
 
-static void write_serial(struct domain *d, unsigned reg, uint8_t value)
+/* False: there is no room for the character. */
+static bool write_text(struct domain *d, char c)
 {
-	bool send = guest_uart_write(&devices_open(d)->uart, reg, value);
-	char c = (char)value;
+	if (guest_console_write(d, &c, 1))
+		return true;
+	vcpu_yield();
+	return false;
+}
 
-	devices_close(d);
-	if (send)
-		guest_console_write(d, &c, 1);
+static bool write_serial(struct domain *d, unsigned reg, uint8_t value)
+{
+	struct guest_devices *devices = guest_devices_open(d);
+	bool full = !reg && guest_console_full(&devices->console);
+	bool send = !full && guest_uart_write(&devices->uart, reg, value);
+
+	guest_devices_close(d);
+	return full || send ? write_text(d, (char)value) : true;
 }
 
 static void write_timer(struct domain *d, uint32_t port, uint8_t value)
 {
-	struct guest_pit *pit = &devices_open(d)->pit;
+	struct guest_pit *pit = &guest_devices_open(d)->pit;
 
 	if (port == PORT_SPEAKER)
 		guest_pit_speaker_write(pit, value, pit_now());
 	else
 		guest_pit_write(pit, port - PORT_PIT, value, pit_now());
-	devices_close(d);
+	guest_devices_close(d);
 }
 
 /* What makes a PC reset. */
@@ -150,18 +159,18 @@ static bool is_reset(uint32_t port, uint8_t value)
 	return false;
 }
 
-static void write_byte(struct domain *d, uint32_t port, uint8_t value)
+/* False: not now. Of the bytes of an access only one can be text. */
+static bool write_byte(struct domain *d, uint32_t port, uint8_t value)
 {
-	char c = (char)value;
-
 	if (port >= PORT_SERIAL && port < PORT_SERIAL + 8)
-		write_serial(d, port - PORT_SERIAL, value);
-	else if ((port >= PORT_PIT && port < PORT_PIT + 4) || port == PORT_SPEAKER)
+		return write_serial(d, port - PORT_SERIAL, value);
+	if (port == PORT_DEBUG_TEXT)
+		return write_text(d, (char)value);
+	if ((port >= PORT_PIT && port < PORT_PIT + 4) || port == PORT_SPEAKER)
 		write_timer(d, port, value);
-	else if (port == PORT_DEBUG_TEXT)
-		guest_console_write(d, &c, 1);
 	else if (is_reset(port, value))
 		domain_end(d, END_REBOOT, 0);
+	return true;
 }
 
 /* IN of 1, 2 or 4 bytes by the current vCPU: a wide access is one of each port in turn. */
@@ -177,23 +186,26 @@ uint32_t guest_io_read(uint16_t port, unsigned size_bytes)
 
 /*
  * OUT of 1, 2 or 4 bytes by the current vCPU: as many single ones, but for the ports that are wider
- * than a byte. A write to the debug-exit port ends its domain.
+ * than a byte. A write to the debug-exit port ends its domain. False: there is no room for text;
+ * the vCPU gives way, and executes the instruction again.
  */
-void guest_io_write(uint16_t port, unsigned size_bytes, uint32_t value)
+bool guest_io_write(uint16_t port, unsigned size_bytes, uint32_t value)
 {
 	struct domain *d = this_cpu()->current->domain;
 
 	if (port >= PORT_DEBUG_EXIT && port < PORT_DEBUG_EXIT + 4) {
 		domain_end(d, END_DEBUG_EXIT, value & 0xff);
-		return;
+		return true;
 	}
 	if (port == PORT_PCI_ADDRESS && size_bytes == 4)
-		return; /* no PCI bus: not the reset port in its middle */
+		return true; /* no PCI bus: not the reset port in its middle */
 	if (port == PORT_FWCFG_SELECT && size_bytes == 2) {
-		guest_fwcfg_select(&devices_open(d)->fwcfg, (uint16_t)value);
-		devices_close(d);
-		return;
+		guest_fwcfg_select(&guest_devices_open(d)->fwcfg, (uint16_t)value);
+		guest_devices_close(d);
+		return true;
 	}
 	for (unsigned i = 0; i < size_bytes; i++)
-		write_byte(d, (uint32_t)port + i, (uint8_t)(value >> (8 * i)));
+		if (!write_byte(d, (uint32_t)port + i, (uint8_t)(value >> (8 * i))))
+			return false;
+	return true;
 }

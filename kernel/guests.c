@@ -9,6 +9,7 @@
 #include "boot_info.h"
 #include "kernel/domain.h"
 #include "kernel/guest_cpuid.h"
+#include "kernel/guest_devices.h"
 #include "kernel/sched.h"
 #include "mm/heap.h"
 #include "percpu.h"
@@ -104,20 +105,29 @@ void domains_start_all(void)
 			sched_add(d->vcpus[i]);
 }
 
-/* A domain has ended and none of its vCPUs is loaded or queued: keeps its result and has it taken
- * apart, by domain_finish_step() on this CPU. */
+/* A domain has ended and none of its vCPUs is loaded or queued: has it taken apart, by
+ * domain_finish_step() on this CPU, once its last text is out. */
 void domain_finish(struct domain *d)
 {
-	print(LOG_INFO, "guest d%u \"%s\" has ended: %s", d->id, d->name,
-	      domain_end_text((enum domain_end)atomic_load(&d->end)));
-	domain_report(d);
+	/* Before guest_console_drained() is asked: either that sees the text gone, or who drains it
+	 * sees this. */
+	atomic_store(&d->finish_cpu, cpu_index() + 1);
 	d->dying_next = dying[cpu_index()];
 	dying[cpu_index()] = d;
 }
 
+static void report_end(struct domain *d)
+{
+	print(LOG_INFO, "guest d%u \"%s\" has ended: %s", d->id, d->name,
+	      domain_end_text((enum domain_end)atomic_load(&d->end)));
+	domain_report(d);
+	d->reported = true;
+}
+
 /*
- * One bounded step for one of the domains that this CPU takes apart. Whether there are more, for
- * which it shall come back after a quiescent point.
+ * One bounded step for one of the domains that this CPU takes apart. Whether there are more,
+ * for which it shall come back after a quiescent point; when the last text of one is out, it is
+ * kicked.
  */
 bool domain_finish_step(void)
 {
@@ -126,17 +136,23 @@ bool domain_finish_step(void)
 	if (!d)
 		return false;
 	*first = d->dying_next;
-	if (domain_destroy(d)) {
+	bool more = true;
+	if (!d->reported) {
+		if (guest_console_drained(d))
+			report_end(d);
+		else
+			more = *first; /* who drains it kicks this CPU */
+	} else if (domain_destroy(d)) {
 		if (atomic_fetch_sub(&domain_count, 1) == 1)
 			cpu_kick(0, ENTRY_WORK_RESCHEDULE);
-	} else {
-		/* In turn, so that one that waits for an epoch keeps no other from going on. */
-		d->dying_next = NULL;
-		while (*first)
-			first = &(*first)->dying_next;
-		*first = d;
+		return *first != NULL;
 	}
-	return dying[cpu_index()] != NULL;
+	/* In turn, so that one that waits for an epoch keeps no other from going on. */
+	d->dying_next = NULL;
+	while (*first)
+		first = &(*first)->dying_next;
+	*first = d;
+	return more;
 }
 
 /* Whether the last domain has been taken apart. */

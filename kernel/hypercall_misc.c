@@ -2,7 +2,7 @@
  * The small hypercalls: console_io, xen_version, sched_op.
  *
  * State: none. No lock of its own. Text of a guest passes through a buffer on the private stack,
- * which is cleared afterwards, and goes nowhere but to the console.
+ * which is cleared afterwards, and goes nowhere but to the guest's own console buffer.
  *
  * Sources: Xen, public/xen.h, version.h, features.h, sched.h.
  */
@@ -16,7 +16,7 @@
 /* --- console_io ------------------------------------------------------------------------------- */
 
 #define CONSOLE_CHUNK	 128u
-#define CONSOLE_CALL_MAX 1024u /* bytes before a continuation: the line is slow */
+#define CONSOLE_CALL_MAX 1024u /* bytes before a continuation */
 
 /* console_io(cmd, count, buffer): 0; -XEN_EFAULT after what could be read; -XEN_ENOSYS. */
 int64_t hypercall_console_io(struct hypercall *c)
@@ -28,15 +28,19 @@ int64_t hypercall_console_io(struct hypercall *c)
 
 	if ((uint32_t)c->arg[0] != CONSOLEIO_write)
 		return -XEN_ENOSYS;
-	while (!rc && done < count && done < CONSOLE_CALL_MAX) {
+	while (done < count && done < CONSOLE_CALL_MAX) {
 		uint32_t part = count - done < CONSOLE_CHUNK ? count - done : CONSOLE_CHUNK;
 		gva_t from;
 		rc = hypercall_element(c, make_gva(c->arg[2]), done, 1, &from);
 		if (!rc)
 			rc = guest_copy_in(&c->access, text, from, part);
-		if (!rc) {
-			guest_console_write(c->domain, text, part);
-			done += part;
+		if (rc)
+			break;
+		uint32_t taken = (uint32_t)guest_console_write(c->domain, text, part);
+		done += taken;
+		if (taken < part) {
+			vcpu_yield(); /* the line is slow */
+			break;
 		}
 	}
 	__builtin_memset(text, 0, sizeof(text));

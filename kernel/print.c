@@ -15,8 +15,9 @@
 #include "kernel/format.h"
 #include "lock.h"
 
-#define PREFIX	 "keyhole: "
-#define LINE_MAX 320u
+#define PREFIX	  "keyhole: "
+#define LINE_MAX  320u
+#define PIECE_MIN 8u /* CONSOLE_LINE_END and a bit */
 
 static struct lock console_lock = LOCK_INIT;
 static uint32_t devices; /* CONSOLE_*, present and asked for */
@@ -25,7 +26,6 @@ static enum log_level level = LOG_INFO;
 static _Atomic uint32_t lock_broken_by;
 /* Under the lock: */
 static uint32_t line_writer; /* who has left a line open on the serial ports; 0: nobody */
-static bool text_locked;     /* console_text_begin() took the lock */
 
 static bool lock_console(void)
 {
@@ -59,6 +59,8 @@ static void serial_write(const char *text, size_t length)
 /* What is printed next begins a line. */
 static void end_open_line(void)
 {
+	if (line_writer && cmdline_options.colour)
+		serial_write(CONSOLE_RESET, sizeof(CONSOLE_RESET) - 1);
 	if (line_writer)
 		serial_write("\n", 1);
 	line_writer = 0;
@@ -149,31 +151,61 @@ void print_guest_state(enum log_level line_level, const char *fmt, ...)
 	va_end(args);
 }
 
-/*
- * Begins to print text that is not ours, for a writer (not 0), and takes the console's lock. A line
- * that another left open is ended. True if the writer's own line is still open: then no prefix is
- * due.
+/* What the ports take now. One without a FIFO has room for some characters too: it is waited for.
  */
-bool console_text_begin(uint32_t writer)
+static unsigned serial_room(void)
 {
-	text_locked = lock_console();
-	if (line_writer == writer)
-		return true;
-	end_open_line();
-	return false;
+	unsigned room = CONSOLE_PIECE_MAX;
+
+	for (unsigned u = 0; u < UART_COUNT; u++) {
+		if (!(devices & (u == UART_COM1 ? CONSOLE_COM1 : CONSOLE_COM2)))
+			continue;
+		unsigned port = uart_room((enum uart)u);
+		if (port && port < PIECE_MIN)
+			port = PIECE_MIN;
+		if (port < room)
+			room = port;
+	}
+	return room;
 }
 
-void console_text(const char *text, size_t length)
+void console_piece_end_line(struct console_piece *p)
 {
-	serial_write(text, length);
+	if (cmdline_options.colour)
+		console_piece_put(p, CONSOLE_RESET, sizeof(CONSOLE_RESET) - 1);
+	console_piece_put(p, "\r\n", 2);
 }
 
-/* Says whether the writer's line is left open, and releases the lock. */
-void console_text_end(uint32_t writer, bool line_open)
+/*
+ * Begins a piece of text that is not ours, for a writer (not 0), if nobody else prints: then the
+ * console is locked. A line that another left open is ended first. False: not now. Never waits.
+ */
+bool console_piece_begin(uint32_t writer, struct console_piece *p)
 {
-	line_writer = line_open ? writer : 0;
-	if (text_locked)
+	if (!lock_try(&console_lock))
+		return false;
+	p->room = serial_room();
+	p->length = 0;
+	p->open = line_writer == writer;
+	if (!p->room) {
 		lock_release(&console_lock);
+		return false;
+	}
+	if (line_writer && !p->open)
+		console_piece_end_line(p);
+	return true;
+}
+
+/* Prints it. Says whether the writer's line is left open, and releases the lock. */
+void console_piece_end(uint32_t writer, struct console_piece *p, bool line_open)
+{
+	for (unsigned u = 0; u < UART_COUNT; u++)
+		if (devices & (u == UART_COM1 ? CONSOLE_COM1 : CONSOLE_COM2))
+			uart_write((enum uart)u, p->text, p->length);
+	line_writer = line_open ? writer : 0;
+	lock_release(&console_lock);
+	__builtin_memset(p, 0, sizeof(*p));
+	__asm__ volatile("" : : "r"(p) : "memory"); /* or the compiler drops the clearing */
 }
 
 void console_drain(void)

@@ -20,6 +20,7 @@
 #include "drivers/apic.h"
 #include "drivers/tsc.h"
 #include "kernel/ap_mailbox.h"
+#include "kernel/guest_devices.h"
 #include "kernel/sched.h"
 #include "kernel/timer.h"
 #include "kernel/traps.h"
@@ -81,6 +82,20 @@ static void run_call(void)
 /* What a CPU that sleeps need not wake up for: it is done first when it does. */
 #define WORK_OF_SLEEPERS (ENTRY_WORK_EPOCH | ENTRY_WORK_HOST_FLUSH)
 
+/* While guests' text waits for the line, one of the CPUs that have nothing else to do stays awake.
+ */
+static bool stays_for_text(bool waits)
+{
+	static _Atomic uint32_t who; /* CPU index + 1 */
+	uint32_t me = cpu_index() + 1, nobody = 0;
+
+	if (waits)
+		return atomic_compare_exchange_strong(&who, &nobody, me) || nobody == me;
+	if (atomic_load_explicit(&who, memory_order_relaxed) == me)
+		atomic_store(&who, 0);
+	return false;
+}
+
 /*
  * Runs guests as long as there are any for this CPU, and carries out calls; then sleeps until there
  * may be more to do. The callers call it for ever.
@@ -98,7 +113,10 @@ void smp_turn(void)
 	if (!loaded)
 		epoch_quiescent();
 	run_call();
-	if (sched_turn() || epoch_pending() || frame_scrub_ahead() || !timers_before_sleep())
+	bool text = guest_console_drain();
+	bool busy = sched_turn() || epoch_pending() || frame_scrub_ahead();
+
+	if (stays_for_text(text && !busy) || busy || !timers_before_sleep(UINT64_MAX))
 		return;
 	/* A wake-up that comes after this look finds interrupts off, and ends the HLT. */
 	atomic_store(&shared->idle, true);

@@ -129,12 +129,14 @@ void host_timer_arm(uint64_t tsc_deadline)
 	apic_timer_arm(tsc_deadline);
 }
 
-bool timers_before_sleep(void)
+bool timers_before_sleep(uint64_t latest)
 {
 	uint64_t next = timers_run();
 
 	if (next <= rdtsc())
 		return false;
+	if (next > latest)
+		next = latest;
 	if (next != UINT64_MAX)
 		apic_timer_arm(next);
 	return true;

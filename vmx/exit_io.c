@@ -80,8 +80,8 @@ static bool string_io(struct vcpu_regs *regs, uint64_t q, uint16_t port, unsigne
 			vmx_inject_gp();
 			return false;
 		}
-		if (!in)
-			guest_io_write(port, size, value);
+		if (!in && !guest_io_write(port, size, value))
+			return false;
 		merge(index, *index + step, mask);
 		left--;
 		if (rep)
@@ -106,8 +106,8 @@ void vmx_exit_io(struct vcpu_regs *regs)
 		uint64_t value = guest_io_read(port, size) & mask;
 		/* A 32-bit result clears the upper half, a smaller one keeps the rest. */
 		regs->rax = size == 4 ? value : (regs->rax & ~mask) | value;
-	} else {
-		guest_io_write(port, size, (uint32_t)(regs->rax & mask));
+	} else if (!guest_io_write(port, size, (uint32_t)(regs->rax & mask))) {
+		return;
 	}
 	vmx_advance_rip();
 }

@@ -1,7 +1,8 @@
 /*
  * slice: what a guest has the hypervisor do for it counts against its time. `role=hog` makes costly
- * calls, and next to nothing else, for `slices=` (15) slices; `role=watch` measures how long the
- * others keep the processor meanwhile.
+ * calls, and next to nothing else, for `slices=` (15) slices; `role=flood` prints lines all that
+ * time, by the call and by ports; `role=watch` measures how long the others keep the processor
+ * meanwhile.
  */
 #include "guest.h"
 
@@ -31,6 +32,26 @@ static void hog(uint64_t ticks)
 	tap_is(errors[BATCH - 1], -XEN_EINVAL, "none of the mappings was made");
 }
 
+/* More than the hypervisor keeps; who runs this test sees that they are whole. */
+static void flood(uint64_t ticks)
+{
+	static char line[900];
+	uint64_t start = rdtsc();
+	unsigned lines = 0;
+
+	memset(line, 'f', sizeof(line));
+	line[0] = '#';
+	line[sizeof(line) - 1] = '\n';
+	while (rdtsc() - start < ticks || lines < 8) {
+		if (lines++ % 2)
+			console_io(CONSOLEIO_write, sizeof(line), line);
+		else
+			for (unsigned i = 0; i < sizeof(line); i++)
+				outb(lines & 2 ? 0x3f8 : 0xe9, (uint8_t)line[i]);
+	}
+	tap_ok(true, "%u lines were printed", lines);
+}
+
 static void watch(uint64_t ticks, uint64_t slice)
 {
 	uint64_t start = rdtsc(), last = start, longest = 0;
@@ -57,6 +78,8 @@ int main(void)
 
 	if (role && memcmp(role, "hog", 3) == 0)
 		hog(ticks);
+	else if (role && memcmp(role, "flood", 5) == 0)
+		flood(ticks);
 	else
 		watch(ticks, slice);
 	tap_done();

@@ -8,6 +8,9 @@ enum uart { UART_COM1, UART_COM2, UART_COUNT };
 
 bool uart_init(enum uart which);
 void uart_write(enum uart which, const char *text, size_t length);
+/* Characters that uart_write() takes without waiting: 0 while the line is busy; no port takes any
+ * number. One that has been busy for long loses them. */
+unsigned uart_room(enum uart which);
 void uart_drain(enum uart which);
 
 #endif

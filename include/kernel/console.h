@@ -6,6 +6,11 @@
 
 struct cmdline_options;
 
+/* With colour=on, each line of a guest begins with its colour and ends with this. */
+#define CONSOLE_RESET "\x1b[0m"
+/* What the end of a line takes of the port's FIFO, at most. */
+#define CONSOLE_LINE_END (sizeof(CONSOLE_RESET "\r\n") - 1)
+
 /* Bits of cmdline_options.console. */
 #define CONSOLE_COM1 0x1u
 #define CONSOLE_COM2 0x2u
@@ -19,12 +24,27 @@ void print_init(const struct cmdline_options *options);
 void print_init_devices(void);
 
 /*
- * Text that is not ours (guests' output), to the serial ports only; \n becomes \r\n. Between begin
- * and end nobody else prints, and a line of one writer never goes on behind another's.
+ * Text that is not ours (guests' output), to the serial ports only, in pieces that go out without
+ * waiting. Between begin and end nobody else prints, and a line of one writer never goes on behind
+ * another's.
  */
-bool console_text_begin(uint32_t writer);
-void console_text(const char *text, size_t length);
-void console_text_end(uint32_t writer, bool line_open);
+#define CONSOLE_PIECE_MAX 64u
+struct console_piece {
+	bool open;     /* the writer's own line is still open: no prefix is due */
+	unsigned room; /* characters that may still be added */
+	unsigned length;
+	char text[CONSOLE_PIECE_MAX];
+};
+bool console_piece_begin(uint32_t writer, struct console_piece *p) must_use;
+static inline void console_piece_put(struct console_piece *p, const char *text, unsigned length)
+{
+	__builtin_memcpy(p->text + p->length, text, length);
+	p->length += length;
+	p->room -= length;
+}
+/* The end of a line: needs room for CONSOLE_LINE_END. */
+void console_piece_end_line(struct console_piece *p);
+void console_piece_end(uint32_t writer, struct console_piece *p, bool line_open);
 /* Waits until everything has left the machine; bounded. */
 void console_drain(void);
 /* The rest of this run prints without the lock: a panic on this CPU, with the others stopped. */

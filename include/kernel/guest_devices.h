@@ -52,14 +52,40 @@ struct guest_fwcfg {
 void guest_fwcfg_select(struct guest_fwcfg *f, uint16_t key);
 uint8_t guest_fwcfg_read(struct guest_fwcfg *f, uint64_t ram_bytes, uint32_t vcpu_count);
 
+/*
+ * kernel/guest_console.c: a guest's text on its way to the console. What a full one does not take
+ * the guest has to write again.
+ */
+#define GUEST_CONSOLE_SIZE 2048u
+struct guest_console {
+	uint32_t written, read; /* characters, ever */
+	uint8_t utf8_left;	/* continuation bytes that may follow */
+	uint8_t utf8_min;	/* the least value of the next one */
+	char text[GUEST_CONSOLE_SIZE];
+};
+static inline bool guest_console_full(const struct guest_console *c)
+{
+	return c->written - c->read == GUEST_CONSOLE_SIZE;
+}
+
 struct guest_devices {
 	struct guest_uart uart;
 	struct guest_pit pit;
 	struct guest_fwcfg fwcfg;
+	struct guest_console console;
 };
 _Static_assert(sizeof(struct guest_devices) <= PAGE_SIZE, "they share a frame");
 
 int guest_devices_create(struct domain *d) must_use;
 void guest_devices_free(struct domain *d);
+/* The devices of d, in the window, with devices_lock held until they are closed. */
+struct guest_devices *guest_devices_open(struct domain *d);
+void guest_devices_close(struct domain *d);
+
+/* One piece of what guests have written to the console, if the line has room, from any CPU. Whether
+ * there is more. */
+bool guest_console_drain(void);
+/* Whether all that d has written is out. */
+bool guest_console_drained(const struct domain *d);
 
 #endif

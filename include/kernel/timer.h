@@ -36,8 +36,9 @@ void timer_cancel(struct timer *t);
 void timers_follow(struct vcpu_shared *v);
 void timers_cancel(struct vcpu_shared *v);
 bool timers_armed(const struct vcpu_shared *v);
-/* For idle: has the local APIC end HLT when the next timer of this CPU is due. False: it is. */
-bool timers_before_sleep(void);
+/* For idle: has the local APIC end HLT when the next timer of this CPU is due, or at a time before
+ * (UINT64_MAX: none). False: one is due. */
+bool timers_before_sleep(uint64_t latest);
 /* On each CPU that is to have timers. */
 void timers_cpu_init(void);
 

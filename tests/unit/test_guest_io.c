@@ -1,8 +1,10 @@
-/* sources: kernel/guest_io.c kernel/guest_uart.c kernel/guest_pit.c kernel/guest_fwcfg.c kernel/guest_console.c tests/unit/fake_cpu.c */
+/* sources: kernel/guest_io.c kernel/guest_uart.c kernel/guest_pit.c kernel/guest_fwcfg.c kernel/guest_console.c kernel/format.c tests/unit/fake_cpu.c */
 /* Ports that the hypervisor answers, and what becomes of the text of guests that try to deceive. */
 #include "domain.h"
 #include "drivers/tsc.h"
+#include "kernel/cmdline.h"
 #include "kernel/console.h"
+#include "kernel/domain.h"
 #include "kernel/guest_devices.h"
 #include "mm/frame.h"
 #include "mm/window.h"
@@ -11,6 +13,7 @@
 #include "tap.h"
 #include "vcpu.h"
 
+struct cmdline_options cmdline_options;
 static struct guest_devices *opened;
 static char out[4096];
 static size_t out_length;
@@ -24,25 +27,36 @@ static void end_open_line(void)
 		out[out_length++] = '\n';
 	line_writer = 0;
 }
-bool console_text_begin(uint32_t writer)
+static unsigned room = CONSOLE_PIECE_MAX; /* what the line takes at once; 0: it is busy */
+static unsigned longest;
+bool console_piece_begin(uint32_t writer, struct console_piece *p)
 {
-	if (begun || opened)
-		bail_out("the console is begun twice, or with a device open");
+	if (begun)
+		bail_out("the console is begun twice");
+	if (!room)
+		return false;
 	begun = true;
-	if (line_writer == writer)
-		return true;
-	end_open_line();
-	return false;
+	p->open = line_writer == writer;
+	p->room = room;
+	p->length = 0;
+	if (!p->open && line_writer)
+		console_piece_end_line(p);
+	return true;
 }
-void console_text(const char *text, size_t length)
+void console_piece_end_line(struct console_piece *p)
 {
-	if (!begun)
-		bail_out("text without the console's lock");
-	memcpy(out + out_length, text, length);
-	out_length += length;
+	if (p->room < CONSOLE_LINE_END)
+		bail_out("no room for the end of a line");
+	console_piece_put(p, "\n", 1);
 }
-void console_text_end(uint32_t writer, bool line_open)
+void console_piece_end(uint32_t writer, struct console_piece *p, bool line_open)
 {
+	if (p->length > CONSOLE_PIECE_MAX)
+		bail_out("a piece beyond its buffer");
+	if (p->length > longest)
+		longest = p->length;
+	memcpy(out + out_length, p->text, p->length);
+	out_length += p->length;
 	begun = false;
 	line_writer = line_open ? writer : 0;
 }
@@ -101,9 +115,37 @@ static struct domain a = {.id = 1, .name = "a", .ram_bytes = 0x123456000},
 		     b = {.id = 2, .name = "bb", .vcpu_count = 3};
 static struct vcpu_shared va = {.domain = &a}, vb = {.domain = &b};
 
+struct domain *domain_next(domid_t after)
+{
+	return after < 1 ? &a : after < 2 ? &b : NULL;
+}
+static unsigned yields;
+void vcpu_yield(void)
+{
+	yields++;
+}
+
+static void drained(void)
+{
+	for (unsigned n = 0; guest_console_drain(); n++)
+		if (n == 4 * GUEST_CONSOLE_SIZE)
+			bail_out("the console is never drained");
+}
+static void write_some(struct domain *d, const char *text, size_t length)
+{
+	if (guest_console_write(d, text, length) != length)
+		bail_out("there was room");
+	drained();
+}
 static void writes(struct domain *d, const char *text)
 {
-	guest_console_write(d, text, strlen(text));
+	write_some(d, text, strlen(text));
+}
+static void port(uint16_t where, unsigned size_bytes, uint32_t value)
+{
+	if (!guest_io_write(where, size_bytes, value))
+		bail_out("there was room");
+	drained();
 }
 static void shows(const char *expected, const char *what)
 {
@@ -132,7 +174,7 @@ static void text(void)
 	shows("[a] keyhole: fake\n[a] \n", "carriage returns are dropped");
 	writes(&a, "\033[2K\033[1A\b\b\b\x7f\x0b\x0c\n");
 	shows("[a] ?[2K?[1A??????\n", "nothing that moves the cursor");
-	guest_console_write(&a, "\0z\n", 3);
+	write_some(&a, "\0z\n", 3);
 	shows("[a] ?z\n", "a zero byte");
 	writes(&a, "a\tb \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\n");
 	shows("[a] a\tb \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\n", "tabs and UTF-8");
@@ -142,43 +184,81 @@ static void text(void)
 	shows("[a] ?2J\xc2?2J\xe0??\xf0??????\n", "no C1 controls, raw, in UTF-8 or overlong");
 	writes(&a, "\xe2\x82");
 	writes(&b, "\xac\n");
-	writes(&a, "\xac\n");
-	shows("[a] \xe2\x82\n[bb] ?\n[a] ?\n", "a character in pieces ends with its line");
+	writes(&a, "\xac.\n");
+	shows("[a] \xe2\x82\n[bb] ?\n[a] .\n", "a character in pieces ends with its line");
 	writes(&a, "");
 	shows("", "nothing");
 	char long_text[700];
 	memset(long_text, 'y', sizeof(long_text));
-	guest_console_write(&a, long_text, sizeof(long_text));
+	write_some(&a, long_text, sizeof(long_text));
 	writes(&a, "\n");
 	is(out_length, 4 + 700 + 1, "longer than the buffer");
 	out_length = 0;
+}
+
+/* A line that takes little, or nothing, at a time. */
+static void slow_line(void)
+{
+	static char many[GUEST_CONSOLE_SIZE + 100];
+
+	room = 8;
+	longest = 0;
+	writes(&b, "through the eye of a needle\n\n");
+	shows("[bb] through the eye of a needle\n[bb] \n", "a line in pieces");
+	is(longest, 8, "each no longer than the line takes");
+	room = 0;
+	memset(many, 'z', sizeof(many));
+	is(guest_console_write(&a, many, sizeof(many)), GUEST_CONSOLE_SIZE, "the buffer is full");
+	test_cpu.current = &va;
+	yields = 0;
+	ok(!guest_io_write(0x3f8, 1, 'x') && !guest_io_write(0xe9, 1, 'x') && yields == 2,
+	   "ports do not take more, and the guest gives way");
+	ok(guest_io_write(0x3fb, 1, 3), "but for those that send nothing");
+	is(guest_console_write(&b, "b\n", 2), 2, "another guest has its own");
+	ok(guest_console_drain() && !out_length, "nothing goes out");
+	ok(!guest_console_drained(&a) && !guest_console_drained(&b), "both wait");
+	room = 40;
+	while (guest_console_drain() && !guest_console_drained(&b))
+		;
+	ok(out_length > 1000 && out_length < 1100,
+	   "a line without an end lets the other guest have its turn");
+	a.finish_cpu = 1 + 1;
+	drained();
+	ok(guest_console_drained(&a), "and goes on behind it");
+	is(cpu_shared[1].entry_work, ENTRY_WORK_RESCHEDULE,
+	   "who waits for the end of its text is told");
+	a.finish_cpu = 0;
+	is(out_length, 4 + GUEST_CONSOLE_SIZE + 1 + 7 + 4, "whole");
+	out_length = 0;
+	line_writer = 0;
+	room = CONSOLE_PIECE_MAX;
 }
 
 static void serial(void)
 {
 	test_cpu.current = &va;
 	is(guest_io_read(0x3fd, 1), 0x60, "the serial port is ready to send");
-	guest_io_write(0x3f8, 1, 'H');
-	guest_io_write(0x3f8, 1, '\n');
+	port(0x3f8, 1, 'H');
+	port(0x3f8, 1, '\n');
 	shows("[a] H\n", "it sends");
 	is(guest_io_read(0x3f8, 1), 0, "and receives nothing");
 	is(guest_io_read(0x3fa, 1), 1, "no interrupt is pending");
-	guest_io_write(0x3fb, 1, 0x83);
+	port(0x3fb, 1, 0x83);
 	is(guest_io_read(0x3fb, 1), 0x83, "DLAB");
-	guest_io_write(0x3f8, 2, 0x010c);
+	port(0x3f8, 2, 0x010c);
 	is(guest_io_read(0x3f8, 2), 0x010c, "the divisor");
 	is(out_length, 0, "is not sent");
 	test_cpu.current = &vb;
 	is(guest_io_read(0x3fb, 1), 0, "another guest has a port of its own");
 	test_cpu.current = &va;
-	guest_io_write(0x3fb, 1, 0x03);
-	guest_io_write(0x3ff, 1, 0x5a);
+	port(0x3fb, 1, 0x03);
+	port(0x3ff, 1, 0x5a);
 	is(guest_io_read(0x3ff, 1), 0x5a, "the scratch register");
 	is(guest_io_read(0x3fc, 4), 0x5ab06000, "four bytes are four ports");
 	is(guest_io_read(0x3f7, 2), 0x00ff, "half absent");
 	is(guest_io_read(0xe9, 1), 0xe9, "the debug port is there");
-	guest_io_write(0xe9, 1, 'd');
-	guest_io_write(0xe9, 1, '\n');
+	port(0xe9, 1, 'd');
+	port(0xe9, 1, '\n');
 	shows("[a] d\n", "it sends");
 }
 
@@ -187,38 +267,38 @@ static void others(void)
 	static const uint16_t absent[] = {0,	 0x20,	0x21,  0xa1,  0x70,  0x71,   0x80,  0x4d0,
 					  0xcf8, 0x2f8, 0x3f7, 0x400, 0x512, 0x8900, 0xffff};
 	for (unsigned i = 0; i < array_size(absent); i++) {
-		guest_io_write(absent[i], 1, 'S');
+		port(absent[i], 1, 'S');
 		is(guest_io_read(absent[i], 1), 0xff, "port 0x%x is absent", absent[i]);
 	}
 	is(guest_io_read(0xffff, 4), 0xffffffff, "beyond the last port");
-	guest_io_write(0xcf8, 4, 0x80000604);
+	port(0xcf8, 4, 0x80000604);
 	is(guest_io_read(0xcf8, 4), 0xffffffff, "no PCI bus: its address is not kept");
 	is(guest_io_read(0xcfc, 4), 0xffffffff, "nor is there data");
-	guest_io_write(0x510, 2, 0);
+	port(0x510, 2, 0);
 	is(guest_io_read(0x511, 1), 'Q', "the firmware configuration's signature");
 	is(guest_io_read(0x511, 1), 'E', "byte by byte");
 	test_cpu.current = &vb;
-	guest_io_write(0x510, 2, 5);
+	port(0x510, 2, 5);
 	is(guest_io_read(0x511, 1), 3, "another guest's number of processors");
 	test_cpu.current = &va;
 	is(guest_io_read(0x511, 1), 'M', "does not disturb this one");
-	guest_io_write(0x510, 2, 3);
+	port(0x510, 2, 3);
 	uint64_t size = 0;
 	for (unsigned i = 0; i < 8; i++)
 		size |= (uint64_t)guest_io_read(0x511, 1) << (8 * i);
 	is(size, 0x123456000, "its RAM");
 	is(guest_io_read(0x64, 1), 0, "the keyboard controller takes a command");
-	guest_io_write(0x64, 1, 0xd1);
-	guest_io_write(0x60, 1, 0xdf);
+	port(0x64, 1, 0xd1);
+	port(0x60, 1, 0xdf);
 	is(guest_io_read(0x92, 1), 2, "A20 is on");
-	guest_io_write(0x92, 1, 0);
+	port(0x92, 1, 0);
 	is(guest_io_read(0x92, 1), 2, "for good");
-	guest_io_write(0x43, 1, 0xb0);
-	guest_io_write(0x61, 1, 1);
-	guest_io_write(0x42, 1, 0xff);
-	guest_io_write(0x42, 1, 0xff);
+	port(0x43, 1, 0xb0);
+	port(0x61, 1, 1);
+	port(0x42, 1, 0xff);
+	port(0x42, 1, 0xff);
 	is(guest_io_read(0x61, 1) & 0x23, 1, "the timer counts");
-	guest_io_write(0xcf9, 1, 2);
+	port(0xcf9, 1, 2);
 	is(out_length, 0, "nothing was printed");
 	is(a.end, END_NONE, "nothing has ended");
 }
@@ -230,26 +310,27 @@ static void ends(void)
 		uint8_t value;
 	} resets[] = {{0x64, 0xfe}, {0x64, 0xf0}, {0x92, 3}, {0xcf9, 6}, {0xcf9, 0x0e}};
 	for (unsigned i = 0; i < array_size(resets); i++) {
-		guest_io_write(resets[i].port, 1, resets[i].value);
+		port(resets[i].port, 1, resets[i].value);
 		is(a.end, END_REBOOT, "port 0x%x resets", resets[i].port);
 		a.end = END_NONE;
 	}
-	guest_io_write(0x64, 1, 0xff);
+	port(0x64, 1, 0xff);
 	is(a.end, END_NONE, "pulsing no line does not");
-	guest_io_write(0xf4, 4, 0xdead0007);
+	port(0xf4, 4, 0xdead0007);
 	is(a.end, END_DEBUG_EXIT, "the debug-exit port");
 	is(a.end_detail, 7, "its value, a byte of it");
 	a.end = END_NONE;
-	guest_io_write(0xf4, 1, 0);
+	port(0xf4, 1, 0);
 	ok(a.end == END_DEBUG_EXIT && !a.end_detail, "a byte");
 }
 
 int main(void)
 {
 	tap_no_plan();
-	text();
 	if (guest_devices_create(&a) || guest_devices_create(&b))
 		bail_out("no devices");
+	text();
+	slow_line();
 	serial();
 	others();
 	ends();

@@ -27,6 +27,12 @@ void uart_write(enum uart which, const char *text, size_t length)
 		strncat(serial, text, length);
 }
 
+static unsigned room = 16;
+unsigned uart_room(enum uart which)
+{
+	return which == UART_COM1 ? room : UINT32_MAX;
+}
+
 void uart_drain(enum uart which)
 {
 	(void)which;
@@ -68,13 +74,31 @@ int main(void)
 	is_str(serial, "", "nothing is printed above the level");
 
 	begin();
-	ok(!console_text_begin(3), "no line of this guest's is open");
-	console_text("[g] half", 8);
-	console_text_end(3, true);
-	ok(console_text_begin(3), "now there is");
-	console_text_end(3, true);
+	struct console_piece p;
+	ok(console_piece_begin(3, &p) && !p.open && p.room == 16,
+	   "no line of this guest's is open");
+	console_piece_put(&p, "[g] half", 8);
+	is(p.room, 8, "half of the FIFO is left");
+	console_piece_end(3, &p, true);
+	is(p.text[0], 0, "nothing stays behind");
+	ok(console_piece_begin(3, &p) && p.open, "now there is");
+	console_piece_end(3, &p, true);
+	room = 0;
+	ok(!console_piece_begin(3, &p), "a busy line is not waited for");
+	room = 1;
+	ok(console_piece_begin(3, &p) && p.room >= CONSOLE_LINE_END, "one without a FIFO is");
+	console_piece_end(3, &p, true);
+	room = 16;
 	print(LOG_INFO, "ours");
 	is_str(serial, "[g] half\r\nkeyhole: ours\r\n", "our line does not go on behind a guest's");
 	is_str(screen, "keyhole: ours\n", "guests' text is not on the screen");
+
+	begin();
+	cmdline_options.colour = true;
+	ok(console_piece_begin(3, &p), "a guest's line, coloured");
+	console_piece_put(&p, "x", 1);
+	console_piece_end(3, &p, true);
+	print(LOG_INFO, "ours");
+	is_str(serial, "x\x1b[0m\r\nkeyhole: ours\r\n", "the colour ends with it");
 	return tap_end();
 }

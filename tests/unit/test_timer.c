@@ -132,7 +132,8 @@ static void one_by_one(void)
 	timer_arm(&b, far + 9);
 	is(cpu_shared[0].entry_work, 0, "a later one changes nothing");
 	ok(timers_run() == far + 5 && !fired && timers_armed(&v), "the next one is known");
-	ok(timers_before_sleep() && hardware == far + 5, "and set before sleep");
+	ok(timers_before_sleep(UINT64_MAX) && hardware == far + 5, "and set before sleep");
+	ok(timers_before_sleep(far) && hardware == far, "or what is due before it");
 	timer_arm(&b, 1);
 	ok(timers_run() == far + 5 && fired == 1, "one that is due fires, once");
 	again = far + 7;

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from . import tap
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]|\x1b[=>]|\x00")
+NOT_COLOURS = re.compile(r"\x1b\[[0-9;?=]*[A-Za-ln-z]|\x1b[=>]|\x00")
 HOST = re.compile(r"^keyhole: ?(.*)$")
 GUEST = re.compile(r"^\[([A-Za-z0-9_.-]+)\] ?(.*)$")
 GUEST_END = re.compile(r'^guest d(\d+) "([^"]*)": (.*)$')
@@ -59,8 +60,8 @@ class Log:
         return bad
 
 
-def clean(text):
-    return ESCAPES.sub("", text).replace("\r", "")
+def clean(text, keep_colours=False):
+    return (NOT_COLOURS if keep_colours else ESCAPES).sub("", text).replace("\r", "")
 
 
 def parse(text):
