@@ -179,9 +179,11 @@ static inline bool vcpu_pending(const struct vcpu_shared *v)
 {
 	return atomic_load(&v->requests) || vcpu_interrupt_posted(v);
 }
-/* CPUID as the guest sees it; some leaves mirror its CR4 and XCR0. */
+/* CPUID as the guest sees it; some leaves mirror its CR4 and XCR0, and whether IA32_APIC_BASE
+ * enables its local APIC. */
 struct guest_cpuid_state {
 	uint64_t cr4, xcr0;
+	bool apic;
 };
 void guest_cpuid(const struct guest_cpuid_state *state, uint32_t leaf, uint32_t subleaf,
 		 uint32_t out[4]);

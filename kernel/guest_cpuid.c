@@ -381,6 +381,8 @@ static void basic_leaf(const struct guest_cpuid_state *s, uint32_t leaf, uint32_
 			out[EDX] |= CPUID_1_EDX_HTT;
 		if (s->cr4 & CR4_OSXSAVE)
 			out[ECX] |= CPUID_1_ECX_OSXSAVE;
+		if (!s->apic)
+			out[EDX] &= ~CPUID_1_EDX_APIC;
 		break;
 	case 4:
 		if (subleaf < SUBLEAVES_4)

@@ -77,7 +77,7 @@ void vmx_apicv_setup(const struct vcpu_shared *v)
 }
 
 /* Tells the processor what is requested and in service; it delivers that when it can. */
-void vmx_apicv_deliver(const struct vlapic *a)
+static void tell_status(const struct vlapic *a)
 {
 	int requested = vlapic_highest_requested(a), in_service = vlapic_highest_in_service(a);
 
@@ -100,20 +100,27 @@ void vmx_apicv_update(struct vlapic *a)
 	vmcs_write64(VMCS_MSR_BITMAP, paddr_raw(mfn_to_paddr(can ? vmx_machine.msr_bitmap_apicv
 								 : vmx_machine.msr_bitmap)));
 	vmcs_write32(VMCS_TPR_THRESHOLD, 0);
-	if (can)
-		vmx_apicv_deliver(a);
 }
 
-/* With a TPR shadow only: when nothing can be delivered for the task priority alone, an exit comes
- * when that falls. */
-void vmx_apicv_set_threshold(const struct vlapic *a)
+/*
+ * What is requested may have changed. Where the processor delivers interrupts it is told at once,
+ * also of those that the task priority keeps away: when that falls, there is no exit. With a TPR
+ * shadow only: when nothing can be delivered for the task priority alone, an exit comes when that
+ * falls.
+ */
+void vmx_apicv_changed(const struct vlapic *a)
 {
+	if (a->virtualized) {
+		tell_status(a);
+		return;
+	}
+	if (!has_tpr_shadow())
+		return;
 	int requested = vlapic_highest_requested(a);
 	uint32_t tpr = vlapic_get(a, APIC_TPR) >> 4 & 0xf;
 	uint32_t class = requested < 0 ? 0 : (uint32_t)requested >> 4;
 
-	if (has_tpr_shadow() && !a->virtualized)
-		vmcs_write32(VMCS_TPR_THRESHOLD, class <= tpr ? class : 0);
+	vmcs_write32(VMCS_TPR_THRESHOLD, class <= tpr ? class : 0);
 }
 
 /* A write that the processor has put into the page, and cannot complete: a self-IPI of an illegal

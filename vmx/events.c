@@ -40,8 +40,9 @@ void vmx_events_changed(void)
 {
 	const struct vlapic *a = vlapic_current();
 
-	vmx_apicv_set_threshold(a);
-	if (a->nmi_pending || a->upcall || vlapic_pending(a) != VLAPIC_NO_VECTOR)
+	vmx_apicv_changed(a);
+	if (a->nmi_pending || a->upcall ||
+	    (!a->virtualized && vlapic_pending(a) != VLAPIC_NO_VECTOR))
 		atomic_fetch_or(&this_cpu()->shared->entry_work, ENTRY_WORK_VCPU);
 }
 
@@ -96,19 +97,17 @@ static void inject(uint32_t type, uint32_t vector)
  * for an exit when it can take what is left. */
 static void deliver(struct vlapic *a)
 {
-	int vector = vlapic_pending(a);
+	int vector = a->virtualized ? VLAPIC_NO_VECTOR : vlapic_pending(a);
 	uint8_t windows = 0;
 
-	if (a->virtualized) {
-		vmx_apicv_deliver(a);
-		vector = VLAPIC_NO_VECTOR;
-	}
-	vmx_apicv_set_threshold(a);
+	vmx_apicv_changed(a);
 	if (!a->nmi_pending && !a->upcall && vector == VLAPIC_NO_VECTOR) {
 		set_windows(a, 0);
 		return;
 	}
-	bool busy = vmcs_read32(VMCS_ENTRY_INTERRUPTION_INFO) & INTERRUPTION_VALID;
+	/* A debug exception comes before interrupts, and one injected would drop it. */
+	bool busy = vmcs_read32(VMCS_ENTRY_INTERRUPTION_INFO) & INTERRUPTION_VALID ||
+		    vmcs_readn(VMCS_GUEST_PENDING_DEBUG);
 	uint32_t blocking = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
 
 	if (a->nmi_pending && !busy &&
@@ -148,10 +147,11 @@ void vmx_exit_window(void)
 
 /* --- waiting ---------------------------------------------------------------------------------- */
 
+/* A debug exception, as a single step's, ends it at once. */
 void vmx_exit_hlt(void)
 {
 	vmx_advance_rip();
-	vlapic_current()->halted = true;
+	vlapic_current()->halted = !vmcs_readn(VMCS_GUEST_PENDING_DEBUG);
 	atomic_fetch_or(&this_cpu()->shared->entry_work, ENTRY_WORK_VCPU);
 }
 

@@ -13,6 +13,7 @@
 #include "vmx/advance.h"
 #include "vmx/ept.h"
 #include "vmx/exit_reasons.h"
+#include "vmx/vlapic.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 
@@ -52,7 +53,8 @@ static void set_cpuid(struct vcpu_regs *regs, const uint32_t out[4])
 static __attribute__((noinline)) void cpuid_varying(struct vcpu_regs *regs)
 {
 	struct guest_cpuid_state state = {.cr4 = vmcs_readn(VMCS_GUEST_CR4),
-					  .xcr0 = vmx_machine.xsave ? read_xcr0() : XCR0_X87};
+					  .xcr0 = vmx_machine.xsave ? read_xcr0() : XCR0_X87,
+					  .apic = vlapic_current()->base & APIC_BASE_ENABLE};
 	uint32_t out[4];
 
 	guest_cpuid(&state, (uint32_t)regs->rax, (uint32_t)regs->rcx, out);
@@ -121,11 +123,27 @@ static void redeliver_event(void)
 	vmcs_write32(VMCS_ENTRY_INTERRUPTION_INFO, info);
 }
 
-/* #DB on its way to the guest: the processor has not put its causes into DR6 yet. */
-static void forward_debug_exception(void)
+/* Delivery of an event ends blocking by STI and MOV SS. Left to the entry, it would ask for a
+ * pending single step if the guest's TF is set. */
+static void unblock_interrupts(void)
+{
+	uint32_t state = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
+
+	vmcs_write32(VMCS_GUEST_INTERRUPTIBILITY,
+		     state & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+}
+
+/*
+ * #DB on its way to the guest: the processor has not put its causes into DR6 yet. INT1 and general
+ * detect come instead of the end of an instruction, so that a single step is no cause of theirs:
+ * one that MOV SS had held back is lost.
+ */
+static void forward_debug_exception(uint32_t type)
 {
 	uint64_t causes = vmcs_readn(VMCS_EXIT_QUALIFICATION);
 
+	if (type == INTERRUPTION_PRIVILEGED_SOFTWARE || causes & DR6_BD)
+		causes &= ~DR6_BS;
 	write_dr(6, (read_dr(6) & ~(DR6_B0 | DR6_B1 | DR6_B2 | DR6_B3)) |
 			(causes & (DR6_B0 | DR6_B1 | DR6_B2 | DR6_B3 | DR6_BD | DR6_BS)));
 	/* Delivery clears general detect (SDM Vol. 3, "Debug Control Register (DR7)"). */
@@ -151,7 +169,8 @@ static void exit_exception(void)
 	}
 	restore_nmi_blocking(info & INTERRUPTION_NMI_UNBLOCKING);
 	if (vector == VECTOR_DB)
-		forward_debug_exception();
+		forward_debug_exception(type);
+	unblock_interrupts();
 	if (info & INTERRUPTION_ERROR_CODE)
 		vmcs_write32(VMCS_ENTRY_EXCEPTION_ERROR_CODE,
 			     vmcs_read32(VMCS_EXIT_INTERRUPTION_ERROR_CODE));

@@ -128,6 +128,7 @@ static void modes(void)
 	ok_gp(wrmsr(MSR_APIC_BASE, (base & ~(uint64_t)APIC_BASE_ON) | APIC_BASE_X2),
 	      "x2APIC, but not enabled");
 	wrmsr(MSR_APIC_BASE, base & ~(uint64_t)APIC_BASE_ON);
+	tap_ok(!(cpuid(1, 0).edx >> 9 & 1), "switched off, CPUID has none");
 	ok_gp(wrmsr(MSR_APIC_BASE, base | APIC_BASE_X2), "from off to x2APIC");
 	wrmsr(MSR_APIC_BASE, base);
 	apic_enable();
@@ -194,11 +195,26 @@ static void taken(void)
 	tap_is(rdmsr(X2_TPR), 0x30, "which is the same register");
 	ok_gp(__asm__ volatile("mov %0, %%cr8" : : "r"(16ul)), "a reserved bit of CR8");
 	wrmsr(X2_TPR, 0);
+	/* By the command register, which the hypervisor reads. */
+	wrmsr(X2_TPR, 0xf0);
+	wrmsr(X2_ICR, ICR_SELF | LOW);
+	wrmsr(X2_ICR, ICR_SELF | HIGH);
+	INTERRUPTS_FOR(;);
+	tap_is(count_low * 10 + count_high, 52, "all masked: nothing comes");
+	interrupts_on();
+	wrmsr(X2_TPR, 0x40);
+	__asm__ volatile("nop; nop");
+	unsigned between = count_low * 10 + count_high;
+	wrmsr(X2_TPR, 0);
+	__asm__ volatile("nop; nop");
+	interrupts_off();
+	tap_is(between, 53, "the priority lowered: the higher one does");
+	tap_is(count_low * 10 + count_high, 63, "lowered again: the other one");
 	nest = true;
 	wrmsr(X2_SELF_IPI, LOW);
 	INTERRUPTS_FOR(__asm__ volatile("nop; nop"));
 	nest = false;
-	tap_is(order, 30, "a higher class interrupts a handler, its own does not");
+	tap_is(order, 40, "a higher class interrupts a handler, its own does not");
 	tap_is(errors, 1, "but comes then");
 }
 

@@ -78,8 +78,7 @@ bool vmx_apicv_present(void);
 void vmx_apicv_fill_bitmap(uint8_t *bitmap);
 void vmx_apicv_setup(const struct vcpu_shared *v);
 void vmx_apicv_update(struct vlapic *a);
-void vmx_apicv_deliver(const struct vlapic *a);
-void vmx_apicv_set_threshold(const struct vlapic *a);
+void vmx_apicv_changed(const struct vlapic *a);
 void vmx_exit_apic_write(void);
 /* vmx/vmx.c: that MSR can be read, or written, without an exit. */
 void vmx_msr_allow(uint8_t *bitmap, uint32_t msr, bool write);

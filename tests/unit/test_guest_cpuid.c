@@ -47,7 +47,7 @@ static void poor(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 static uint32_t o[4];
 static const uint32_t *cpuid_of(uint64_t cr4, uint64_t xcr0, uint32_t leaf, uint32_t subleaf)
 {
-	struct guest_cpuid_state s = {cr4, xcr0};
+	struct guest_cpuid_state s = {cr4, xcr0, true};
 	memset(o, 0x77, sizeof(o));
 	guest_cpuid(&s, leaf, subleaf, o);
 	return o;
@@ -120,6 +120,8 @@ static void rich(void)
 	ok(!(e & (CPUID_1_EDX_DS | CPUID_1_EDX_HTT | CPUID_1_EDX_ACPI)), "leaf 1: EDX too");
 	local_apic();
 	ok(cpuid_of(CR4_OSXSAVE, 1, 1, 0)[2] & CPUID_1_ECX_OSXSAVE, "OSXSAVE mirrors CR4");
+	guest_cpuid(&(struct guest_cpuid_state){.xcr0 = 1}, 1, 0, o);
+	ok(!(o[3] & CPUID_1_EDX_APIC) && o[3] & CPUID_1_EDX_MTRR, "APIC mirrors IA32_APIC_BASE");
 	is(LEAF(1, 0)[1] >> 16, 1, "one processor, APIC id 0");
 	uint32_t b7 = LEAF(7, 0)[1], c7 = LEAF(7, 0)[2], d7 = LEAF(7, 0)[3];
 	ok(!(b7 & (CPUID_7_EBX_SGX | CPUID_7_EBX_HLE | CPUID_7_EBX_RTM | CPUID_7_EBX_PT |
