@@ -151,6 +151,9 @@ bool hypercall(struct vcpu_regs *regs, unsigned cpl, bool wide);
 void vcpu_block(bool interrupts_on);
 /* The vector by which the current domain's guest has itself called for events; 0: none. */
 uint8_t vcpu_callback_vector(void);
+/* If the record of v, of the current domain, says that an upcall is due, there is one: after what
+ * may have kept it from v. No lock held. */
+void vcpu_retell_upcall(struct vcpu_shared *v);
 /*
  * Makes v look at its requests and posted interrupts, which the caller has set before: it leaves
  * guest mode if it is there, and runs again if it is blocked (or parked, for a SIPI). From any CPU,

@@ -19,6 +19,7 @@
 #include "percpu.h"
 #include "public/errno.h"
 #include "public/event_channel.h"
+#include "public/hvm/hvm_op.h"
 
 #define RELEASED_IN_A_STEP 64u
 
@@ -176,8 +177,9 @@ static void unlock_two(struct domain *a, struct domain *b)
 uint8_t vcpu_callback_vector(void)
 {
 	const struct domain_xen *x = this_cpu_field(current)->domain->xen;
+	uint64_t how = x ? atomic_load(&x->callback) : 0;
 
-	return x ? atomic_load(&x->callback_vector) : 0;
+	return how >> HVM_CALLBACK_TYPE_SHIFT == HVM_CALLBACK_TYPE_VECTOR ? (uint8_t)how : 0;
 }
 
 void evtchn_upcall(struct vcpu_shared *v)
@@ -189,6 +191,12 @@ void evtchn_upcall(struct vcpu_shared *v)
 	else
 		atomic_fetch_or(&v->requests, VCPU_REQUEST_UPCALL);
 	vcpu_kick(v);
+}
+
+void vcpu_retell_upcall(struct vcpu_shared *v)
+{
+	if (v->xen && vcpu_info_upcall_pending(v))
+		evtchn_upcall(v);
 }
 
 /* A vCPU waits for a port, or for any. */

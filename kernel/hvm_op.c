@@ -16,23 +16,18 @@
 
 #define VECTOR_MIN 0x10u /* below are exceptions */
 
-/* What was pending before there was a way to tell is told now. */
-static void retell(struct vcpu_shared *v)
-{
-	if (vcpu_info_upcall_pending(v))
-		evtchn_upcall(v);
-}
-
+/* A line is taken as on Xen, and nothing ever comes by it. Linux, which has the local APIC told,
+ * names one all the same. */
 static int set_callback(struct domain *d, uint64_t value)
 {
-	uint8_t vector = (uint8_t)value;
 	uint64_t type = value >> HVM_CALLBACK_TYPE_SHIFT;
 
-	if (value && (type != HVM_CALLBACK_TYPE_VECTOR || vector < VECTOR_MIN))
+	if (type > HVM_CALLBACK_TYPE_VECTOR ||
+	    (type == HVM_CALLBACK_TYPE_VECTOR && (uint8_t)value < VECTOR_MIN))
 		return -XEN_EINVAL;
-	atomic_store(&d->xen->callback_vector, vector);
-	for (uint32_t i = 0; value && i < d->vcpu_count; i++)
-		retell(d->vcpus[i]);
+	atomic_store(&d->xen->callback, value);
+	for (uint32_t i = 0; type == HVM_CALLBACK_TYPE_VECTOR && i < d->vcpu_count; i++)
+		vcpu_retell_upcall(d->vcpus[i]);
 	return 0;
 }
 
@@ -50,13 +45,10 @@ static int set_param(struct hypercall *c, const struct xen_hvm_param *p)
 static int get_param(struct hypercall *c, struct xen_hvm_param *p)
 {
 	const struct domain_xen *x = c->domain->xen;
-	uint8_t vector = atomic_load(&x->callback_vector);
 
 	switch (p->index) {
 	case HVM_PARAM_CALLBACK_IRQ:
-		p->value =
-		    vector ? (uint64_t)HVM_CALLBACK_TYPE_VECTOR << HVM_CALLBACK_TYPE_SHIFT | vector
-			   : 0;
+		p->value = atomic_load(&x->callback);
 		return 0;
 	case HVM_PARAM_STORE_PFN:
 	case HVM_PARAM_STORE_EVTCHN:
@@ -105,7 +97,7 @@ static int64_t set_upcall_vector(struct hypercall *c)
 		return -XEN_ENOENT;
 	struct vcpu_shared *v = c->domain->vcpus[op.vcpu];
 	atomic_store(&v->xen->upcall_vector, op.vector);
-	retell(v);
+	vcpu_retell_upcall(v);
 	return 0;
 }
 

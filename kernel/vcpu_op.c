@@ -19,7 +19,8 @@
 #include "public/event_channel.h"
 #include "public/vcpu.h"
 
-#define PERIOD_MIN_NS 1000000ull /* as on Xen */
+#define PERIOD_MIN_NS 1000000ull /* both as on Xen */
+#define PERIOD_MAX_NS (UINT64_MAX / 4)
 
 /* --- timers ----------------------------------------------------------------------------------- */
 
@@ -73,7 +74,7 @@ static int64_t set_periodic(struct hypercall *c, struct vcpu_shared *v)
 
 	if (rc)
 		return rc;
-	if (op.period_ns < PERIOD_MIN_NS)
+	if (op.period_ns < PERIOD_MIN_NS || op.period_ns > PERIOD_MAX_NS)
 		return -XEN_EINVAL;
 	uint64_t ticks = guest_time_ticks(op.period_ns);
 	if (ticks > INT64_MAX / 2)
@@ -92,7 +93,10 @@ static int64_t register_info(struct hypercall *c, struct vcpu_shared *v)
 
 	if (rc)
 		return rc;
-	return vcpu_info_register(v, make_gfn(op.mfn), op.offset);
+	rc = vcpu_info_register(v, make_gfn(op.mfn), op.offset);
+	if (!rc)
+		vcpu_retell_upcall(v);
+	return rc;
 }
 
 /* What is known of v now: it runs, if it is the caller. */

@@ -5,6 +5,7 @@
  * State and lock: see include/vmx/vlapic.h. Sources: SDM Vol. 3, "Local APIC Register Address Map",
  * "x2APIC Register Availability", "x2APIC State Transitions"; Vol. 2, "RDMSR", "WRMSR".
  */
+#include "percpu.h"
 #include "vmx/vlapic.h"
 
 /* Registers by number, which is the offset divided by 16. */
@@ -77,7 +78,12 @@ static uint32_t ignored_bits(uint32_t offset)
 
 static void write_sivr(struct vlapic *a, uint32_t value)
 {
+	bool was_enabled = vlapic_software_enabled(a);
+
 	*vlapic_reg(a, APIC_SIVR) = value;
+	/* While it was disabled it took no upcall, and Xen's ABI tells of one once only. */
+	if (!was_enabled && value & APIC_SIVR_ENABLE)
+		vcpu_retell_upcall(this_cpu()->current);
 	if (!(value & APIC_SIVR_ENABLE)) {
 		vlapic_timer_poll(a); /* what was due before is not lost */
 		for (uint32_t lvt = APIC_LVT_TIMER; lvt <= APIC_LVT_ERROR; lvt += 0x10)

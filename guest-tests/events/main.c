@@ -200,14 +200,27 @@ static void callback(uint32_t a, uint32_t b)
 static void by_apic(uint32_t a, uint32_t b)
 {
 	struct xen_hvm_evtchn_upcall_vector v = {.vcpu = 0, .vector = UPCALL};
+	struct xen_hvm_param line = {
+	    .domid = DOMID_SELF, .index = HVM_PARAM_CALLBACK_IRQ, .value = 1};
 
 	interrupt_set(UPCALL, on_upcall);
 	tap_is(hvm_op(HVMOP_set_evtchn_upcall_vector, &v), 0, "upcalls through the local APIC");
+	tap_is(hvm_op(HVMOP_set_param, &line), 0, "and an interrupt line, as Linux asks for both");
+	line.value = 0;
+	tap_ok(hvm_op(HVMOP_get_param, &line) == 0 && line.value == 1, "it is told as it was set");
 	send(a);
 	tap_ok(apic_bit(X2_IRR, UPCALL), "requested there");
 	INTERRUPTS_FOR();
 	tap_is(upcalls, 1, "and delivered");
 	tap_is(callbacks, 1, "not by the callback too");
+	take(b);
+	wrmsr(X2_SIVR, 0xff);
+	send(a);
+	tap_ok(!apic_bit(X2_IRR, UPCALL), "a local APIC that is disabled takes no upcall");
+	wrmsr(X2_SIVR, 0x1ff);
+	tap_ok(apic_bit(X2_IRR, UPCALL), "but when it is enabled");
+	INTERRUPTS_FOR();
+	tap_is(upcalls, 2, "so that none is lost");
 	take(b);
 	v.vcpu = 77;
 	tap_is(hvm_op(HVMOP_set_evtchn_upcall_vector, &v), -XEN_ENOENT, "no such vCPU");
@@ -280,6 +293,7 @@ static void moved_record(uint32_t a, uint32_t b)
 {
 	struct vcpu_register_vcpu_info op;
 	uint8_t *ram = page_alloc();
+	unsigned before = upcalls;
 
 	op = (struct vcpu_register_vcpu_info){(unsigned long)ram / PAGE_SIZE, PAGE_SIZE - 63, 0};
 	tap_is(vcpu_op(VCPUOP_register_vcpu_info, 0, &op), -XEN_EINVAL, "across a page: refused");
@@ -291,7 +305,8 @@ static void moved_record(uint32_t a, uint32_t b)
 	record = (volatile struct vcpu_info *)(ram + 128);
 	tap_is(record->evtchn_upcall_pending, 1, "where all is marked");
 	tap_ok(record->time.tsc_to_system_mul != 0, "with the clock");
-	take_upcall();
+	INTERRUPTS_FOR();
+	tap_is(upcalls, before + 1, "and told");
 	send(a);
 	tap_is(record->evtchn_pending_sel, 1, "events are noted there");
 	INTERRUPTS_FOR();

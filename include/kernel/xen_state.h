@@ -24,7 +24,7 @@ struct domain_xen {
 	gfn_t shared_info_gfn;
 	_Atomic bool narrow; /* the guest uses the 32-bit layout */
 	/* kernel/hvm_op.c */
-	_Atomic uint8_t callback_vector; /* 0: none */
+	_Atomic uint64_t callback; /* HVM_PARAM_CALLBACK_IRQ, as it was set */
 	/* kernel/console_ring.c */
 	mfn_t console_ring;	/* constant */
 	_Atomic bool ring_open; /* somebody drains it now */

@@ -27,6 +27,11 @@ void vlapic_timer_set(uint64_t tsc)
 {
 	armed = tsc;
 }
+static unsigned retold;
+void vcpu_retell_upcall(struct vcpu_shared *v)
+{
+	retold += v == this_cpu()->current && vlapic_software_enabled(&apic);
+}
 void vcpu_kick(struct vcpu_shared *v)
 {
 	kicks[v->id]++;
@@ -349,7 +354,13 @@ static void priorities(void)
 	vcpus[0].posted[1] = ~0ull;
 	vlapic_collect(&apic, &vcpus[0]);
 	ok(!requested(0x61) && !vcpus[0].posted[1], "from others neither");
+	retold = 0;
+	wr(X2(APIC_SIVR), 0xfe);
+	is(retold, 0, "disabled, upcalls are not told again");
 	wr(X2(APIC_SIVR), 0x1ff);
+	is(retold, 1, "when it is enabled they are");
+	wr(X2(APIC_SIVR), 0x1fe);
+	is(retold, 1, "once");
 	vcpus[0].posted[0] = BIT64(0x22);
 	vcpus[0].posted[3] = BIT64(63) | BIT64(31);
 	vlapic_collect(&apic, &vcpus[0]);

@@ -19,8 +19,11 @@
 #define HVM_PARAM_CONSOLE_EVTCHN 18
 #define HVM_NR_PARAMS		 39
 
-/* HVM_PARAM_CALLBACK_IRQ: how, in the top byte; the vector below. */
+/* HVM_PARAM_CALLBACK_IRQ: how, in the top byte; below the interrupt line, the pin of a PCI device,
+ * or the vector. */
 #define HVM_CALLBACK_TYPE_SHIFT	 56
+#define HVM_CALLBACK_TYPE_GSI	 0u
+#define HVM_CALLBACK_TYPE_PCI	 1u
 #define HVM_CALLBACK_TYPE_VECTOR 2u
 
 #ifndef __ASSEMBLER__
