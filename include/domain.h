@@ -5,6 +5,7 @@
 #ifndef KEYHOLE_DOMAIN_H
 #define KEYHOLE_DOMAIN_H
 
+#include "cpu_set.h"
 #include "lock.h"
 #include "mm/epoch.h"
 #include "p2m.h"
@@ -68,6 +69,11 @@ struct domain {
 	uint32_t destroy_phase;		/* how far kernel/domain.c has come with taking it apart */
 	_Atomic bool unreachable;	/* no CPU can hold a pointer from domain_find() any more */
 	struct epoch_deferred deferred; /* for that */
+	struct cpu_set pin;		/* constant: the CPUs that may run it */
+	uint32_t cap_percent;		/* constant: of one CPU's time; 0: no cap (kernel/cap.c) */
+	_Atomic uint64_t cap_until;	/* until then it has used what its cap allows */
+	/* Ticks that it ran on each CPU, written there only. Behind the structure. */
+	_Atomic uint64_t *cpu_ticks;
 };
 
 /* The live domain with this id, or NULL. Valid until this CPU's next quiescent point (mm/epoch.h).

@@ -55,6 +55,7 @@ enum vcpu_state {
 	VCPU_RUNNABLE, /* on the run queue of its CPU */
 	VCPU_RUNNING,  /* taken off the queue by its CPU */
 	VCPU_BLOCKED,  /* waits for vcpu_kick() */
+	VCPU_CAPPED,   /* waits for its timer: its domain has used what its cap allows */
 	VCPU_ENDED     /* its domain has ended, and it is loaded nowhere */
 };
 
@@ -111,6 +112,7 @@ struct vcpu_shared {
 
 #define VCPU_NO_CPU	    UINT32_MAX
 #define VCPU_WEIGHT_DEFAULT 256u
+#define VCPU_WEIGHT_MAX	    65535u
 
 /* Backend (vmx/), called by kernel/. */
 int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out) must_use;

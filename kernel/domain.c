@@ -15,6 +15,7 @@
 #include "kernel/guest_build.h"
 #include "kernel/guest_devices.h"
 #include "kernel/reservation.h"
+#include "kernel/smp.h"
 #include "kernel/timer.h"
 #include "kernel/xen_state.h"
 #include "lock.h"
@@ -335,11 +336,25 @@ static void free_remains(struct epoch_deferred *deferred)
 	heap_free(d);
 }
 
+/* Which CPUs may run d: those of the list, if it is not empty. False: none of them can. */
+static bool set_pin(struct domain *d, const struct cpu_set *list)
+{
+	bool all = cpu_set_empty(list), possible = all;
+
+	for (uint32_t cpu = 0; cpu < smp_cpu_count(); cpu++) {
+		if (!all && !cpu_set_has(list, cpu))
+			continue;
+		cpu_set_add(&d->pin, cpu);
+		possible |= atomic_load(&cpu_shared[cpu].runs_guests);
+	}
+	return possible;
+}
+
 /*
  * Builds the guest of modules[which], whose configuration has been resolved: RAM, grant table,
  * vCPUs, contents. They are on no run queue yet; the domain can be found from now on. Boot CPU
  * only, so that its work needs no bound. Errors, with a text and nothing changed: -XEN_ENOMEM,
- * -XEN_EINVAL (the file), -XEN_EEXIST (the id is taken).
+ * -XEN_EINVAL (the file, or no CPU of pin= runs guests), -XEN_EEXIST (the id is taken).
  */
 int domain_create(const struct guest_module *modules, uint32_t module_count, uint32_t which,
 		  struct domain **out, char *error, size_t error_size)
@@ -365,7 +380,8 @@ int domain_create(const struct guest_module *modules, uint32_t module_count, uin
 			      config->mem_bytes >> 10, stats.free << (PAGE_SHIFT - 10));
 		return -XEN_ENOMEM;
 	}
-	rc = heap_alloc(sizeof(struct domain), config->id, &object);
+	rc = heap_alloc(sizeof(struct domain) + smp_cpu_count() * sizeof(uint64_t), config->id,
+			&object);
 	if (rc) {
 		format_string(error, error_size, "no memory for its description");
 		return rc;
@@ -376,6 +392,13 @@ int domain_create(const struct guest_module *modules, uint32_t module_count, uin
 	d->priv = config->priv_domain;
 	d->ram_bytes = config->mem_bytes;
 	d->tsc_offset = -rdtsc();
+	d->cap_percent = config->cap_percent;
+	d->cpu_ticks = (_Atomic uint64_t *)(d + 1);
+	if (!set_pin(d, &config->pin)) {
+		format_string(error, error_size, "pin= names no processor that runs guests");
+		heap_free(d);
+		return -XEN_EINVAL;
+	}
 	rc = p2m_init(&d->p2m, table_quota(d->ram_bytes), GUEST_GFN_LIMIT);
 	if (rc) {
 		format_string(error, error_size, "no memory for its p2m");
@@ -404,6 +427,7 @@ int domain_create(const struct guest_module *modules, uint32_t module_count, uin
 			goto undo;
 		}
 		d->vcpu_count++;
+		d->vcpus[i]->weight = config->weight;
 		rc = vcpu_timer_create(d->vcpus[i]);
 		if (rc) {
 			format_string(error, error_size, "no memory for the timer of vCPU %u", i);

@@ -1,7 +1,8 @@
 /*
  * The command line of a boot module: which guest it becomes, or that it is a file for guests.
  *
- *	FILE name=NAME mem=32M vcpus=1 cmdline="..." priv=NAME|* image=NAME module=NAME data
+ *	FILE name=NAME mem=32M vcpus=1 weight=256 cap=0 pin=0,2-3 cmdline="..." priv=NAME|*
+ *	     image=NAME module=NAME data
  *
  * Pure text work: no state, no lock, so nothing to do for many CPUs. What the loader passes is not
  * hostile, but it is typed by people: each mistake gets a text of its own that says what is
@@ -10,6 +11,7 @@
 #include "kernel/guest_config.h"
 #include "print.h"
 #include "public/errno.h"
+#include "vcpu.h"
 
 /* One word of a command line, quotes and backslashes resolved. */
 #define WORD_MAX (GUEST_CMDLINE_MAX + 16u)
@@ -18,6 +20,9 @@ enum option {
 	OPTION_NAME,
 	OPTION_MEM,
 	OPTION_VCPUS,
+	OPTION_WEIGHT,
+	OPTION_CAP,
+	OPTION_PIN,
 	OPTION_CMDLINE,
 	OPTION_PRIV,
 	OPTION_IMAGE,
@@ -35,6 +40,9 @@ static const struct {
     [OPTION_NAME] = {"name", true, false, true},
     [OPTION_MEM] = {"mem", true, false, false},
     [OPTION_VCPUS] = {"vcpus", true, false, false},
+    [OPTION_WEIGHT] = {"weight", true, false, false},
+    [OPTION_CAP] = {"cap", true, false, false},
+    [OPTION_PIN] = {"pin", true, false, false},
     [OPTION_CMDLINE] = {"cmdline", true, false, true},
     [OPTION_PRIV] = {"priv", true, false, false},
     [OPTION_IMAGE] = {"image", true, false, false},
@@ -245,6 +253,57 @@ static int set_vcpus(struct guest_config *c, const char *value, char *error, siz
 	return 0;
 }
 
+/* A number of an option, from min to max, which also says what is wrong with it. */
+static int set_number(const char *option, const char *value, uint32_t min, uint32_t max,
+		      uint32_t *out, char *error, size_t error_size)
+{
+	uint64_t n;
+
+	if (!parse_number(value, false, &n) || n < min || n > max) {
+		format_string(error, error_size, "%s=%.40s: from %u to %u are possible", option,
+			      value, min, max);
+		return -XEN_EINVAL;
+	}
+	*out = (uint32_t)n;
+	return 0;
+}
+
+/* Takes a decimal CPU number off *at. */
+static bool parse_cpu(const char **at, uint32_t *out)
+{
+	const char *s = *at;
+
+	for (*out = 0; *s >= '0' && *s <= '9' && *out < LAYOUT_CPUS_MAX; s++)
+		*out = *out * 10 + (uint32_t)(*s - '0');
+	bool good = s != *at && *out < LAYOUT_CPUS_MAX;
+	*at = s;
+	return good;
+}
+
+/* CPUs and ranges of them, with commas between. */
+static int set_pin(struct guest_config *c, const char *value, char *error, size_t error_size)
+{
+	const char *s = value;
+	uint32_t first, last;
+	bool good;
+
+	do {
+		good = parse_cpu(&s, &first);
+		last = first;
+		if (good && *s == '-') {
+			s++;
+			good = parse_cpu(&s, &last) && last >= first;
+		}
+		for (uint32_t cpu = first; good && cpu <= last; cpu++)
+			cpu_set_add(&c->pin, cpu);
+	} while (good && *s++ == ',');
+	if (good && !s[-1])
+		return 0;
+	format_string(error, error_size, "pin=%.40s: not a list of CPUs below %u, such as 0,2-3",
+		      value, LAYOUT_CPUS_MAX);
+	return -XEN_EINVAL;
+}
+
 static int set_option(struct guest_config *c, enum option option, const char *value, char *error,
 		      size_t error_size)
 {
@@ -255,6 +314,14 @@ static int set_option(struct guest_config *c, enum option option, const char *va
 		return set_mem(c, value, error, error_size);
 	case OPTION_VCPUS:
 		return set_vcpus(c, value, error, error_size);
+	case OPTION_WEIGHT:
+		return set_number("weight", value, 1, VCPU_WEIGHT_MAX, &c->weight, error,
+				  error_size);
+	case OPTION_CAP:
+		return set_number("cap", value, 0, 100 * DOMAIN_VCPUS_MAX, &c->cap_percent, error,
+				  error_size);
+	case OPTION_PIN:
+		return set_pin(c, value, error, error_size);
 	case OPTION_CMDLINE:
 		if (text_length(value) >= GUEST_CMDLINE_MAX) {
 			format_string(error, error_size, "cmdline= is longer than %u characters",
@@ -324,6 +391,7 @@ int guest_config_parse(const char *cmdline, struct guest_config *out, char *erro
 	__builtin_memset(out, 0, sizeof(*out));
 	out->mem_bytes = GUEST_MEM_DEFAULT;
 	out->vcpus = 1;
+	out->weight = VCPU_WEIGHT_DEFAULT;
 	out->priv_domain = DOMAIN_PRIV_NONE;
 	if (error_size)
 		error[0] = 0;
@@ -343,8 +411,8 @@ int guest_config_parse(const char *cmdline, struct guest_config *out, char *erro
 		if (o == OPTION_COUNT) {
 			format_string(
 			    error, error_size,
-			    "unknown option \"%.40s\"; there are name= mem= vcpus= cmdline= "
-			    "priv= image= module= data populate=",
+			    "unknown option \"%.40s\"; there are name= mem= vcpus= weight= "
+			    "cap= pin= cmdline= priv= image= module= data populate= mmio=",
 			    word);
 			return -XEN_EINVAL;
 		}

@@ -7,10 +7,12 @@
  * turn of its loop: between two slices, or when it has nothing to run. Waits for nobody.
  */
 #include "boot_info.h"
+#include "drivers/tsc.h"
 #include "kernel/domain.h"
 #include "kernel/guest_cpuid.h"
 #include "kernel/guest_devices.h"
 #include "kernel/sched.h"
+#include "kernel/smp.h"
 #include "mm/heap.h"
 #include "percpu.h"
 #include "print.h"
@@ -105,6 +107,27 @@ void domains_start_all(void)
 			sched_add(d->vcpus[i]);
 }
 
+/* On which CPUs d ran, and for how long. */
+static void print_time(const struct domain *d)
+{
+	char text[160];
+	size_t length = 0;
+	uint64_t total = 0;
+
+	text[0] = 0;
+	for (uint32_t cpu = 0; cpu < smp_cpu_count(); cpu++) {
+		uint64_t ticks = atomic_load(&d->cpu_ticks[cpu]);
+
+		total += ticks;
+		if (ticks)
+			length +=
+			    format_string(text + length, sizeof(text) - length, "%s cpu%u %lu",
+					  length ? "," : "", cpu, ticks / tsc_khz());
+	}
+	print(LOG_INFO, "guest d%u \"%s\" ran for %lu ms:%s", d->id, d->name, total / tsc_khz(),
+	      text);
+}
+
 /* A domain has ended and none of its vCPUs is loaded or queued: has it taken apart, by
  * domain_finish_step() on this CPU, once its last text is out. */
 void domain_finish(struct domain *d)
@@ -120,6 +143,7 @@ static void report_end(struct domain *d)
 {
 	print(LOG_INFO, "guest d%u \"%s\" has ended: %s", d->id, d->name,
 	      domain_end_text((enum domain_end)atomic_load(&d->end)));
+	print_time(d);
 	domain_report(d);
 	d->reported = true;
 }

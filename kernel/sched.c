@@ -8,7 +8,8 @@
  *
  * A CPU without a vCPU to run takes one from another's queue. A vCPU that is still loaded where it
  * ran last (its VMCS is active there) stays for that CPU; one that was replaced there is unloaded,
- * VMCS cleared, and may go anywhere.
+ * VMCS cleared, and may go anywhere that its domain's pin= allows. One whose domain has used what
+ * its cap allows is set aside, on no queue, until its timer makes it runnable again.
  *
  * No wake-up is lost: who wakes sets a request or an interrupt, then looks at the state; who blocks
  * sets the state, then looks for requests, both by locked operations. So one of them sees the
@@ -18,6 +19,7 @@
 #include "cpu.h"
 #include "domain.h"
 #include "drivers/tsc.h"
+#include "kernel/cap.h"
 #include "kernel/cmdline.h"
 #include "kernel/domain.h"
 #include "kernel/run_queue.h"
@@ -62,39 +64,48 @@ static bool wakeable(const struct vcpu_shared *v, enum vcpu_state state)
 
 	if (ended(v))
 		return true;
+	if (state == VCPU_CAPPED)
+		return false;
 	if (state == VCPU_PARKED)
 		return requests & VCPU_REQUEST_SIPI;
 	return requests & ~(uint32_t)VCPU_REQUEST_UPCALL ||
 	       (atomic_load(&v->wakes_on_interrupt) && vcpu_interrupt_posted(v));
 }
 
-/* A CPU that sleeps and may take v; VCPU_NO_CPU: none. A hint: it looks again by itself. */
-static uint32_t find_idle(void)
+/*
+ * v waits on a queue: wakes a CPU that sleeps, has not been woken yet, and may take it. False:
+ * there is none, or v is still loaded.
+ */
+static bool offer(const struct vcpu_shared *v)
 {
-	for (uint32_t cpu = 0; cpu < smp_cpu_count(); cpu++)
-		if (atomic_load(&cpu_shared[cpu].idle) && atomic_load(&cpu_shared[cpu].runs_guests))
-			return cpu;
-	return VCPU_NO_CPU;
-}
+	for (uint32_t cpu = 0; cpu < smp_cpu_count() && !atomic_load(&v->loaded); cpu++) {
+		const struct cpu_shared *c = &cpu_shared[cpu];
 
-/* v has become runnable on that CPU, where something runs that shall not go before it (busy) or
- * may go on. */
-static void announce(uint32_t cpu, bool preempt, bool busy)
-{
-	if (preempt || !busy) {
+		if (!atomic_load(&c->idle) || !atomic_load(&c->runs_guests) ||
+		    atomic_load(&c->entry_work) & ENTRY_WORK_RESCHEDULE ||
+		    !cpu_set_has(&v->domain->pin, cpu))
+			continue;
 		cpu_kick(cpu, ENTRY_WORK_RESCHEDULE);
-		return;
+		return true;
 	}
-	uint32_t other = find_idle();
-	if (other != VCPU_NO_CPU)
-		cpu_kick(other, ENTRY_WORK_RESCHEDULE);
+	return false;
 }
 
-static void wake(struct vcpu_shared *v)
+/* v has become runnable on that CPU, where something runs (busy) that it may go before (preempt).
+ */
+static void announce(const struct vcpu_shared *v, uint32_t cpu, bool preempt, bool busy)
+{
+	if (!busy || (!offer(v) && preempt))
+		cpu_kick(cpu, ENTRY_WORK_RESCHEDULE);
+}
+
+/* v runs again if it waits and has a reason to run; capped: its wait for the cap is over. */
+static void wake(struct vcpu_shared *v, bool capped)
 {
 	struct run_queue *q = lock_queue_of(v);
 	enum vcpu_state state = (enum vcpu_state)atomic_load(&v->state);
-	bool wakes = (state == VCPU_BLOCKED || state == VCPU_PARKED) && wakeable(v, state);
+	bool waits = state == VCPU_BLOCKED || state == VCPU_PARKED || state == VCPU_CAPPED;
+	bool wakes = waits && ((capped && state == VCPU_CAPPED) || wakeable(v, state));
 	uint32_t cpu = atomic_load(&v->cpu);
 	const struct vcpu_shared *running = q->running;
 	bool preempt = false;
@@ -106,7 +117,12 @@ static void wake(struct vcpu_shared *v)
 	}
 	lock_release(&q->lock);
 	if (wakes)
-		announce(cpu, preempt, running != NULL);
+		announce(v, cpu, preempt, running != NULL);
+}
+
+void sched_uncap(struct vcpu_shared *v)
+{
+	wake(v, true);
 }
 
 void vcpu_kick(struct vcpu_shared *v)
@@ -117,7 +133,8 @@ void vcpu_kick(struct vcpu_shared *v)
 		break;
 	case VCPU_BLOCKED:
 	case VCPU_PARKED:
-		wake(v);
+	case VCPU_CAPPED:
+		wake(v, false);
 		break;
 	case VCPU_RUNNABLE: /* looks when it is loaded */
 	case VCPU_ENDED:
@@ -158,9 +175,13 @@ static void retire(struct vcpu_shared *v)
 		domain_finish(d);
 }
 
-/* v has run and used so much time: what becomes of it. */
-static void put_back(struct run_queue *q, struct vcpu_shared *v, uint64_t ticks)
+/* v has run and used so much time from start on: what becomes of it. */
+static void put_back(struct run_queue *q, struct vcpu_shared *v, uint64_t start, uint64_t ticks)
 {
+	_Atomic uint64_t *sum = &v->domain->cpu_ticks[cpu_index()];
+
+	atomic_store_explicit(sum, *sum + ticks, memory_order_relaxed);
+	cap_charge(v->domain, start, ticks);
 	lock_acquire(&q->lock);
 	bool blocks = v->blocking || v->waits_for_sipi;
 	enum vcpu_state waiting = v->waits_for_sipi ? VCPU_PARKED : VCPU_BLOCKED;
@@ -185,6 +206,22 @@ static void put_back(struct run_queue *q, struct vcpu_shared *v, uint64_t ticks)
 		domain_check_blocked(v->domain);
 }
 
+/* The domain of v, which has been taken to be run, may not run before that time. */
+static void set_aside(struct run_queue *q, struct vcpu_shared *v, uint64_t until)
+{
+	/* Before v can be taken by another CPU, which may end it. It does not fire meanwhile: this
+	 * CPU looks at its timers later. */
+	vcpu_cap_timer_set(v, until);
+	lock_acquire(&q->lock);
+	q->running = NULL;
+	atomic_store(&v->state, VCPU_CAPPED);
+	if (ended(v)) { /* who ended it may have seen it running */
+		atomic_store(&v->state, VCPU_RUNNABLE);
+		run_queue_add(q, v);
+	}
+	lock_release(&q->lock);
+}
+
 /* --- choosing --------------------------------------------------------------------------------- */
 
 static bool any(const struct vcpu_shared *v, void *ctx)
@@ -194,10 +231,10 @@ static bool any(const struct vcpu_shared *v, void *ctx)
 	return true;
 }
 
-static bool not_loaded(const struct vcpu_shared *v, void *ctx)
+/* Whether CPU *ctx may take it from another one. */
+static bool may_move(const struct vcpu_shared *v, void *ctx)
 {
-	(void)ctx;
-	return !atomic_load(&v->loaded);
+	return !atomic_load(&v->loaded) && cpu_set_has(&v->domain->pin, *(uint32_t *)ctx);
 }
 
 /* The next of this CPU's own queue. */
@@ -224,7 +261,7 @@ static struct vcpu_shared *steal(struct run_queue *own)
 		if (!atomic_load_explicit(&q->waiting, memory_order_relaxed))
 			continue;
 		lock_acquire(&q->lock);
-		struct vcpu_shared *v = run_queue_take(q, not_loaded, NULL);
+		struct vcpu_shared *v = run_queue_take(q, may_move, &me);
 		uint64_t from_time = q->virtual_time;
 		if (v) {
 			atomic_store(&v->cpu, me);
@@ -255,15 +292,18 @@ static void print_map_once(void)
 static void run(struct run_queue *q, struct vcpu_shared *v)
 {
 	uint64_t start = rdtsc();
+	const struct vcpu_shared *old = this_cpu()->current;
 
 	vcpu_load(v);
+	if (old && old != v && atomic_load(&old->state) == VCPU_RUNNABLE)
+		(void)offer(old); /* from now on others may have it */
 	timers_follow(v);
 	/* What was asked while it was queued: vcpu_kick() left it to us. */
 	if (vcpu_pending(v))
 		atomic_fetch_or(&this_cpu_shared()->entry_work, ENTRY_WORK_VCPU);
 	vcpu_run(slice_ticks());
 	print_map_once();
-	put_back(q, v, rdtsc() - start);
+	put_back(q, v, start, rdtsc() - start);
 	if (atomic_load_explicit(&q->waiting, memory_order_relaxed) <= 1) /* gives way to nobody */
 		(void)frame_scrub_ahead();
 }
@@ -285,7 +325,12 @@ bool sched_turn(void)
 		return busy;
 	}
 	if (!ended(v)) {
-		run(q, v);
+		uint64_t until = atomic_load(&v->domain->cap_until);
+
+		if (until > rdtsc())
+			set_aside(q, v, until);
+		else
+			run(q, v);
 		return true;
 	}
 	lock_acquire(&q->lock);
@@ -302,7 +347,9 @@ void sched_add(struct vcpu_shared *v)
 	static uint32_t next;
 	uint32_t count = smp_cpu_count();
 
-	while (!atomic_load(&cpu_shared[next % count].runs_guests))
+	/* domain_create() has made sure that there is one. */
+	while (!atomic_load(&cpu_shared[next % count].runs_guests) ||
+	       !cpu_set_has(&v->domain->pin, next % count))
 		next++;
 	uint32_t cpu = next++ % count;
 	struct run_queue *q = &queues[cpu];

@@ -1,17 +1,19 @@
 /*
- * The timer of each vCPU's local APIC.
+ * The timers of each vCPU: its local APIC's, and the one that ends a wait for its domain's cap.
  *
- * State: a struct timer for each vCPU, on the heap, in pages of its domain; its deadline is all
- * that other CPUs can see of a guest's timer (docs/secrets.md). Lock: that of the timer's CPU
+ * State: a struct vcpu_timer for each vCPU, on the heap, in pages of its domain; its deadline is
+ * all that other CPUs can see of a guest's timer (docs/secrets.md). Lock: that of the timer's CPU
  * (kernel/timer.c).
  */
+#include "kernel/sched.h"
 #include "kernel/timer.h"
 #include "mm/heap.h"
 #include "percpu.h"
 #include "vcpu.h"
 
 struct vcpu_timer {
-	struct timer timer;
+	struct timer timer; /* the first in vcpu_shared.timers */
+	struct timer cap;
 	struct vcpu_shared *vcpu;
 };
 
@@ -21,6 +23,12 @@ static uint64_t vcpu_timer_fires(struct timer *t)
 
 	atomic_fetch_or(&v->requests, VCPU_REQUEST_TIMER);
 	vcpu_kick(v);
+	return 0;
+}
+
+static uint64_t vcpu_cap_fires(struct timer *t)
+{
+	sched_uncap(container_of(t, struct vcpu_timer, cap)->vcpu);
 	return 0;
 }
 
@@ -35,6 +43,7 @@ int vcpu_timer_create(struct vcpu_shared *v)
 	struct vcpu_timer *t = object;
 	t->vcpu = v;
 	timer_init(&t->timer, v, vcpu_timer_fires);
+	timer_init(&t->cap, v, vcpu_cap_fires);
 	return 0;
 }
 
@@ -57,4 +66,9 @@ void vcpu_timer_set(uint64_t tsc)
 		timer_arm(t, tsc);
 	else if (atomic_load(&t->armed))
 		timer_cancel(t);
+}
+
+void vcpu_cap_timer_set(struct vcpu_shared *v, uint64_t tsc)
+{
+	timer_arm(&container_of(v->timers, struct vcpu_timer, timer)->cap, tsc);
 }

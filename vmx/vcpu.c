@@ -109,7 +109,6 @@ int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out)
 	v->vmcs = frames[PRIVATE_VCPU_PAGES];
 	v->vpid = vpid;
 	v->host_cpu = VCPU_NO_CPU;
-	v->weight = VCPU_WEIGHT_DEFAULT;
 	atomic_store(&v->state, VCPU_BLOCKED);
 	*out = v;
 	return 0;

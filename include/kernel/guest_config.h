@@ -22,6 +22,9 @@ struct guest_config {
 	bool lazy;	    /* populate=lazy */
 	bool mmio_strict;   /* mmio=strict */
 	uint32_t vcpus;
+	uint32_t weight;      /* of each vCPU */
+	uint32_t cap_percent; /* of one CPU's time; 0: none */
+	struct cpu_set pin;   /* empty: any CPU */
 	char cmdline[GUEST_CMDLINE_MAX];
 	char priv[GUEST_NAME_MAX];  /* name, "*" for all, empty for none */
 	char image[GUEST_NAME_MAX]; /* whose file is started; empty: its own */

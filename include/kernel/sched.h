@@ -8,6 +8,8 @@ struct vcpu_shared;
 
 /* A new vCPU: on the queue of a CPU from now on if it is runnable. Boot CPU, before sched_run(). */
 void sched_add(struct vcpu_shared *v);
+/* v runs again if it waits for its domain's cap. From any CPU; as vcpu_kick(). */
+void sched_uncap(struct vcpu_shared *v);
 /* Runs guests on this CPU, as long as there are any for it. False: there was nothing to do, and no
  * vCPU is loaded any more. */
 bool sched_turn(void);

@@ -42,9 +42,11 @@ bool timers_before_sleep(uint64_t latest);
 /* On each CPU that is to have timers. */
 void timers_cpu_init(void);
 
-/* kernel/vcpu_timer.c: the timer of a vCPU's local APIC. */
+/* kernel/vcpu_timer.c: the timer of a vCPU's local APIC, and the one that ends VCPU_CAPPED. */
 int vcpu_timer_create(struct vcpu_shared *v) must_use;
 void vcpu_timer_destroy(struct vcpu_shared *v);
+/* Has sched_uncap() called at that time. As timer_arm(). */
+void vcpu_cap_timer_set(struct vcpu_shared *v, uint64_t tsc);
 
 /* The heap: the root is the timer with the least deadline. */
 struct timer *timer_heap_add(struct timer *root, struct timer *t);

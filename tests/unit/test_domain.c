@@ -298,6 +298,10 @@ bool evtchn_from_others(const struct domain *d)
 	(void)d;
 	return false;
 }
+uint32_t smp_cpu_count(void)
+{
+	return 3;
+}
 int vcpu_timer_create(struct vcpu_shared *v)
 {
 	(void)v;
@@ -733,6 +737,31 @@ static void failures(void)
 	ok(domain_find(1) == first, "and does not replace it");
 }
 
+static void pins(void)
+{
+	struct domain *d = NULL;
+
+	fresh(4 << 20);
+	modules[0].config.weight = 3;
+	modules[0].config.cap_percent = 150;
+	cpu_set_add(&modules[0].config.pin, 2);
+	cpu_set_add(&modules[0].config.pin, 7);
+	is(create(&d), -XEN_EINVAL, "none of its processors runs guests");
+	is(objects, 0, "nothing is left");
+	cpu_shared[2].runs_guests = true;
+	is(create(&d), 0, "one of them does");
+	is(d->pin.words[0], 4, "it may run there, not where there is none");
+	ok(d->vcpus[0]->weight == 3 && d->cap_percent == 150, "its weight and cap");
+	domain_end(d, END_DESTROYED, 0);
+	ok(destroy(d, 0) > 0, "taken apart");
+	modules[0].config.pin = (struct cpu_set){{0}};
+	is(create(&d), 0, "no list");
+	is(d->pin.words[0], 7, "all there are");
+	domain_end(d, END_DESTROYED, 0);
+	ok(destroy(d, 0) > 0, "taken apart");
+	cpu_shared[2].runs_guests = false;
+}
+
 static void ranges(void)
 {
 	struct domain_range r[DOMAIN_RANGES_MAX];
@@ -756,6 +785,7 @@ int main(void)
 	tap_no_plan();
 	ram = aligned_alloc(4096, FRAMES * PAGE_SIZE);
 	p2m_map_of = calloc(GFNS + 4096, sizeof(*p2m_map_of));
+	pins();
 	contents();
 	multiboot();
 	failures();

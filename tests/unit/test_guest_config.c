@@ -71,6 +71,15 @@ static void values(void)
 	ok(c.mmio_strict, "or not");
 	c = parsed("f mmio=absent");
 	ok(!c.mmio_strict, "or by its name");
+	ok(c.weight == 256 && !c.cap_percent && cpu_set_empty(&c.pin), "shares by default");
+	c = parsed("f weight=65535 cap=250 pin=0,62-65,511");
+	is(c.weight, 65535, "weight=");
+	is(c.cap_percent, 250, "cap=");
+	ok(c.pin.words[0] == (3ull << 62 | 1) && c.pin.words[1] == 3 &&
+	       c.pin.words[7] == 1ull << 63,
+	   "pin=: processors and ranges");
+	c = parsed("f pin=3 cap=0");
+	ok(c.pin.words[0] == 8 && !c.cap_percent, "a single one");
 	c = parsed("initrd.gz data name=rd cmdline=x");
 	ok(c.is_data, "data");
 	c = parsed("  \t f \t mem=2M  ");
@@ -87,6 +96,21 @@ static void refusals(void)
 	refused("f names=x", "unknown option");
 	refused("f populate=late", "there are eager and lazy");
 	refused("f mmio=none", "there are absent and strict");
+	refused("f weight=0", "weight=0: from 1 to 65535 are possible");
+	refused("f weight=65536", "from 1 to");
+	refused("f weight=", "from 1 to");
+	refused("f weight=1K", "from 1 to");
+	refused("f cap=3201", "cap=3201: from 0 to 3200 are possible");
+	refused("f cap=25%", "from 0 to");
+	refused("f cap=-1", "from 0 to");
+	static const char *const lists[] = {"",	   ",",	    "0,",	   ",0",   "0,,1",
+					    "512", "0-512", "3-2",	   "1-",   "-1",
+					    "0x1", "1 ",    "99999999999", "1-2-3"};
+	for (unsigned i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		snprintf(line, sizeof(line), "f \"pin=%s\"", lists[i]);
+		refused(line, "not a list of CPUs below 512, such as 0,2-3");
+	}
+	refused("f data pin=0", "pin= means nothing with data");
 	refused("f data populate=lazy", "means nothing with data");
 	refused("f name", "name needs a value");
 	refused("f data=1", "data takes no value");
