@@ -21,6 +21,7 @@
 #include "percpu.h"
 #include "public/errno.h"
 #include "public/keyhole.h"
+#include "vcpu.h"
 
 /* Bytes that pass over this CPU's stack at a time. */
 #define CHUNK 512u
@@ -236,12 +237,14 @@ static bool sweep_leaf(const struct hostpt_leaf *leaf, void *ctx)
 	return true;
 }
 
-/* On the CPU that sweeps. */
+/* On the CPU that sweeps. It may have run the victim until now, whose registers it has by right as
+ * long as that is loaded there. */
 static void sweep_here(void *arg)
 {
 	struct keyhole_lab_sweep *s = arg;
 	struct audit_result audit;
 
+	vcpu_load(NULL);
 	hostpt_for_each(sweep_leaf, s);
 	audit_run(&audit, true);
 	s->pages_mapped = audit.pages_mapped;

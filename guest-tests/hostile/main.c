@@ -206,7 +206,8 @@ static void physmap(void)
 {
 	const native_ulong_t huge = (native_ulong_t)~0ull;
 
-	tap_ok(add(DOMID_SELF, 0, 0, FREE_GFN) < 0, "shared info: not there yet");
+	tap_ok(add(DOMID_SELF, XENMAPSPACE_shared_info, 1, FREE_GFN) < 0, "a second shared page");
+	tap_ok(add(DOMID_SELF, XENMAPSPACE_shared_info, 0, huge) < 0, "the shared page nowhere");
 	tap_ok(add(DOMID_SELF, 5, 0, FREE_GFN) < 0, "device memory: no");
 	tap_ok(add(DOMID_SELF, 6, 0, FREE_GFN) < 0, "an unknown space");
 	tap_ok(add(DOMID_SELF, 0xffffffff, 0, FREE_GFN) < 0, "a space of all ones");

@@ -72,8 +72,12 @@ void strings(unsigned long nothing, uint8_t *ram)
 /* The last bytes of RAM and what comes behind. */
 void borders(unsigned long nothing)
 {
-	uint64_t length, start = ram_next(0, &length);
-	unsigned long end = (unsigned long)(start + length);
+	uint64_t length, end64 = 0;
+
+	/* The last of it below the hole: the ACPI tables lie in between. */
+	for (uint64_t at = ram_next(0, &length); length && at < HOLE; at = ram_next(end64, &length))
+		end64 = at + length;
+	unsigned long end = (unsigned long)end64;
 	volatile uint32_t *across = (volatile uint32_t *)(end - 2);
 	volatile uint16_t *last = (volatile uint16_t *)(end - 2);
 
