@@ -14,7 +14,7 @@ from . import console, guestspec, iso, machine
 GADGET_SYMBOLS = {"leak_lab_hypercall", "lab_read", "gadget"}
 DIRECT_MAP_SYMBOLS = {"direct_map_init", "direct_map_pdpt"}
 MEM = 64  # MiB of the machine: the direct map is read whole
-CPUS = 3  # each sweeps what it maps, also those that run a guest
+CPUS = 2  # each sweeps what it maps, also those that run a guest
 SECONDS = 120
 
 
