@@ -35,20 +35,10 @@
 #include "public/errno.h"
 
 #define BUCKET_WORDS  8u
-#define FRAME_BITS    32
-#define FRAME_MASK    0xffffffffull
 #define FIRST_SIZE    9u /* log2 of words */
 #define LAST_SIZE     30u
 #define KEYS_TRIED    8u
 #define REGION_LENGTH (1ull << (32 + PAGE_SHIFT))
-
-struct table {
-	uint64_t mask;	 /* words - 1; words is a power of two */
-	uint64_t key[2]; /* random, odd */
-	uint64_t padding[BUCKET_WORDS - 3];
-	_Atomic uint64_t words[];
-};
-_Static_assert(offsetof(struct table, words) == 64, "buckets are cache lines");
 
 /* Where the table of one size lies; page_count: what is mapped there, 0: nothing is. */
 struct place {
@@ -57,7 +47,7 @@ struct place {
 };
 
 static struct lock pahash_lock = LOCK_INIT;
-static _Atomic(struct table *) current;
+_Atomic(struct pahash_table *) pahash_current;
 /* Under pahash_lock. */
 static struct place places[LAST_SIZE + 1];
 static unsigned current_size;
@@ -65,36 +55,26 @@ static uint64_t key_state; /* of the keys' sequence */
 static _Atomic uint64_t entry_count;
 
 /* With a gap as large as the table behind each. */
-static struct table *table_at(unsigned size)
+static struct pahash_table *table_at(unsigned size)
 {
-	return (struct table *)(LAYOUT_META_PAHASH + (4 * sizeof(uint64_t) << size));
+	return (struct pahash_table *)(LAYOUT_META_PAHASH + (4 * sizeof(uint64_t) << size));
 }
 _Static_assert(4 * sizeof(uint64_t) << LAST_SIZE <= 2 * LAYOUT_META_STRIDE, "tables' addresses");
 
 static uint64_t table_pages(unsigned size)
 {
-	return (sizeof(struct table) + (sizeof(uint64_t) << size) + PAGE_SIZE - 1) / PAGE_SIZE;
+	return (sizeof(struct pahash_table) + (sizeof(uint64_t) << size) + PAGE_SIZE - 1) /
+	       PAGE_SIZE;
 }
 
-/*
- * Two independent halves, 32 bits each. One product alone would not do: it maps runs and strides of
- * frames to runs and strides of words, which under some keys pile up in a few buckets.
- */
-static uint64_t hash(const struct table *t, mfn_t frame)
+static uint64_t home1(const struct pahash_table *t, mfn_t frame)
 {
-	uint64_t product = mfn_raw(frame) * t->key[0];
-
-	return (product ^ product >> 32) * t->key[1];
+	return pahash_hash(t, frame) >> 32 & t->mask;
 }
 
-static uint64_t home1(const struct table *t, mfn_t frame)
+static uint64_t home2(const struct pahash_table *t, mfn_t frame)
 {
-	return hash(t, frame) >> 32 & t->mask;
-}
-
-static uint64_t home2(const struct table *t, mfn_t frame)
-{
-	return hash(t, frame) & t->mask;
+	return pahash_hash(t, frame) & t->mask;
 }
 
 /* Probe n of the bucket that home is in: home itself first, then round the bucket. */
@@ -103,22 +83,13 @@ static uint64_t probe(uint64_t home, uint64_t n)
 	return (home & ~(uint64_t)(BUCKET_WORDS - 1)) | ((home + n) & (BUCKET_WORDS - 1));
 }
 
-static uint64_t word_va(uint64_t word)
-{
-	return LAYOUT_BASE + (word >> FRAME_BITS << PAGE_SHIFT);
-}
-
-static bool is_frame(uint64_t word, mfn_t frame)
-{
-	return (word & FRAME_MASK) == mfn_raw(frame) && word;
-}
-
-static uint64_t load(const struct table *t, uint64_t i)
+static uint64_t load(const struct pahash_table *t, uint64_t i)
 {
 	return atomic_load_explicit(&t->words[i], memory_order_acquire);
 }
 
-static uint64_t __attribute__((noinline)) lookup_further(const struct table *t, mfn_t frame)
+/* The rest of the search, from the second word of the first bucket on. */
+uint64_t pahash_lookup_further(const struct pahash_table *t, mfn_t frame)
 {
 	uint64_t home = home1(t, frame);
 
@@ -126,42 +97,27 @@ static uint64_t __attribute__((noinline)) lookup_further(const struct table *t, 
 		if (n == BUCKET_WORDS)
 			home = home2(t, frame);
 		uint64_t word = load(t, probe(home, n));
-		if (is_frame(word, frame))
-			return word_va(word);
+		if (pahash_is_frame(word, frame))
+			return pahash_word_va(word);
 	}
 	return 0;
 }
 
-/*
- * The page-aligned address at which a frame was entered; 0 if it was not. Takes any number and no
- * lock: the answer stays true as long as the caller keeps the mapping, or until its next quiescent
- * point.
- */
-uint64_t pahash_lookup(mfn_t frame)
-{
-	const struct table *t = atomic_load_explicit(&current, memory_order_acquire);
-	uint64_t word = load(t, home1(t, frame));
-
-	if (likely(is_frame(word, frame)))
-		return word_va(word);
-	return lookup_further(t, frame);
-}
-
 /* The word that holds frame, or, if frame is NULL, an empty one among those where like may stand.
  */
-static _Atomic uint64_t *find(struct table *t, const mfn_t *frame, mfn_t like)
+static _Atomic uint64_t *find(struct pahash_table *t, const mfn_t *frame, mfn_t like)
 {
 	for (unsigned n = 0; n < 2 * BUCKET_WORDS; n++) {
 		uint64_t i = probe(n < BUCKET_WORDS ? home1(t, like) : home2(t, like), n);
 		uint64_t word = load(t, i);
 
-		if (frame ? is_frame(word, *frame) : !word)
+		if (frame ? pahash_is_frame(word, *frame) : !word)
 			return &t->words[i];
 	}
 	return NULL;
 }
 
-static bool put(struct table *t, mfn_t frame, uint64_t word)
+static bool put(struct pahash_table *t, mfn_t frame, uint64_t word)
 {
 	_Atomic uint64_t *at = find(t, NULL, frame);
 
@@ -250,14 +206,14 @@ static uint64_t next_key(void)
 }
 
 /* Fills t, which no reader has yet, with what old holds, under new keys. */
-static bool copy_table(struct table *t, const struct table *old)
+static bool copy_table(struct pahash_table *t, const struct pahash_table *old)
 {
 	t->key[0] = next_key();
 	t->key[1] = next_key();
 	for (uint64_t i = 0; i <= old->mask; i++) {
 		uint64_t word = load(old, i);
 
-		if (word && !put(t, make_mfn(word & FRAME_MASK), word))
+		if (word && !put(t, make_mfn(word & PAHASH_FRAME_MASK), word))
 			return false;
 	}
 	return true;
@@ -266,9 +222,9 @@ static bool copy_table(struct table *t, const struct table *old)
 /* Doubles the table; on error the old one stays. */
 static int grow_locked(void)
 {
-	struct table *old = atomic_load_explicit(&current, memory_order_relaxed);
+	struct pahash_table *old = atomic_load_explicit(&pahash_current, memory_order_relaxed);
 	unsigned size = current_size + 1;
-	struct table *t = table_at(size);
+	struct pahash_table *t = table_at(size);
 
 	assert_locked(&pahash_lock);
 	int rc = size > LAST_SIZE ? -XEN_ENOMEM : build_table(size);
@@ -282,7 +238,7 @@ static int grow_locked(void)
 		for (uint64_t i = 0; i <= t->mask; i++)
 			atomic_store_explicit(&t->words[i], 0, memory_order_relaxed);
 	}
-	atomic_store_explicit(&current, t, memory_order_release);
+	atomic_store_explicit(&pahash_current, t, memory_order_release);
 	epoch_defer(&places[current_size].deferred, place_is_unread);
 	current_size = size;
 	return 0;
@@ -298,7 +254,7 @@ int pahash_init(uint64_t hash_key)
 	table_at(FIRST_SIZE)->key[0] = next_key();
 	table_at(FIRST_SIZE)->key[1] = next_key();
 	current_size = FIRST_SIZE;
-	atomic_store_explicit(&current, table_at(FIRST_SIZE), memory_order_release);
+	atomic_store_explicit(&pahash_current, table_at(FIRST_SIZE), memory_order_release);
 	return 0;
 }
 
@@ -311,21 +267,21 @@ int pahash_insert(mfn_t frame, uint64_t va)
 {
 	uint64_t offset = va - LAYOUT_BASE;
 
-	if (!mfn_raw(frame) || mfn_raw(frame) > FRAME_MASK || va & (PAGE_SIZE - 1) ||
+	if (!mfn_raw(frame) || mfn_raw(frame) > PAHASH_FRAME_MASK || va & (PAGE_SIZE - 1) ||
 	    offset >= REGION_LENGTH)
 		return -XEN_EINVAL;
-	uint64_t word = offset >> PAGE_SHIFT << FRAME_BITS | mfn_raw(frame);
+	uint64_t word = offset >> PAGE_SHIFT << PAHASH_FRAME_BITS | mfn_raw(frame);
 	lock_acquire(&pahash_lock);
-	struct table *t = atomic_load_explicit(&current, memory_order_relaxed);
+	struct pahash_table *t = atomic_load_explicit(&pahash_current, memory_order_relaxed);
 	int rc = 0;
 	if (find(t, &frame, frame))
 		rc = -XEN_EEXIST;
 	else if (entry_count * 2 > t->mask && !grow_locked())
-		t = atomic_load_explicit(&current, memory_order_relaxed);
+		t = atomic_load_explicit(&pahash_current, memory_order_relaxed);
 	if (!rc && !put(t, frame, word)) {
 		/* Rare below half full, and not to be expected below an eighth. */
 		rc = entry_count * 8 > t->mask ? grow_locked() : -XEN_ENOMEM;
-		t = atomic_load_explicit(&current, memory_order_relaxed);
+		t = atomic_load_explicit(&pahash_current, memory_order_relaxed);
 		if (!rc && !put(t, frame, word))
 			rc = -XEN_ENOMEM;
 	}
@@ -340,7 +296,7 @@ void pahash_remove(mfn_t frame)
 {
 	lock_acquire(&pahash_lock);
 	_Atomic uint64_t *at =
-	    find(atomic_load_explicit(&current, memory_order_relaxed), &frame, frame);
+	    find(atomic_load_explicit(&pahash_current, memory_order_relaxed), &frame, frame);
 	if (at) {
 		atomic_store_explicit(at, 0, memory_order_release);
 		atomic_fetch_sub_explicit(&entry_count, 1, memory_order_relaxed);
