@@ -146,6 +146,12 @@ static inline uint32_t read_pkru(void)
 	return value;
 }
 
+/* Writes a cache line back and drops it. */
+static inline void clflush(const void *line)
+{
+	__asm__ volatile("clflush (%0)" : : "r"(line) : "memory");
+}
+
 static inline void invlpg(uint64_t va)
 {
 	__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");

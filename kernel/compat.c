@@ -36,6 +36,19 @@ static const struct compat_field fields_setup_table[] = {
     FIELD(gnttab_setup_table, compat_gnttab_setup_table, frame_list),
 };
 
+static const struct compat_field fields_copy[] = {
+    FIELD(gnttab_copy, compat_gnttab_copy, source.ref_or_gmfn),
+    FIELD(gnttab_copy, compat_gnttab_copy, source.domid),
+    FIELD(gnttab_copy, compat_gnttab_copy, source.offset),
+    FIELD(gnttab_copy, compat_gnttab_copy, dest.ref_or_gmfn),
+    FIELD(gnttab_copy, compat_gnttab_copy, dest.domid),
+    FIELD(gnttab_copy, compat_gnttab_copy, dest.offset),
+    FIELD(gnttab_copy, compat_gnttab_copy, len),
+    FIELD(gnttab_copy, compat_gnttab_copy, flags),
+    FIELD(gnttab_copy, compat_gnttab_copy, status),
+    FIELD(gnttab_copy, compat_gnttab_copy, pad),
+};
+
 static const struct compat_field fields_add_to_physmap[] = {
     FIELD(xen_add_to_physmap, compat_add_to_physmap, domid),
     FIELD(xen_add_to_physmap, compat_add_to_physmap, size),
@@ -103,6 +116,8 @@ const struct compat_layout layout_sched_shutdown = LAYOUT_ALIKE(sched_shutdown);
 const struct compat_layout layout_feature_info = LAYOUT_ALIKE(xen_feature_info);
 const struct compat_layout layout_gnttab_setup_table =
     LAYOUT(gnttab_setup_table, compat_gnttab_setup_table, fields_setup_table);
+const struct compat_layout layout_gnttab_copy =
+    LAYOUT(gnttab_copy, compat_gnttab_copy, fields_copy);
 const struct compat_layout layout_add_to_physmap =
     LAYOUT(xen_add_to_physmap, compat_add_to_physmap, fields_add_to_physmap);
 const struct compat_layout layout_add_to_physmap_batch =

@@ -168,7 +168,7 @@ static inline __attribute__((always_inline)) int16_t map_one(struct maps *maps,
 	int16_t status;
 	mfn_t frame;
 
-	if (unlikely((op->flags & ~GNTMAP_readonly) != GNTMAP_host_map))
+	if (unlikely((op->flags & ~(GNTMAP_readonly | GNTMAP_guest_avail_mask)) != GNTMAP_host_map))
 		return refused_flags(op->flags);
 	if (unlikely(gpa_offset(make_gpa(op->host_addr))))
 		return GNTST_bad_virt_addr;

@@ -16,8 +16,8 @@
  *   are changed with it, so that GTF_reading and GTF_writing always agree with the counts. All
  *   zero: not mapped.
  *
- * Ready for many CPUs. BUSY is the innermost lock, taken for one word at a time and held for a
- * handful of instructions in which nothing is waited for.
+ * Ready for many CPUs. BUSY is the innermost lock, waited for with no other word's BUSY held, and
+ * kept for a handful of instructions in which nothing is waited for.
  *
  * The usual cases are inline, in kernel/grant_pin.h; these are the general ones.
  *
@@ -222,4 +222,52 @@ void grant_entry_unpin_again(struct grant_session *s, uint32_t ref, bool readonl
 	if (!readers_of(a) && !writers_of(a))
 		a = 0;
 	active_set(word, a);
+}
+
+/* --- swapping --------------------------------------------------------------------------------- */
+
+/* Puts a value into an entry of the domain's own table that is known to be there; returns the old
+ * one. */
+static uint64_t entry_exchange(struct grant_session *s, uint32_t ref, uint64_t value)
+{
+	if (ref - s->first_ref >= GRANT_ENTRIES_PER_FRAME)
+		(void)grant_session_take_frame(s, ref);
+	return atomic_exchange(
+	    (_Atomic uint64_t *)(void *)&s->entries[ref % GRANT_ENTRIES_PER_FRAME], value);
+}
+
+/*
+ * Exchanges two entries of a domain's own table, neither of which is in use. Statuses (GNTST_),
+ * with nothing changed: bad_gntref: beyond the table; eagain: in use. Whoever finds the second
+ * active word taken gives up the first: nothing is waited for.
+ */
+int16_t grant_entries_swap(struct domain *d, uint32_t a, uint32_t b)
+{
+	struct grant_table *t = d->grants;
+	uint32_t count = atomic_load_explicit(&t->frame_count, memory_order_acquire);
+	struct grant_session s;
+
+	if (a / GRANT_ENTRIES_PER_FRAME >= count || b / GRANT_ENTRIES_PER_FRAME >= count)
+		return GNTST_bad_gntref;
+	if (a == b)
+		return GNTST_okay;
+	_Atomic uint64_t *first =
+	    &t->active[a / GRANT_ENTRIES_PER_FRAME][a % GRANT_ENTRIES_PER_FRAME];
+	_Atomic uint64_t *second =
+	    &t->active[b / GRANT_ENTRIES_PER_FRAME][b % GRANT_ENTRIES_PER_FRAME];
+	if (!active_take(first, 0))
+		return GNTST_eagain;
+	if (!active_take(second, 0)) {
+		active_set(first, 0);
+		return GNTST_eagain;
+	}
+	grant_session_begin(&s);
+	s.granter = d;
+	uint64_t value = entry_exchange(&s, a, 0);
+	value = entry_exchange(&s, b, value);
+	entry_exchange(&s, a, value);
+	grant_session_end(&s);
+	active_set(second, 0);
+	active_set(first, 0);
+	return GNTST_okay;
 }

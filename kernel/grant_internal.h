@@ -53,6 +53,7 @@ bool grant_session_take_frame(struct grant_session *s, uint32_t ref);
 bool grant_session_take_leaf(struct grant_session *s, uint64_t gfn);
 int16_t grant_entry_pin_again(struct grant_session *s, uint32_t ref, uint64_t active,
 			      domid_t mapper, bool readonly, mfn_t *frame);
+int16_t grant_entries_swap(struct domain *d, uint32_t a, uint32_t b);
 void grant_entry_unpin_again(struct grant_session *s, uint32_t ref, bool readonly);
 
 /* kernel/grant.c */

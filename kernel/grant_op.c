@@ -9,21 +9,28 @@
  *
  * Source: Xen, public/grant_table.h.
  */
+#include "grant_copy.h"
 #include "kernel/grant.h"
 #include "kernel/hypercall.h"
 #include "public/errno.h"
 #include "public/grant_table.h"
 #include "public/xen.h"
 
+#define GRANT_TABLE_VERSION 1u
+
 static bool is_caller(const struct hypercall *c, domid_t id)
 {
 	return id == DOMID_SELF || id == c->domain->id;
 }
 
-/* Elements of a batch; laid out alike for 32- and 64-bit callers. */
+/* Elements of a batch; all but those of a copy are laid out alike for 32- and 64-bit callers. */
 union elements {
 	struct gnttab_map_grant_ref map[HYPERCALL_BATCH];
 	struct gnttab_unmap_grant_ref unmap[HYPERCALL_BATCH];
+	struct gnttab_unmap_and_replace replace[HYPERCALL_BATCH];
+	struct gnttab_swap_grant_ref swap[HYPERCALL_BATCH];
+	struct gnttab_copy copy[HYPERCALL_BATCH];
+	struct compat_gnttab_copy narrow_copy[HYPERCALL_BATCH];
 };
 
 static void map_some(struct domain *d, union elements *ops, unsigned count)
@@ -36,6 +43,56 @@ static void unmap_some(struct domain *d, union elements *ops, unsigned count)
 	grants_unmap(d, ops->unmap, count);
 }
 
+/*
+ * Xen refuses a replacement to guests that have a p2m, which Keyhole's all have: it is an
+ * unmapping. new_addr lies where dev_bus_addr does there, which must be 0, too.
+ */
+_Static_assert(offsetof(struct gnttab_unmap_and_replace, new_addr) ==
+		       offsetof(struct gnttab_unmap_grant_ref, dev_bus_addr) &&
+		   offsetof(struct gnttab_unmap_and_replace, handle) ==
+		       offsetof(struct gnttab_unmap_grant_ref, handle) &&
+		   offsetof(struct gnttab_unmap_and_replace, status) ==
+		       offsetof(struct gnttab_unmap_grant_ref, status),
+	       "laid out alike");
+
+static void replace_some(struct domain *d, union elements *ops, unsigned count)
+{
+	grants_unmap(d, ops->unmap, count);
+	for (unsigned i = 0; i < count; i++)
+		if (ops->replace[i].status == GNTST_bad_dev_addr)
+			ops->replace[i].status = GNTST_general_error;
+}
+
+static void swap_some(struct domain *d, union elements *ops, unsigned count)
+{
+	for (struct gnttab_swap_grant_ref *op = ops->swap; op < ops->swap + count; op++)
+		op->status = grant_entries_swap(d, op->ref_a, op->ref_b);
+}
+
+static void copy_some(struct domain *d, union elements *ops, unsigned count)
+{
+	struct grant_copies copies;
+
+	grant_copies_begin(&copies, d);
+	for (struct gnttab_copy *op = ops->copy; op < ops->copy + count; op++)
+		op->status = grant_copy_one(&copies, op);
+	grant_copies_end(&copies);
+}
+
+static void copy_some_narrow(struct domain *d, union elements *ops, unsigned count)
+{
+	struct grant_copies copies;
+	struct gnttab_copy wide;
+
+	grant_copies_begin(&copies, d);
+	for (struct compat_gnttab_copy *op = ops->narrow_copy; op < ops->narrow_copy + count;
+	     op++) {
+		compat_widen(&layout_gnttab_copy, &wide, op);
+		op->status = grant_copy_one(&copies, &wide);
+	}
+	grant_copies_end(&copies);
+}
+
 /* Elements from an address on that lie whole in its page, at most left; at least one, then, which
  * may reach into the next page. */
 static unsigned elements_in_page(gva_t at, unsigned size, unsigned left)
@@ -45,6 +102,23 @@ static unsigned elements_in_page(gva_t at, unsigned size, unsigned left)
 	if (!count)
 		return 1;
 	return count < left ? count : left;
+}
+
+/* After the first done elements of an array from the registers: moves the registers on, if there
+ * are more. */
+static int64_t go_on(struct hypercall *c, unsigned done, unsigned size)
+{
+	uint32_t count = (uint32_t)c->arg[2];
+	gva_t rest;
+
+	if (done == count)
+		return 0;
+	int rc = hypercall_element(c, make_gva(c->arg[1]), done, size, &rest);
+	if (rc) /* the array ends with the address space, but not with its count */
+		return rc;
+	c->arg[1] = gva_raw(rest);
+	c->arg[2] = count - done;
+	return hypercall_continue(c);
 }
 
 /*
@@ -74,15 +148,7 @@ static int64_t batch(struct hypercall *c, unsigned size,
 		some(c->domain, &ops, n);
 		guest_place_write(&place, &ops, n * size);
 	}
-	if (end == count)
-		return 0;
-	gva_t rest;
-	int rc = hypercall_element(c, make_gva(c->arg[1]), end, size, &rest);
-	if (rc) /* the array ends with the address space, but not with its count */
-		return rc;
-	c->arg[1] = gva_raw(rest);
-	c->arg[2] = count - end;
-	return hypercall_continue(c);
+	return go_on(c, end, size);
 }
 
 static int64_t setup_table(struct hypercall *c)
@@ -128,6 +194,53 @@ static int64_t query_size(struct hypercall *c)
 	return hypercall_copy_out(c, &layout_gnttab_query_size, at, &op);
 }
 
+/* Elements have no status: the first error is that of the call. */
+static int64_t cache_flush(struct hypercall *c)
+{
+	uint32_t count = (uint32_t)c->arg[2];
+	unsigned end = count < HYPERCALL_BATCH ? count : HYPERCALL_BATCH;
+	struct gnttab_cache_flush op;
+
+	for (unsigned i = 0; i < end; i++) {
+		gva_t at;
+		int rc = hypercall_element(c, make_gva(c->arg[1]), i, sizeof(op), &at);
+
+		if (!rc)
+			rc = guest_copy_in(&c->access, &op, at, sizeof(op));
+		if (!rc)
+			rc = grant_cache_flush(c->domain, &op);
+		if (rc)
+			return rc;
+	}
+	return go_on(c, end, sizeof(op));
+}
+
+/* Tables have version 1, and no other. As on Xen, count does not matter. */
+static int64_t get_version(struct hypercall *c)
+{
+	struct gnttab_get_version op;
+	int rc = guest_copy_in(&c->access, &op, make_gva(c->arg[1]), sizeof(op));
+
+	if (rc)
+		return rc;
+	if (!is_caller(c, op.dom))
+		return -XEN_EPERM;
+	op.version = GRANT_TABLE_VERSION;
+	return guest_copy_out(&c->access, make_gva(c->arg[1]), &op, sizeof(op));
+}
+
+static int64_t set_version(struct hypercall *c)
+{
+	struct gnttab_set_version op;
+	int rc = guest_copy_in(&c->access, &op, make_gva(c->arg[1]), sizeof(op));
+
+	if (rc)
+		return rc;
+	if (op.version != GRANT_TABLE_VERSION)
+		return op.version == 2 ? -XEN_ENOSYS : -XEN_EINVAL;
+	return guest_copy_out(&c->access, make_gva(c->arg[1]), &op, sizeof(op));
+}
+
 /*
  * grant_table_op(cmd, args, count): 0 when every element has its status; -XEN_EFAULT when an
  * element cannot be read or written: those before it are done; -XEN_EINVAL: count is not 1 where
@@ -140,6 +253,19 @@ int64_t hypercall_grant_table_op(struct hypercall *c)
 		return batch(c, sizeof(struct gnttab_map_grant_ref), map_some);
 	case GNTTABOP_unmap_grant_ref:
 		return batch(c, sizeof(struct gnttab_unmap_grant_ref), unmap_some);
+	case GNTTABOP_copy:
+		return c->wide ? batch(c, sizeof(struct gnttab_copy), copy_some)
+			       : batch(c, sizeof(struct compat_gnttab_copy), copy_some_narrow);
+	case GNTTABOP_unmap_and_replace:
+		return batch(c, sizeof(struct gnttab_unmap_and_replace), replace_some);
+	case GNTTABOP_swap_grant_ref:
+		return batch(c, sizeof(struct gnttab_swap_grant_ref), swap_some);
+	case GNTTABOP_cache_flush:
+		return cache_flush(c);
+	case GNTTABOP_get_version:
+		return get_version(c);
+	case GNTTABOP_set_version:
+		return set_version(c);
 	case GNTTABOP_setup_table:
 		return setup_table(c);
 	case GNTTABOP_query_size:

@@ -11,6 +11,7 @@
 
 #define SAMPLES	       1000u
 #define BATCHES	       16u /* of 64 pages */
+#define COPIES	       16u
 #define FOREIGN_RUNS   2u
 #define FOREIGN_TRACED 64u
 
@@ -150,6 +151,35 @@ static void grants(uint32_t peer)
 	TRACE("grant_unmap_64", UNMAP_ALL());
 }
 
+/* Whole pages of the peer's, into pages of its own. */
+static void copies(uint32_t peer)
+{
+	static struct gnttab_copy ops[COPIES];
+	struct row row = {0}, first = {0}, empty = {0};
+	unsigned wrong = 0;
+
+	for (unsigned i = 0; i < COPIES; i++)
+		ops[i] = (struct gnttab_copy){
+		    .source = {.ref_or_gmfn = REF_FIRST + i, .domid = (domid_t)peer},
+		    .dest = {.ref_or_gmfn = OWN_START / PAGE_SIZE + i, .domid = DOMID_SELF},
+		    .len = PAGE_SIZE,
+		    .flags = GNTCOPY_source_gref};
+#define COPY_ALL(instruction) \
+	ONE_CALL(instruction, __HYPERVISOR_grant_table_op, GNTTABOP_copy, ops, COPIES)
+	MEASURE(&empty, BATCHES, COPY_ALL(""));
+	/* In the first round its pages get their memory. */
+	for (unsigned n = 0; n <= 4 * BATCHES; n++) {
+		MEASURE(n ? &row : &first, 1, COPY_ALL("vmcall"));
+		wrong += last_result != 0;
+		for (unsigned i = 0; i < COPIES; i++)
+			wrong += ops[i].status != GNTST_okay;
+		yield();
+	}
+	tap_is(wrong, 0, "every page was copied");
+	row_print("grant_copy_16", &row, &empty, COPIES);
+	TRACE("grant_copy_16", COPY_ALL("vmcall"));
+}
+
 static xen_ulong_t indices[FOREIGN_PAGES] IN_PAGES, places[FOREIGN_PAGES] IN_PAGES;
 static int32_t errors[FOREIGN_PAGES] IN_PAGES;
 
@@ -257,6 +287,7 @@ int main(void)
 			  GNTST_okay),
 	       "domain %u grants its pages", peer);
 	grants(peer);
+	copies(peer);
 	foreign(peer);
 	balloon();
 	control->done = 1;

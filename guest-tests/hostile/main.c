@@ -126,6 +126,12 @@ static void bad_pointers_everywhere(void)
 		    {"query_size", grant_table_op(GNTTABOP_query_size, bad, 1)},
 		    {"map_grant_ref", grant_table_op(GNTTABOP_map_grant_ref, bad, 1)},
 		    {"unmap_grant_ref", grant_table_op(GNTTABOP_unmap_grant_ref, bad, 1)},
+		    {"grant copy", grant_table_op(GNTTABOP_copy, bad, 1)},
+		    {"unmap_and_replace", grant_table_op(GNTTABOP_unmap_and_replace, bad, 1)},
+		    {"swap_grant_ref", grant_table_op(GNTTABOP_swap_grant_ref, bad, 1)},
+		    {"cache_flush", grant_table_op(GNTTABOP_cache_flush, bad, 1)},
+		    {"get_version", grant_table_op(GNTTABOP_get_version, bad, 1)},
+		    {"set_version", grant_table_op(GNTTABOP_set_version, bad, 1)},
 		};
 		unsigned wrong = 0;
 

@@ -51,6 +51,11 @@
 #define GNTCOPY_source_gref 0x1u
 #define GNTCOPY_dest_gref   0x2u
 
+/* gnttab_cache_flush.op */
+#define GNTTAB_CACHE_CLEAN	 (1u << 0) /* write back */
+#define GNTTAB_CACHE_INVAL	 (1u << 1) /* drop */
+#define GNTTAB_CACHE_SOURCE_GREF (1u << 31)
+
 /* Values of the status members. */
 #define GNTST_okay		0
 #define GNTST_general_error	(-1)
@@ -109,6 +114,17 @@ struct gnttab_unmap_grant_ref {
 XEN_CHECK_SIZE(struct gnttab_unmap_grant_ref, 24);
 XEN_CHECK_OFFSET(struct gnttab_unmap_grant_ref, handle, 16);
 XEN_CHECK_OFFSET(struct gnttab_unmap_grant_ref, status, 20);
+
+struct gnttab_unmap_and_replace {
+	compat_uint64_t host_addr; /* in: where it is mapped */
+	compat_uint64_t new_addr;  /* in: 0 */
+	grant_handle_t handle;	   /* in */
+	int16_t status;		   /* out */
+	uint16_t pad;
+};
+XEN_CHECK_SIZE(struct gnttab_unmap_and_replace, 24);
+XEN_CHECK_OFFSET(struct gnttab_unmap_and_replace, handle, 16);
+XEN_CHECK_OFFSET(struct gnttab_unmap_and_replace, status, 20);
 
 struct gnttab_setup_table {
 	domid_t dom;		 /* in */
@@ -184,6 +200,23 @@ struct gnttab_set_version {
 };
 XEN_CHECK_SIZE(struct gnttab_get_version, 8);
 XEN_CHECK_SIZE(struct gnttab_set_version, 4);
+
+struct gnttab_swap_grant_ref {
+	grant_ref_t ref_a, ref_b; /* in: of the caller's own table */
+	int16_t status;		  /* out */
+	uint16_t pad;
+};
+XEN_CHECK_SIZE(struct gnttab_swap_grant_ref, 12);
+XEN_CHECK_OFFSET(struct gnttab_swap_grant_ref, status, 8);
+
+struct gnttab_cache_flush {
+	compat_uint64_t dev_bus_addr; /* in: guest-physical here; of a reference, its low half */
+	uint16_t offset, length;      /* in: bytes, within that page */
+	uint32_t op;		      /* in: GNTTAB_CACHE_ */
+};
+XEN_CHECK_SIZE(struct gnttab_cache_flush, 16);
+XEN_CHECK_OFFSET(struct gnttab_cache_flush, offset, 8);
+XEN_CHECK_OFFSET(struct gnttab_cache_flush, op, 12);
 #endif
 
 #endif

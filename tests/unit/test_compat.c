@@ -92,6 +92,7 @@ int main(void)
 {
 	tap_no_plan();
 	check_table(&layout_gnttab_setup_table, 24, 16, 4);
+	check_table(&layout_gnttab_copy, 40, 24, 10);
 	check_table(&layout_add_to_physmap, 24, 16, 5);
 	check_table(&layout_add_to_physmap_batch, 32, 20, 7);
 	check_table(&layout_remove_from_physmap, 16, 8, 2);

@@ -1,5 +1,5 @@
 /* sources: kernel/hypercall.c kernel/hypercall_misc.c kernel/grant.c kernel/grant_op.c */
-/* sources: kernel/grant_entry.c kernel/grant_table.c kernel/foreign_map.c kernel/memory_op.c */
+/* sources: kernel/grant_copy.c kernel/grant_entry.c kernel/grant_table.c kernel/foreign_map.c kernel/memory_op.c */
 /* sources: kernel/reservation.c kernel/compat.c tests/unit/fake_cpu.c */
 /* flags: -pthread -DKEYHOLE_FAKE_REFERENCES */
 /*
@@ -159,6 +159,10 @@ void window_close(enum window_slot slot)
 	window_is_open[slot] = false;
 }
 
+const void *window_open_readonly(enum window_slot slot, mfn_t frame)
+{
+	return window_open(slot, frame);
+}
 static struct guest *guest_of(struct p2m *p2m)
 {
 	return container_of(container_of(p2m, struct domain, p2m), struct guest, d);
@@ -841,7 +845,6 @@ static void hostile_grants(void)
 	refuse_map("no flags", GNTST_bad_gntref, 8, 100, 0);
 	refuse_map("contains_pte", GNTST_general_error, 8, 100, host | GNTMAP_contains_pte);
 	refuse_map("unknown flags", GNTST_general_error, 8, 100, host | 0x40);
-	refuse_map("available bits", GNTST_general_error, 8, 100, host | 1u << 31);
 
 	static const domid_t no_domains[] = {0, 3, 7, 0x7ff0, 0x7ff1, 0x7ff2, 0xffff};
 	for (unsigned i = 0; i < array_size(no_domains); i++) {
@@ -1065,6 +1068,226 @@ static void dying(void)
 	call(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, AT(0), 1);
 	is(MEM(owner, 0, struct gnttab_map_grant_ref)->status, GNTST_okay, "a grant to oneself");
 	be(mapper);
+}
+
+#define REF  GNTCOPY_source_gref
+#define TO   GNTCOPY_dest_gref
+#define SELF DOMID_SELF
+
+static int64_t copy_result;
+
+/* One copy by the mapper, in the layout of its mode; its status. */
+static int copy(unsigned flags, struct gnttab_copy_ptr from, struct gnttab_copy_ptr to,
+		unsigned len)
+{
+	struct gnttab_copy op = {from, to, (uint16_t)len, (uint16_t)flags, 99, 0};
+
+	if (wide) {
+		*MEM(mapper, 0, struct gnttab_copy) = op;
+	} else {
+		*MEM(mapper, 0, struct compat_gnttab_copy) = (struct compat_gnttab_copy){
+		    {(uint32_t)from.ref_or_gmfn, from.domid, from.offset},
+		    {(uint32_t)to.ref_or_gmfn, to.domid, to.offset},
+		    op.len,
+		    op.flags,
+		    99,
+		    0};
+	}
+	copy_result = call(__HYPERVISOR_grant_table_op, GNTTABOP_copy, AT(0), 1);
+	return wide ? MEM(mapper, 0, struct gnttab_copy)->status
+		    : MEM(mapper, 0, struct compat_gnttab_copy)->status;
+}
+#define AT_REF(ref, domid, offset) ((struct gnttab_copy_ptr){ref, domid, offset})
+#define OWN(gfn, offset)	   ((struct gnttab_copy_ptr){gfn, SELF, offset})
+
+static uint8_t *page_of(struct guest *g, unsigned gfn)
+{
+	return ram[g->p2m[gfn].frame.raw];
+}
+
+static void refuse_copy(const char *what, int status, unsigned flags, struct gnttab_copy_ptr from,
+			struct gnttab_copy_ptr to, unsigned len)
+{
+	static uint8_t was[FRAMES][PAGE_SIZE];
+
+	take(&before);
+	memcpy(was, ram, sizeof(ram));
+	is(copy(flags, from, to, len), status, "copy refused: %s", what);
+	ok(!memcmp(was, ram, sizeof(ram)), "%s: no memory has changed", what);
+	UNCHANGED(what);
+}
+
+static void copying(void)
+{
+	for (int w = 1; w >= 0; w--) {
+		uint32_t h;
+
+		fresh();
+		wide = w;
+		permit(8, 2, 5, 0);
+		permit(9, 2, 6, GTF_readonly);
+		permit(10, 3, 7, 0);
+		permit(11, 2, 200, 0);
+		memset(page_of(owner, 5), 0x55, PAGE_SIZE);
+		memset(page_of(owner, 6), 0x66, PAGE_SIZE);
+		is(copy(REF, AT_REF(8, 1, 3), OWN(4, 4001), 95), GNTST_okay, "from a reference");
+		ok(copy_result == 0 && page_of(mapper, 4)[4000] == 0 &&
+		       page_of(mapper, 4)[4001] == 0x55 && page_of(mapper, 4)[4095] == 0x55,
+		   "these bytes and no others");
+		page_of(mapper, 4)[7] = 0x77;
+		is(copy(TO, OWN(4, 7), AT_REF(8, 1, 9), 1), GNTST_okay, "to a reference");
+		ok(page_of(owner, 5)[9] == 0x77 && page_of(owner, 5)[10] == 0x55, "one byte");
+		is(copy(REF | TO, AT_REF(9, 1, 0), AT_REF(8, 1, 0), PAGE_SIZE), GNTST_okay,
+		   "from one to the other");
+		is(page_of(owner, 5)[4095], 0x66, "a whole page");
+		is(copy(0, OWN(4, 7), OWN(3, 0), 1), GNTST_okay, "within");
+		is(page_of(mapper, 3)[0], 0x77, "one byte");
+		is(copy(REF, AT_REF(8, 1, PAGE_SIZE), OWN(4, 0), 0), GNTST_okay,
+		   "nothing at the end");
+		is(copy(REF | TO, AT_REF(8, 1, 0), AT_REF(8, 1, 1), 100), GNTST_okay,
+		   "onto itself");
+		ok(entry(8)->flags == GTF_permit_access &&
+		       entry(9)->flags == (GTF_permit_access | GTF_readonly),
+		   "no mark is left");
+		is(frames[owner->p2m[5].frame.raw].refs, 1, "nor a reference");
+
+		refuse_copy("beyond the source", GNTST_bad_copy_arg, REF, AT_REF(8, 1, 1),
+			    OWN(4, 0), PAGE_SIZE);
+		refuse_copy("beyond the target", GNTST_bad_copy_arg, REF, AT_REF(8, 1, 0),
+			    OWN(4, 4095), 2);
+		refuse_copy("far beyond", GNTST_bad_copy_arg, REF, AT_REF(8, 1, 0xffff), OWN(4, 0),
+			    0xffff);
+		refuse_copy("unknown flags", GNTST_bad_copy_arg, REF | 4, AT_REF(8, 1, 0),
+			    OWN(4, 0), 1);
+		refuse_copy("to what may be read", GNTST_general_error, TO, OWN(4, 0),
+			    AT_REF(9, 1, 0), 8);
+		refuse_copy("another's grant", GNTST_general_error, REF, AT_REF(10, 1, 0),
+			    OWN(4, 0), 8);
+		refuse_copy("beyond the table", GNTST_bad_gntref, REF, AT_REF(512, 1, 0), OWN(4, 0),
+			    8);
+		refuse_copy("no RAM of the granter", GNTST_bad_page, REF, AT_REF(11, 1, 0),
+			    OWN(4, 0), 8);
+		refuse_copy("no such domain", GNTST_bad_domain, REF, AT_REF(8, 3, 0), OWN(4, 0), 8);
+		refuse_copy("a frame of another", GNTST_permission_denied, 0, AT_REF(5, 1, 0),
+			    OWN(4, 0), 8);
+		refuse_copy("to a frame of another", GNTST_permission_denied, REF, AT_REF(8, 1, 0),
+			    AT_REF(5, 1, 0), 8);
+		refuse_copy("from nothing", GNTST_bad_page, 0, OWN(100, 0), OWN(4, 0), 8);
+		refuse_copy("to nothing, from a reference", GNTST_bad_page, REF, AT_REF(8, 1, 0),
+			    OWN(0xffffffff, 0), 8);
+		is(copy(REF | TO, AT_REF(8, SELF, 0), AT_REF(8, 1, 0), 8), GNTST_general_error,
+		   "its own table grants nothing");
+
+		is(map(8, 100, GNTMAP_host_map | GNTMAP_readonly, &h), GNTST_okay, "while mapped");
+		is(copy(TO, OWN(4, 0), AT_REF(8, 1, 0), 8), GNTST_okay, "it can be copied to");
+		is(entry(8)->flags, GTF_permit_access | GTF_reading, "and stays marked");
+		is(copy(0, OWN(100, 0), OWN(4, 0), 8), GNTST_okay,
+		   "copied from through the mapping");
+		refuse_copy("to a page mapped for reading", GNTST_bad_page, 0, OWN(4, 0),
+			    OWN(100, 0), 8);
+		is(unmap(h, 100), GNTST_okay, "unmapped");
+		epoch_pass();
+		owner->d.end = END_CRASH;
+		refuse_copy("a dying granter", GNTST_bad_domain, REF, AT_REF(8, 1, 0), OWN(4, 0),
+			    8);
+	}
+}
+
+static struct grant_entry_v1 *own_entry(uint32_t ref)
+{
+	return (struct grant_entry_v1 *)(void *)ram[2 + 2 * RAM_FRAMES] + ref;
+}
+
+static void other_grant_calls(void)
+{
+	for (int w = 1; w >= 0; w--) {
+		uint32_t h;
+
+		fresh();
+		wide = w;
+		/* unmap_and_replace */
+		permit(8, 2, 5, 0);
+		is(map(8, 100, GNTMAP_host_map | 0x10000, &h), GNTST_okay, "bits for the guest");
+		struct gnttab_unmap_and_replace *un =
+		    MEM(mapper, 0, struct gnttab_unmap_and_replace);
+#define REPLACE(new_, handle_)                                                   \
+	(*un = (struct gnttab_unmap_and_replace){.host_addr = 100 << PAGE_SHIFT, \
+						 .new_addr = (new_),             \
+						 .handle = (handle_)},           \
+	 call(__HYPERVISOR_grant_table_op, GNTTABOP_unmap_and_replace, AT(0), 1), un->status)
+		is(REPLACE(4096, h), GNTST_general_error, "no replacement");
+		is(REPLACE(0, h + 1), GNTST_bad_handle, "no handle");
+		is(mapper->p2m[100].type, P2M_GRANT_RW, "still there");
+		is(REPLACE(0, h), GNTST_okay, "taken away");
+		is(mapper->p2m[100].type, P2M_NONE, "gone");
+
+		/* swap_grant_ref, of the caller's own */
+		struct gnttab_swap_grant_ref *swap = MEM(mapper, 0, struct gnttab_swap_grant_ref);
+#define SWAP(a, b)                                                \
+	(*swap = (struct gnttab_swap_grant_ref){(a), (b), 99, 0}, \
+	 call(__HYPERVISOR_grant_table_op, GNTTABOP_swap_grant_ref, AT(0), 1), swap->status)
+		if (grant_table_grow(&mapper->d, 2))
+			bail_out("no second frame");
+		*own_entry(9) = (struct grant_entry_v1){GTF_permit_access, 1, 3};
+		is(SWAP(9, 12), GNTST_okay, "swapped");
+		ok(own_entry(9)->flags == 0 && own_entry(12)->flags == GTF_permit_access &&
+		       own_entry(12)->domid == 1 && own_entry(12)->frame == 3,
+		   "the entry is elsewhere");
+		is(SWAP(12, 600), GNTST_okay, "over frames of the table");
+		is(own_entry(12)->flags, 0, "gone from here");
+		is(SWAP(600, 9), GNTST_okay, "and back");
+		is(SWAP(9, 9), GNTST_okay, "with itself");
+		is(SWAP(9, 1024), GNTST_bad_gntref, "beyond the table");
+		is(SWAP(~0u, 9), GNTST_bad_gntref, "far beyond");
+		struct gnttab_map_grant_ref in_use = {
+		    .host_addr = 100 << PAGE_SHIFT, .flags = GNTMAP_host_map, .ref = 9, .dom = 2};
+		grants_map(&owner->d, &in_use, 1);
+		is(in_use.status, GNTST_okay, "another maps it");
+		is(SWAP(9, 12), GNTST_eagain, "in use");
+		is(SWAP(12, 9), GNTST_eagain, "either way");
+		is(own_entry(9)->flags, GTF_permit_access | GTF_reading | GTF_writing, "it stays");
+
+		/* versions */
+		struct gnttab_get_version *get = MEM(mapper, 0, struct gnttab_get_version);
+		*get = (struct gnttab_get_version){.dom = DOMID_SELF};
+		is(call(__HYPERVISOR_grant_table_op, GNTTABOP_get_version, AT(0), 1), 0, "get");
+		is(get->version, 1, "version 1");
+		get->dom = 1;
+		is(call(__HYPERVISOR_grant_table_op, GNTTABOP_get_version, AT(0), 1), -XEN_EPERM,
+		   "another's");
+		for (uint32_t v = 0; v < 4; v++) {
+			*MEM(mapper, 0, uint32_t) = v;
+			is(call(__HYPERVISOR_grant_table_op, GNTTABOP_set_version, AT(0), 1),
+			   v == 1   ? 0
+			   : v == 2 ? -XEN_ENOSYS
+				    : -XEN_EINVAL,
+			   "set version %u", v);
+		}
+		is(call(__HYPERVISOR_grant_table_op, GNTTABOP_set_version, 0, 1), -XEN_EFAULT,
+		   "at 0");
+
+		/* cache_flush */
+		struct gnttab_cache_flush *flush = MEM(mapper, 0, struct gnttab_cache_flush);
+#define FLUSH(gfn, offset_, length_, op_)                                                       \
+	(*flush =                                                                               \
+	     (struct gnttab_cache_flush){(uint64_t)(gfn) << PAGE_SHIFT, offset_, length_, op_}, \
+	 call(__HYPERVISOR_grant_table_op, GNTTABOP_cache_flush, AT(0), 1))
+		is(FLUSH(4, 1, 4095, GNTTAB_CACHE_CLEAN | GNTTAB_CACHE_INVAL), 0, "its own");
+		is(FLUSH(4, 4095, 1, GNTTAB_CACHE_CLEAN), 0, "a byte");
+		is(FLUSH(4, 0, 0, GNTTAB_CACHE_CLEAN), 0, "none");
+		is(FLUSH(4, 4096, 0, GNTTAB_CACHE_CLEAN), -XEN_EINVAL, "behind the page");
+		is(FLUSH(4, 4095, 2, GNTTAB_CACHE_CLEAN), -XEN_EINVAL, "over its end");
+		is(FLUSH(4, 0, 1, 4), -XEN_EINVAL, "unknown");
+		is(FLUSH(4, 0, 1, GNTTAB_CACHE_INVAL), -XEN_EOPNOTSUPP, "without writing back");
+		is(FLUSH(8, 0, 1, GNTTAB_CACHE_CLEAN | GNTTAB_CACHE_SOURCE_GREF), -XEN_EOPNOTSUPP,
+		   "by reference");
+		is(FLUSH(200, 0, 1, GNTTAB_CACHE_CLEAN), -XEN_EPERM, "nothing");
+		is(FLUSH(1ull << 51, 0, 1, GNTTAB_CACHE_CLEAN), -XEN_EPERM, "no address");
+		is(map(8, 101, GNTMAP_host_map | GNTMAP_readonly, &h), GNTST_okay, "map to read");
+		is(FLUSH(101, 0, 1, GNTTAB_CACHE_CLEAN), -XEN_EPERM, "what may only be read");
+		is(call(__HYPERVISOR_grant_table_op, GNTTABOP_cache_flush, 0, 1), -XEN_EFAULT,
+		   "at 0");
+	}
 }
 
 static void tables(void)
@@ -1607,6 +1830,8 @@ int main(void)
 	scheduling();
 	granting();
 	hostile_grants();
+	copying();
+	other_grant_calls();
 	failing_steps();
 	batches();
 	two_mappers();
