@@ -59,6 +59,7 @@ struct domain {
 	struct vcpu_shared *vcpus[DOMAIN_VCPUS_MAX];
 	struct domain_xen *xen;	    /* kernel/xen_state.h; created with the domain */
 	struct grant_table *grants; /* kernel/grant.c; created with the domain */
+	_Atomic bool unemulated;    /* said once: vmx/mmio.c */
 	_Atomic uint32_t end;	    /* enum domain_end; changes from END_NONE once */
 	uint64_t end_detail; /* a shutdown reason or exit reason: a small number, no guest data */
 	struct lock devices_lock; /* what is in this frame: kernel/guest_io.c */

@@ -47,7 +47,6 @@ enum outcome {
 };
 
 static const char no_memory[] = "where it has no memory";
-static const char not_emulated[] = "by an instruction that is not emulated";
 static const char not_reached[] = "by an instruction that reaches what is no memory for it";
 
 /* --- addresses -------------------------------------------------------------------------------- */
@@ -227,6 +226,19 @@ static enum outcome fetch(struct mmio *m, uint64_t linear, uint8_t *to, size_t l
 	return o;
 }
 
+/* As on a processor that does not know the instruction: the guest's kernel deals with it, whoever
+ * executed it. Said once, since a guest can do this at will. */
+static void not_emulated(const struct mmio *m)
+{
+	struct domain *d = this_cpu()->current->domain;
+
+	if (!atomic_exchange(&d->unemulated, true))
+		print_guest_state(
+		    LOG_WARN, "d%u \"%s\": #UD at RIP 0x%lx: not emulated on absent memory (0x%lx)",
+		    d->id, d->name, vmcs_readn(VMCS_GUEST_RIP), gpa_raw(m->gpa));
+	vmx_inject_ud();
+}
+
 /* Fetches and decodes. The second page is touched only if the instruction goes on there. */
 static enum outcome decode(struct mmio *m)
 {
@@ -261,7 +273,8 @@ static enum outcome decode(struct mmio *m)
 		vmx_inject_gp();
 		return GUEST_AGAIN;
 	default:
-		return REFUSED;
+		not_emulated(m);
+		return GUEST_AGAIN;
 	}
 }
 
@@ -320,7 +333,7 @@ const char *vmx_exit_mmio(struct vcpu_regs *regs, gpa_t gpa, uint64_t qualificat
 				       : INSN_MODE_16;
 	vcpu_guest_access(&m.access);
 	enum outcome o = decode(&m);
-	if (o == REFUSED)
-		return not_emulated;
-	return o == GO_ON && execute(&m) == REFUSED ? not_reached : NULL;
+	if (o == GO_ON)
+		o = execute(&m);
+	return o == REFUSED ? not_reached : NULL;
 }
