@@ -7,6 +7,8 @@
  */
 #include "guest.h"
 #include "measure.h"
+#include "public/event_channel.h"
+#include "public/shared_info.h"
 #include "shared.h"
 
 #define SAMPLES	       1000u
@@ -22,6 +24,7 @@
 #define AT_CONTROL HOLE
 #define AT_GRANTS  (HOLE + 0x200000ul)
 #define AT_FOREIGN (HOLE + 0x400000ul)
+#define AT_SHARED  (HOLE + 0x600000ul)
 
 /* The instruction, or nothing with the same operands. */
 #define ONE_CPUID(instruction)                                                          \
@@ -149,6 +152,43 @@ static void grants(uint32_t peer)
 	TRACE("grant_map_64", MAP_ALL());
 	unmap_fill();
 	TRACE("grant_unmap_64", UNMAP_ALL());
+}
+
+/*
+ * An event to a port of its own that it has masked: the whole way but for the upcall. The bit is
+ * cleared again in between.
+ */
+static void events(void)
+{
+	volatile struct shared_info *shared = (volatile struct shared_info *)AT_SHARED;
+	add_to_physmap_t map = {
+	    .domid = DOMID_SELF, .space = XENMAPSPACE_shared_info, .gpfn = AT_SHARED / PAGE_SIZE};
+	struct evtchn_alloc_unbound alloc = {.dom = DOMID_SELF, .remote_dom = DOMID_SELF};
+	struct evtchn_bind_interdomain bind = {.remote_dom = DOMID_SELF};
+	static struct evtchn_send argument;
+	struct row row = {0}, empty = {0};
+	unsigned wrong = 0;
+
+#define SEND(instruction) \
+	ONE_CALL(instruction, __HYPERVISOR_event_channel_op, EVTCHNOP_send, &argument, 0)
+#define EVENT_OP(command, op) \
+	hypercall(__HYPERVISOR_event_channel_op, command, (unsigned long)(op), 0)
+	wrong += memory_op(XENMEM_add_to_physmap, &map) != 0;
+	wrong += EVENT_OP(EVTCHNOP_alloc_unbound, &alloc) != 0;
+	bind.remote_port = alloc.port;
+	wrong += EVENT_OP(EVTCHNOP_bind_interdomain, &bind) != 0;
+	argument.port = alloc.port;
+	shared->evtchn_mask[0] = ~0ull;
+	MEASURE(&empty, SAMPLES, SEND(""));
+	for (unsigned n = 0; n < SAMPLES; n++) {
+		shared->evtchn_pending[0] = 0;
+		MEASURE(&row, 1, SEND("vmcall"));
+		wrong += last_result != 0 || shared->evtchn_pending[0] != 1ull << bind.local_port;
+	}
+	tap_is(wrong, 0, "every event arrived");
+	row_print("evtchn_send", &row, &empty, 1);
+	shared->evtchn_pending[0] = 0;
+	TRACE("evtchn_send", SEND("vmcall"));
 }
 
 /* Whole pages of the peer's, into pages of its own. */
@@ -283,6 +323,7 @@ int main(void)
 		tap_done();
 	}
 	copy_in();
+	events();
 	tap_ok(WAIT_UNTIL(grant_map(peer, REF_CONTROL, AT_CONTROL, GNTMAP_host_map, &handle) ==
 			  GNTST_okay),
 	       "domain %u grants its pages", peer);

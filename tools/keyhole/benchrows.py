@@ -27,14 +27,13 @@ PAGES = {"grant_map_64": 64, "grant_unmap_64": 64, "grant_copy_16": 16, "decreas
 # Rows that are the difference of two traces.
 WITHOUT = {"copy_in": "copy_in_without"}
 
-NO_EVENTS = "event channels are not there yet"
 NO_SLOTS = "no two frames that share a slot were found"
 
 ROWS = [
     Row("cpuid_exit", "CPUID exit", 100, 875, "Xen"),
     Row("hypercall_null", "null hypercall", 85, 873, "Xen"),
     Row("rdmsr_exit", "RDMSR exit", 110, 831, "Xen"),
-    Row("evtchn_send", "event sent to a port", 200, 5978, "Xen", NO_EVENTS),
+    Row("evtchn_send", "event sent to a port", 200, 5978, "Xen"),
     Row("ept_populate", "EPT violation, scrubbed frame", 250, 4550, "Xen"),
     Row("ept_populate_scrub", "the same with the scrub", 900, 6791, "KVM"),
     Row("copy_in", "24-byte argument copied in", 250, 4970, "Xen"),
