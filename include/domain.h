@@ -49,6 +49,7 @@ struct domain {
 	struct p2m p2m;	    /* has its own lock */
 	domid_t priv;	    /* constant: whose memory it may foreign-map */
 	uint64_t ram_bytes; /* constant: size of its RAM */
+	uint64_t populated; /* how much of it has frames; until it is built */
 	uint64_t acpi;	    /* constant: the page of its ACPI tables; 0: none */
 	bool lazy;	    /* constant: RAM gets its frames when it is touched first */
 	bool mmio_strict;   /* constant: an access to absent memory ends it */
@@ -61,6 +62,8 @@ struct domain {
 	struct grant_table *grants; /* kernel/grant.c; created with the domain */
 	_Atomic bool unemulated;    /* said once: vmx/mmio.c */
 	_Atomic uint32_t end;	    /* enum domain_end; changes from END_NONE once */
+	_Atomic bool paused;	    /* its vCPUs do not run: domain_pause() */
+	_Atomic bool restarts;	    /* made anew when it is gone: kernel/lifecycle.c */
 	uint64_t end_detail; /* a shutdown reason or exit reason: a small number, no guest data */
 	struct lock devices_lock; /* what is in this frame: kernel/guest_io.c */
 	mfn_t devices;

@@ -56,6 +56,7 @@ enum vcpu_state {
 	VCPU_RUNNING,  /* taken off the queue by its CPU */
 	VCPU_BLOCKED,  /* waits for vcpu_kick() */
 	VCPU_CAPPED,   /* waits for its timer: its domain has used what its cap allows */
+	VCPU_PAUSED,   /* would be runnable, but its domain is paused; loaded nowhere */
 	VCPU_ENDED     /* its domain has ended, and it is loaded nowhere */
 };
 

@@ -9,6 +9,7 @@
  *   poweroff=yes|no        no: halt at the end, for a debugger     (yes)
  *   registers=on|off       dump the registers of a guest that ends in an error (on)
  *   apicv=on|off           let the processor virtualize local APICs, where it can (on)
+ *   restart=yes|no         keep the modules, so that guests can be made at run time (no)
  *   colour=on|off          lines of each guest in a colour of its own (off)
  *   map=yes|no             print what is mapped while the first guest runs, for tools/map (no)
  *   bench=quick|load       bench builds only: load: also cost against load (quick)
@@ -165,6 +166,11 @@ static bool parse_apicv(struct word value, struct cmdline_options *o)
 	return parse_switch(value, &o->apicv);
 }
 
+static bool parse_restart(struct word value, struct cmdline_options *o)
+{
+	return parse_switch(value, &o->restart);
+}
+
 static bool parse_colour(struct word value, struct cmdline_options *o)
 {
 	return parse_switch(value, &o->colour);
@@ -199,6 +205,7 @@ static const struct {
     {"registers", parse_registers, "on or off"},
     {"apicv", parse_apicv, "on or off"},
     {"map", parse_map, "yes or no"},
+    {"restart", parse_restart, "yes or no"},
     {"colour", parse_colour, "on or off"},
 #ifdef CONFIG_BENCH
     {"bench", parse_bench, "quick or load"},

@@ -59,7 +59,7 @@ static const struct {
     [END_UNEXPECTED_EXIT] = {"unexpected VM exit", "reason", false},
     [END_DEBUG_EXIT] = {"wrote to the debug-exit port", "value", false},
     [END_OUT_OF_MEMORY] = {"out of memory", NULL, false},
-    [END_DESTROYED] = {"destroyed", NULL, false},
+    [END_DESTROYED] = {"destroyed", NULL, true},
     [END_NOT_STARTED] = {"could not be started", NULL, false},
 };
 
@@ -208,33 +208,27 @@ static int add_ram(struct domain *d, gfn_t gfn, unsigned order)
 	return rc;
 }
 
-/* Gives the guest its RAM, in blocks of 2 MiB as far as there are any. */
-static int populate(struct domain *d)
+/* A step in giving the guest its RAM: up to the next boundary of 2 MiB, by one block if there is
+ * such a block. -XEN_ENOMEM. */
+static int populate_step(struct domain *d)
 {
-	struct domain_range ranges[DOMAIN_RANGES_MAX];
-	unsigned range_count = domain_ram_ranges(d->ram_bytes, ranges);
+	uint64_t at = d->populated >> PAGE_SHIFT, end = d->ram_bytes >> PAGE_SHIFT;
+	uint64_t hole = GUEST_HOLE_START >> PAGE_SHIFT;
+	uint64_t moved = at < hole ? 0 : (GUEST_HOLE_END - GUEST_HOLE_START) >> PAGE_SHIFT;
 
-	for (unsigned r = 0; r < range_count; r++) {
-		uint64_t gfn = ranges[r].start >> PAGE_SHIFT;
-		uint64_t end = (ranges[r].start + ranges[r].size) >> PAGE_SHIFT;
-		bool large = true;
-		while (gfn < end) {
-			/* A block that is not there as a whole is made of single frames; whether
-			 * there are more is asked again at the next one. */
-			if (gfn % FRAMES_PER_2M == 0)
-				large = end - gfn >= FRAMES_PER_2M;
-			if (large && gfn % FRAMES_PER_2M == 0 &&
-			    add_ram(d, make_gfn(gfn), FRAME_ORDER_2M) == 0) {
-				gfn += FRAMES_PER_2M;
-				continue;
-			}
-			large = false;
-			int rc = add_ram(d, make_gfn(gfn), 0);
-			if (rc)
-				return rc;
-			gfn++;
-		}
+	if (at < hole && end > hole)
+		end = hole;
+	if (at % FRAMES_PER_2M == 0 && end - at >= FRAMES_PER_2M &&
+	    add_ram(d, make_gfn(at + moved), FRAME_ORDER_2M) == 0) {
+		d->populated += PAGE_2M_SIZE;
+		return 0;
 	}
+	do {
+		int rc = add_ram(d, make_gfn(at + moved), 0);
+		if (rc)
+			return rc;
+		d->populated += PAGE_SIZE;
+	} while (++at < end && at % FRAMES_PER_2M);
 	return 0;
 }
 
@@ -350,18 +344,57 @@ static bool set_pin(struct domain *d, const struct cpu_set *list)
 	return possible;
 }
 
+void domain_create_undo(struct domain *d)
+{
+	discard(d);
+	epoch_defer(&d->deferred, free_remains);
+}
+
+static int create_parts(struct domain *d, const struct guest_config *config, char *error,
+			size_t error_size)
+{
+	int rc = grant_table_create(d);
+
+	if (!rc)
+		rc = guest_devices_create(d);
+	if (rc) {
+		format_string(error, error_size, "no memory for its grant table and devices");
+		return rc;
+	}
+	for (uint32_t i = 0; i < config->vcpus; i++) {
+		rc = vcpu_create(d, i, &d->vcpus[i]);
+		if (rc) {
+			format_string(error, error_size, "vCPU %u could not be made (error %d)", i,
+				      rc);
+			return rc;
+		}
+		d->vcpu_count++;
+		d->vcpus[i]->weight = config->weight;
+		rc = vcpu_timer_create(d->vcpus[i]);
+		if (rc) {
+			format_string(error, error_size, "no memory for the timer of vCPU %u", i);
+			return rc;
+		}
+		if (i)
+			vcpu_set_parked(d->vcpus[i]);
+	}
+	rc = xen_state_create(d);
+	if (rc)
+		format_string(error, error_size, "no memory for its event channels");
+	return rc;
+}
+
 /*
- * Builds the guest of modules[which], whose configuration has been resolved: RAM, grant table,
- * vCPUs, contents. They are on no run queue yet; the domain can be found from now on. Boot CPU
- * only, so that its work needs no bound. Errors, with a text and nothing changed: -XEN_ENOMEM,
- * -XEN_EINVAL (the file, or no CPU of pin= runs guests), -XEN_EEXIST (the id is taken).
+ * Begins to build the guest of modules[which], whose configuration has been resolved: all but its
+ * RAM, which domain_create_step() gives it, and what is in it (domain_create_end()). Boot CPU.
+ * Errors, with a text and nothing changed: -XEN_ENOMEM, -XEN_EINVAL (no CPU of pin= runs
+ * guests), -XEN_EEXIST (the id is taken).
  */
-int domain_create(const struct guest_module *modules, uint32_t module_count, uint32_t which,
-		  struct domain **out, char *error, size_t error_size)
+int domain_create_begin(const struct guest_module *modules, uint32_t module_count, uint32_t which,
+			struct domain **out, char *error, size_t error_size)
 {
 	const struct guest_config *config = &modules[which].config;
 	struct frame_stats stats;
-	struct guest_entry entry;
 	void *object;
 	int rc;
 
@@ -392,6 +425,8 @@ int domain_create(const struct guest_module *modules, uint32_t module_count, uin
 	d->priv = config->priv_domain;
 	d->ram_bytes = config->mem_bytes;
 	d->tsc_offset = -rdtsc();
+	d->lazy = config->lazy;
+	d->mmio_strict = config->mmio_strict;
 	d->cap_percent = config->cap_percent;
 	d->cpu_ticks = (_Atomic uint64_t *)(d + 1);
 	if (!set_pin(d, &config->pin)) {
@@ -405,56 +440,64 @@ int domain_create(const struct guest_module *modules, uint32_t module_count, uin
 		heap_free(d);
 		return rc;
 	}
-	rc = grant_table_create(d);
-	if (!rc)
-		rc = guest_devices_create(d);
-	d->lazy = config->lazy;
-	d->mmio_strict = config->mmio_strict;
-	if (d->lazy)
+	if (d->lazy) {
 		d->p2m.fill = reservation_fill;
-	else if (!rc)
-		rc = populate(d);
-	if (rc) {
+		d->populated = d->ram_bytes;
+	}
+	rc = create_parts(d, config, error, error_size);
+	if (rc)
+		domain_create_undo(d);
+	*out = d;
+	return rc;
+}
+
+/* Gives it more of its RAM, a bounded step. 1: it has all; 0: call again; -XEN_ENOMEM with a text:
+ * to be undone. */
+int domain_create_ram(struct domain *d, char *error, size_t error_size)
+{
+	int rc = d->populated < d->ram_bytes ? populate_step(d) : 0;
+
+	if (rc)
 		format_string(error, error_size, "not enough memory for mem=%lu KiB",
 			      d->ram_bytes >> 10);
-		goto undo;
-	}
-	for (uint32_t i = 0; i < config->vcpus; i++) {
-		rc = vcpu_create(d, i, &d->vcpus[i]);
-		if (rc) {
-			format_string(error, error_size, "vCPU %u could not be made (error %d)", i,
-				      rc);
-			goto undo;
-		}
-		d->vcpu_count++;
-		d->vcpus[i]->weight = config->weight;
-		rc = vcpu_timer_create(d->vcpus[i]);
-		if (rc) {
-			format_string(error, error_size, "no memory for the timer of vCPU %u", i);
-			goto undo;
-		}
-		if (i)
-			vcpu_set_parked(d->vcpus[i]);
-	}
-	rc = xen_state_create(d);
-	if (rc) {
-		format_string(error, error_size, "no memory for its event channels");
-		goto undo;
-	}
-	atomic_store(&d->vcpus_alive, d->vcpu_count);
-	rc = guest_build(d, modules, which, &entry, error, error_size);
-	if (rc)
-		goto undo;
-	vcpu_set_entry(d->vcpus[0], entry.entry, entry.eax, entry.info);
+	return rc ? rc : d->populated == d->ram_bytes;
+}
 
+/*
+ * The rest: contents, and the first vCPU's state. The vCPUs are on no run queue yet; the domain can
+ * be found from now on. As long as its image and modules take to be copied. -XEN_ENOMEM,
+ * -XEN_EINVAL (the file) with a text: to be undone.
+ */
+int domain_create_end(struct domain *d, const struct guest_module *modules, uint32_t which,
+		      char *error, size_t error_size)
+{
+	struct guest_entry entry;
+
+	atomic_store(&d->vcpus_alive, d->vcpu_count);
+	int rc = guest_build(d, modules, which, &entry, error, error_size);
+	if (rc)
+		return rc;
+	vcpu_set_entry(d->vcpus[0], entry.entry, entry.eax, entry.info);
 	lock_acquire(&domain_list_lock);
 	atomic_store_explicit(&domains[d->id], d, memory_order_release);
 	lock_release(&domain_list_lock);
-	*out = d;
 	return 0;
-undo:
-	discard(d);
-	epoch_defer(&d->deferred, free_remains);
+}
+
+/* All of that at once: the boot CPU, before any guest runs, so that its work needs no bound. */
+int domain_create(const struct guest_module *modules, uint32_t module_count, uint32_t which,
+		  struct domain **out, char *error, size_t error_size)
+{
+	int rc = domain_create_begin(modules, module_count, which, out, error, error_size);
+
+	if (rc)
+		return rc;
+	while (!(rc = domain_create_ram(*out, error, error_size)))
+		;
+	if (rc > 0)
+		rc = domain_create_end(*out, modules, which, error, error_size);
+	if (rc)
+		domain_create_undo(*out);
 	return rc;
 }
 

@@ -30,6 +30,7 @@ enum option {
 	OPTION_DATA,
 	OPTION_POPULATE,
 	OPTION_MMIO,
+	OPTION_START,
 	OPTION_COUNT
 };
 
@@ -50,6 +51,7 @@ static const struct {
     [OPTION_DATA] = {"data", false, false, true},
     [OPTION_POPULATE] = {"populate", true, false, false},
     [OPTION_MMIO] = {"mmio", true, false, false},
+    [OPTION_START] = {"start", true, false, false},
 };
 
 static size_t text_length(const char *s)
@@ -359,6 +361,12 @@ static int set_option(struct guest_config *c, enum option option, const char *va
 		if (c->mmio_strict || text_equal(value, "absent"))
 			return 0;
 		format_string(error, error_size, "mmio=%.40s: there are absent and strict", value);
+		return -XEN_EINVAL;
+	case OPTION_START:
+		c->start_later = text_equal(value, "later");
+		if (c->start_later || text_equal(value, "boot"))
+			return 0;
+		format_string(error, error_size, "start=%.40s: there are boot and later", value);
 		return -XEN_EINVAL;
 	case OPTION_COUNT:
 		break;

@@ -8,7 +8,8 @@
  * else does. Lines of several guests take turns.
  *
  * State: the buffers, under devices_lock of the domain; which domains have text, a bit each, set
- * and cleared under that lock; whose turn it is, by the CPU that has set `draining`. Locks:
+ * and cleared under that lock; whose turn it is, by the CPU that has set `draining`; whether a line
+ * is half out, and whether another may begin. Locks:
  * devices_lock, then the console's, which is only tried.
  *
  * A guest may print lines, tabs, printable ASCII and UTF-8. Whatever could move the cursor or
@@ -32,6 +33,7 @@
 #define WAITING_WORDS ((DOMAINS_MAX + 64) / 64)
 static _Atomic uint64_t waiting[WAITING_WORDS]; /* bit n: domain n has text */
 static _Atomic bool draining;
+static _Atomic bool held, in_line;
 /* Whose turn it is. */
 static struct {
 	domid_t domain;
@@ -181,10 +183,23 @@ static void drain(struct domain *d)
 		console_piece_end(d->id, &p, !ended);
 		if (g->read == g->written)
 			all_is_out(d);
-		if (ended || turn.line_sent >= LINE_TURN_MAX)
+		ended |= turn.line_sent >= LINE_TURN_MAX;
+		atomic_store(&in_line, !ended && g->read != g->written);
+		if (ended)
 			turn.domain++; /* the next one's */
 	}
 	guest_devices_close(d);
+}
+
+bool guest_console_hold(void)
+{
+	atomic_store(&held, true);
+	return !atomic_load(&in_line);
+}
+
+void guest_console_go_on(void)
+{
+	atomic_store(&held, false);
 }
 
 bool guest_console_drain(void)
@@ -197,9 +212,11 @@ bool guest_console_drain(void)
 		return false;
 	if (atomic_exchange(&draining, true))
 		return true;
-	struct domain *d = whose_turn();
-	if (d)
-		drain(d);
+	if (!atomic_load(&held) || atomic_load(&in_line)) {
+		struct domain *d = whose_turn();
+		if (d)
+			drain(d);
+	}
 	atomic_store(&draining, false);
 	return true;
 }

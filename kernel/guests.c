@@ -1,16 +1,19 @@
 /*
  * All guests of a run: from the loader's modules to the lines of the summary.
  *
- * State: how many domains there are; for each CPU, those that it takes apart, which no other CPU
- * touches. The configurations live on the heap while the guests are built, by the boot CPU, and are
- * wiped. No lock. A domain is taken apart by the CPU that stopped its last vCPU, a step at each
- * turn of its loop: between two slices, or when it has nothing to run. Waits for nobody.
+ * State: which domains there are, a bit each; for each CPU, those that it takes apart, which no
+ * other CPU touches. The configurations live on the heap while the guests are built, by the boot
+ * CPU, and are wiped. No lock. A domain is taken apart by the CPU that stopped its last vCPU, a
+ * step at each turn of its loop: between two slices, or when it has nothing to run. Waits for
+ * nobody.
  */
 #include "boot_info.h"
 #include "drivers/tsc.h"
+#include "kernel/cmdline.h"
 #include "kernel/domain.h"
 #include "kernel/guest_cpuid.h"
 #include "kernel/guest_devices.h"
+#include "kernel/lifecycle.h"
 #include "kernel/sched.h"
 #include "kernel/smp.h"
 #include "mm/heap.h"
@@ -18,7 +21,8 @@
 #include "print.h"
 #include "public/errno.h"
 
-static _Atomic uint32_t domain_count;
+#define PRESENT_WORDS ((DOMAINS_MAX + 64) / 64)
+static _Atomic uint64_t present[PRESENT_WORDS];
 static struct domain *dying[LAYOUT_CPUS_MAX];
 
 static void describe(const struct domain *d, const struct guest_config *config)
@@ -37,29 +41,31 @@ static void start_guest(struct guest_module *modules, uint32_t count, uint32_t w
 	char error[GUEST_ERROR_MAX];
 	struct domain *d;
 
-	if (domain_create(modules, count, which, &d, error, sizeof(error))) {
+	if (config->start_later)
+		return;
+	if (!domain_mark(config->id) ||
+	    domain_create(modules, count, which, &d, error, sizeof(error))) {
 		print(LOG_ERROR, "guest d%u \"%s\": not started: %s", config->id, config->name,
 		      error);
 		domain_report_not_started(config->id, config->name);
+		domain_unmark(config->id);
 		return;
 	}
 	describe(d, config);
-	atomic_fetch_add(&domain_count, 1);
 }
 
 /*
  * Builds a guest of every boot module that is one; a mistake in one
- * configuration is printed and does not keep the others from starting. Returns the number of
- * guests, started or not. After vmx_init().
+ * configuration is printed and does not keep the others from starting. After vmx_init().
  */
-uint32_t domains_create_all(void)
+void domains_create_all(void)
 {
-	uint32_t count = boot_info.module_count, guests = 0;
+	uint32_t count = boot_info.module_count;
 	char error[GUEST_ERROR_MAX];
 	void *object;
 
 	if (!count)
-		return 0;
+		return;
 	guest_cpuid_init();
 	if (heap_alloc(count * (sizeof(struct guest_module) + sizeof(struct guest_config)),
 		       DOMID_HYPERVISOR, &object))
@@ -83,10 +89,11 @@ uint32_t domains_create_all(void)
 	}
 	for (uint32_t i = 0; i < count; i++)
 		modules[i].config = configs[i];
+	if (cmdline_options.restart)
+		lifecycle_keep(modules, count);
 	for (uint32_t i = 0; i < count; i++) {
 		if (configs[i].is_data)
 			continue;
-		guests++;
 		if (configs[i].valid)
 			start_guest(modules, count, i);
 		else
@@ -95,16 +102,36 @@ uint32_t domains_create_all(void)
 	__builtin_memset(object, 0,
 			 count * (sizeof(struct guest_module) + sizeof(struct guest_config)));
 	heap_free(object);
-	return guests;
 }
 
-/* Puts the vCPUs of all guests on run queues, the first one of each guest last: it may start the
- * others as soon as it runs. The configurations have been wiped. */
+void domain_start(struct domain *d)
+{
+	for (uint32_t i = d->vcpu_count; i-- > 0;)
+		sched_add(d->vcpus[i]);
+}
+
+/* The configurations have been wiped. */
 void domains_start_all(void)
 {
 	for (struct domain *d = domain_next(0); d; d = domain_next(d->id))
-		for (uint32_t i = d->vcpu_count; i-- > 0;)
-			sched_add(d->vcpus[i]);
+		domain_start(d);
+}
+
+bool domain_mark(domid_t id)
+{
+	return !(atomic_fetch_or(&present[id / 64], 1ull << (id % 64)) >> (id % 64) & 1);
+}
+
+bool domain_marked(domid_t id)
+{
+	return atomic_load(&present[id / 64]) >> (id % 64) & 1;
+}
+
+void domain_unmark(domid_t id)
+{
+	atomic_fetch_and(&present[id / 64], ~(1ull << (id % 64)));
+	if (domains_gone())
+		cpu_kick(0, ENTRY_WORK_RESCHEDULE);
 }
 
 /* On which CPUs d ran, and for how long. */
@@ -146,6 +173,7 @@ static void report_end(struct domain *d)
 	print_time(d);
 	domain_report(d);
 	d->reported = true;
+	guest_console_go_on();
 }
 
 /*
@@ -162,14 +190,18 @@ bool domain_finish_step(void)
 	*first = d->dying_next;
 	bool more = true;
 	if (!d->reported) {
-		if (guest_console_drained(d))
-			report_end(d);
-		else
+		if (!guest_console_drained(d))
 			more = *first; /* who drains it kicks this CPU */
-	} else if (domain_destroy(d)) {
-		if (atomic_fetch_sub(&domain_count, 1) == 1)
-			cpu_kick(0, ENTRY_WORK_RESCHEDULE);
-		return *first != NULL;
+		else if (guest_console_hold())
+			report_end(d);
+	} else {
+		domid_t id = d->id;
+		bool restarts = atomic_load(&d->restarts);
+		if (domain_destroy(d)) {
+			if (!restarts || lifecycle_create(id))
+				domain_unmark(id);
+			return *first != NULL;
+		}
 	}
 	/* In turn, so that one that waits for an epoch keeps no other from going on. */
 	d->dying_next = NULL;
@@ -182,19 +214,26 @@ bool domain_finish_step(void)
 /* Whether the last domain has been taken apart. */
 bool domains_gone(void)
 {
-	return !atomic_load(&domain_count);
+	uint64_t any = 0;
+
+	for (unsigned i = 0; i < PRESENT_WORDS; i++)
+		any |= atomic_load(&present[i]);
+	return !any;
 }
 
-/* Prints how each guest ended; returns how many did not end well. */
-uint32_t domains_report(void)
+/* Prints how each guest ended; returns how many did not end well, and how many there were. */
+uint32_t domains_report(uint32_t *count)
 {
 	uint32_t failed = 0;
+
+	*count = 0;
 
 	for (domid_t id = 1; id <= DOMAINS_MAX; id++) {
 		const struct domain_result *r = domain_result(id);
 		if (!r)
 			continue;
 		failed += !r->ok;
+		++*count;
 		const char *detail = domain_end_detail(r->end);
 		if (detail)
 			print(LOG_RESULT, "guest d%u \"%s\": %s (%s %lu)", r->id, r->name,

@@ -133,6 +133,8 @@ static inline __attribute__((always_inline)) int64_t dispatch(struct hypercall *
 		return hypercall_event_channel_op(c);
 	case __HYPERVISOR_hvm_op:
 		return hypercall_hvm_op(c);
+	case __HYPERVISOR_keyhole_control:
+		return hypercall_control(c);
 #ifdef CONFIG_TEST
 	case __HYPERVISOR_keyhole_test:
 		return test_hypercall((unsigned)c->arg[0], make_gva(c->arg[1]), &c->access);

@@ -16,6 +16,7 @@
 #include "kernel/cmdline.h"
 #include "kernel/console.h"
 #include "kernel/domain.h"
+#include "kernel/lifecycle.h"
 #include "kernel/sched.h"
 #include "kernel/smp.h"
 #include "kernel/timer.h"
@@ -127,12 +128,20 @@ static void wipe_and_release(paddr_t start, paddr_t end)
 
 /* The loader's information and the modules have been used: they may hold secrets of the guests'
  * owners. */
+static void release_modules(void)
+{
+	for (uint32_t i = 0; i < boot_info.module_count; i++)
+		wipe_and_release(boot_info.modules[i].start, boot_info.modules[i].end);
+	boot_info.module_count = 0;
+}
+
+/* With restart=yes, guests are made again of the modules, which stay until the end. */
 static void release_boot_memory(void)
 {
-	for (uint32_t i = 0; i < boot_info.module_count; i++) {
-		wipe_and_release(boot_info.modules[i].start, boot_info.modules[i].end);
+	for (uint32_t i = 0; i < boot_info.module_count; i++)
 		__builtin_memset(boot_info.modules[i].cmdline, 0, BOOT_CMDLINE_MAX);
-	}
+	if (!cmdline_options.restart)
+		release_modules();
 	wipe_and_release(boot_info.info_start, boot_info.info_end);
 }
 
@@ -261,14 +270,16 @@ noreturn_fn static void main_private(void)
 	struct accounting before;
 	accounting_take(&before);
 #endif
-	uint32_t guests = domains_create_all();
+	domains_create_all();
 	release_boot_memory();
 #ifdef CONFIG_BENCH
 	bench_run(cmdline_options.bench_load);
 #endif
 	domains_start_all();
 	sched_run();
-	uint32_t failed = domains_report();
+	uint32_t guests, failed = domains_report(&guests);
+	release_modules();
+	lifecycle_forget();
 #ifdef CONFIG_TEST
 	failed_tests += !accounting_equal(&before, false);
 #endif

@@ -126,6 +126,8 @@ bool reservation_fill(struct p2m *p2m, gfn_t gfn)
 	if (likely(!rc))
 		return true;
 	frame_free(frame, 0); /* never mapped: nothing to wait for */
+	if (rc == -XEN_ENOMEM)
+		return p2m_lookup(p2m, gfn, &e); /* it has all, this among them */
 	return rc == -XEN_EEXIST || (rc == -XEN_ENOENT && fill_first(d, gfn));
 }
 

@@ -22,6 +22,7 @@
 #include "kernel/cap.h"
 #include "kernel/cmdline.h"
 #include "kernel/domain.h"
+#include "kernel/lifecycle.h"
 #include "kernel/run_queue.h"
 #include "kernel/smp.h"
 #include "kernel/timer.h"
@@ -41,6 +42,11 @@ static uint64_t slice_ticks(void)
 static bool ended(const struct vcpu_shared *v)
 {
 	return atomic_load(&v->domain->end) != END_NONE;
+}
+
+static bool paused(const struct vcpu_shared *v)
+{
+	return atomic_load(&v->domain->paused);
 }
 
 static struct run_queue *lock_queue_of(const struct vcpu_shared *v)
@@ -68,6 +74,8 @@ static bool wakeable(const struct vcpu_shared *v, enum vcpu_state state)
 		return false;
 	if (state == VCPU_PARKED)
 		return requests & VCPU_REQUEST_SIPI;
+	if (state == VCPU_PAUSED)
+		return !paused(v);
 	return requests & ~(uint32_t)VCPU_REQUEST_UPCALL ||
 	       (atomic_load(&v->wakes_on_interrupt) && vcpu_interrupt_posted(v));
 }
@@ -104,7 +112,8 @@ static void wake(struct vcpu_shared *v, bool capped)
 {
 	struct run_queue *q = lock_queue_of(v);
 	enum vcpu_state state = (enum vcpu_state)atomic_load(&v->state);
-	bool waits = state == VCPU_BLOCKED || state == VCPU_PARKED || state == VCPU_CAPPED;
+	bool waits = state == VCPU_BLOCKED || state == VCPU_PARKED || state == VCPU_CAPPED ||
+		     state == VCPU_PAUSED;
 	bool wakes = waits && ((capped && state == VCPU_CAPPED) || wakeable(v, state));
 	uint32_t cpu = atomic_load(&v->cpu);
 	const struct vcpu_shared *running = q->running;
@@ -133,6 +142,7 @@ void vcpu_kick(struct vcpu_shared *v)
 		break;
 	case VCPU_BLOCKED:
 	case VCPU_PARKED:
+	case VCPU_PAUSED:
 	case VCPU_CAPPED:
 		wake(v, false);
 		break;
@@ -308,10 +318,42 @@ static void run(struct run_queue *q, struct vcpu_shared *v)
 		(void)frame_scrub_ahead();
 }
 
+/* v was taken, and its domain is paused. Who resumes or ends it looks at the state after it has
+ * said so, and this looks again after it has set the state. */
+static void set_paused(struct run_queue *q, struct vcpu_shared *v)
+{
+	if (this_cpu()->current == v)
+		vcpu_load(NULL);
+	lock_acquire(&q->lock);
+	q->running = NULL;
+	atomic_store(&v->state, VCPU_PAUSED);
+	if (wakeable(v, VCPU_PAUSED)) {
+		atomic_store(&v->state, VCPU_RUNNABLE);
+		run_queue_add(q, v);
+	}
+	lock_release(&q->lock);
+}
+
+void domain_pause(struct domain *d)
+{
+	atomic_store(&d->paused, true);
+	for (uint32_t i = 0; i < d->vcpu_count; i++)
+		if (atomic_load(&d->vcpus[i]->state) == VCPU_RUNNING)
+			cpu_kick(atomic_load(&d->vcpus[i]->cpu), ENTRY_WORK_RESCHEDULE);
+}
+
+void domain_resume(struct domain *d)
+{
+	atomic_store(&d->paused, false);
+	for (uint32_t i = 0; i < d->vcpu_count; i++)
+		if (atomic_load(&d->vcpus[i]->state) == VCPU_PAUSED)
+			vcpu_kick(d->vcpus[i]);
+}
+
 bool sched_turn(void)
 {
 	struct run_queue *q = &queues[cpu_index()];
-	bool busy = domain_finish_step();
+	bool busy = domain_finish_step() | domain_create_step();
 
 	if (!atomic_load_explicit(&this_cpu_shared()->runs_guests, memory_order_relaxed))
 		return busy;
@@ -324,19 +366,20 @@ bool sched_turn(void)
 		vcpu_load(NULL);
 		return busy;
 	}
-	if (!ended(v)) {
-		uint64_t until = atomic_load(&v->domain->cap_until);
-
-		if (until > rdtsc())
-			set_aside(q, v, until);
-		else
-			run(q, v);
+	if (ended(v)) {
+		lock_acquire(&q->lock);
+		q->running = NULL;
+		lock_release(&q->lock);
+		retire(v);
 		return true;
 	}
-	lock_acquire(&q->lock);
-	q->running = NULL;
-	lock_release(&q->lock);
-	retire(v);
+	uint64_t until = atomic_load(&v->domain->cap_until);
+	if (paused(v))
+		set_paused(q, v);
+	else if (until > rdtsc())
+		set_aside(q, v, until);
+	else
+		run(q, v);
 	return true;
 }
 

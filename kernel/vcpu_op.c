@@ -103,11 +103,10 @@ static int64_t register_info(struct hypercall *c, struct vcpu_shared *v)
 static void fill_runstate(struct hypercall *c, const struct vcpu_shared *v,
 			  struct vcpu_runstate_info *out)
 {
-	static const uint8_t states[] = {[VCPU_PARKED] = RUNSTATE_offline,
-					 [VCPU_RUNNABLE] = RUNSTATE_runnable,
-					 [VCPU_RUNNING] = RUNSTATE_running,
-					 [VCPU_BLOCKED] = RUNSTATE_blocked,
-					 [VCPU_ENDED] = RUNSTATE_offline};
+	static const uint8_t states[] = {
+	    [VCPU_PARKED] = RUNSTATE_offline,  [VCPU_RUNNABLE] = RUNSTATE_runnable,
+	    [VCPU_RUNNING] = RUNSTATE_running, [VCPU_BLOCKED] = RUNSTATE_blocked,
+	    [VCPU_PAUSED] = RUNSTATE_offline,  [VCPU_ENDED] = RUNSTATE_offline};
 
 	*out = (struct vcpu_runstate_info){.state = states[atomic_load(&v->state)],
 					   .state_entry_time = guest_time_now(c->domain)};

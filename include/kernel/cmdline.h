@@ -16,6 +16,7 @@ struct cmdline_options {
 	bool poweroff;
 	bool dump_registers;
 	bool apicv;
+	bool restart;	 /* guests can be made again of their modules */
 	bool colour;	 /* guests' lines are coloured */
 	bool map;	 /* print what is mapped, for tools/map */
 	bool bench_load; /* bench builds only */

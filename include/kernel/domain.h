@@ -45,7 +45,17 @@ struct domain_result {
 
 int domain_create(const struct guest_module *modules, uint32_t module_count, uint32_t which,
 		  struct domain **out, char *error, size_t error_size) must_use;
+int domain_create_begin(const struct guest_module *modules, uint32_t module_count, uint32_t which,
+			struct domain **out, char *error, size_t error_size) must_use;
+int domain_create_ram(struct domain *d, char *error, size_t error_size) must_use;
+int domain_create_end(struct domain *d, const struct guest_module *modules, uint32_t which,
+		      char *error, size_t error_size) must_use;
+void domain_create_undo(struct domain *d);
 bool domain_destroy(struct domain *d);
+/* Its vCPUs leave guest mode, and do not run until it is resumed (kernel/sched.c). Wait for nobody;
+ * any lock but a run queue's may be held. */
+void domain_pause(struct domain *d);
+void domain_resume(struct domain *d);
 void domain_check_blocked(struct domain *d);
 struct domain *domain_next(domid_t after);
 unsigned domain_ram_ranges(uint64_t ram_bytes, struct domain_range out[DOMAIN_RANGES_MAX]);
@@ -59,11 +69,18 @@ void domain_report_not_started(domid_t id, const char *name);
 const struct domain_result *domain_result(domid_t id);
 
 /* kernel/guests.c: all guests of a run. */
-uint32_t domains_create_all(void);
+void domains_create_all(void);
+/* Puts the vCPUs on run queues, the first one last: it may start the others as soon as it runs. */
+void domain_start(struct domain *d);
+/* A domain that is to be, that is, or that is not wholly gone is marked, so that its id is used by
+ * one at a time; the run ends when none is. mark: false if it is marked already. */
+bool domain_mark(domid_t id) must_use;
+bool domain_marked(domid_t id);
+void domain_unmark(domid_t id);
 void domains_start_all(void);
 void domain_finish(struct domain *d);
 bool domain_finish_step(void);
 bool domains_gone(void);
-uint32_t domains_report(void);
+uint32_t domains_report(uint32_t *count);
 
 #endif

@@ -20,6 +20,7 @@ struct guest_config {
 	char name[GUEST_NAME_MAX];
 	uint64_t mem_bytes; /* multiple of PAGE_SIZE */
 	bool lazy;	    /* populate=lazy */
+	bool start_later;   /* start=later: only when it is asked for */
 	bool mmio_strict;   /* mmio=strict */
 	uint32_t vcpus;
 	uint32_t weight;      /* of each vCPU */

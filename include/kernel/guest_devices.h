@@ -85,6 +85,10 @@ void guest_devices_close(struct domain *d);
 /* One piece of what guests have written to the console, if the line has room, from any CPU. Whether
  * there is more. */
 bool guest_console_drain(void);
+/* Has no guest begin another line; true if none is in the middle of one, so that a line of the
+ * hypervisor's cuts none in two. Else to be called again. */
+bool guest_console_hold(void);
+void guest_console_go_on(void);
 /* Whether all that d has written is out. */
 bool guest_console_drained(const struct domain *d);
 

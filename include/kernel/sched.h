@@ -6,7 +6,7 @@
 
 struct vcpu_shared;
 
-/* A new vCPU: on the queue of a CPU from now on if it is runnable. Boot CPU, before sched_run(). */
+/* A new vCPU: on the queue of a CPU from now on if it is runnable. Boot CPU. */
 void sched_add(struct vcpu_shared *v);
 /* v runs again if it waits for its domain's cap. From any CPU; as vcpu_kick(). */
 void sched_uncap(struct vcpu_shared *v);

@@ -23,6 +23,28 @@
  */
 #define __HYPERVISOR_keyhole_lab 49
 
+/*
+ * Domains at run time: keyhole_control(cmd, domain), for a guest with priv=*. Changes are
+ * asked for and happen by and by: KEYHOLE_CONTROL_STATE says how far they are.
+ */
+#define __HYPERVISOR_keyhole_control 50
+
+/* A new domain of the boot module with that number (needs restart=yes). */
+#define KEYHOLE_CONTROL_CREATE	1
+#define KEYHOLE_CONTROL_PAUSE	2
+#define KEYHOLE_CONTROL_RESUME	3
+#define KEYHOLE_CONTROL_DESTROY 4
+/* Destroys it, and creates it when it is gone (needs restart=yes). */
+#define KEYHOLE_CONTROL_RESTART 5
+/* What it is: one of KEYHOLE_DOMAIN_, as the result. */
+#define KEYHOLE_CONTROL_STATE 6
+
+#define KEYHOLE_DOMAIN_ABSENT	0
+#define KEYHOLE_DOMAIN_CREATING 1
+#define KEYHOLE_DOMAIN_RUNNING	2
+#define KEYHOLE_DOMAIN_PAUSED	3
+#define KEYHOLE_DOMAIN_ENDING	4 /* has ended, and is being taken apart */
+
 /* Reads any address of the hypervisor: struct keyhole_lab_read. Stands for a speculative read. */
 #define KEYHOLE_LAB_READ 1
 /* What is mapped on this CPU, devices left out: struct keyhole_lab_list. */

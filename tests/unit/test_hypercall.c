@@ -1,4 +1,4 @@
-/* sources: kernel/hypercall.c kernel/hypercall_misc.c kernel/grant.c kernel/grant_op.c */
+/* sources: kernel/hypercall.c kernel/hypercall_misc.c kernel/lifecycle_op.c kernel/grant.c kernel/grant_op.c */
 /* sources: kernel/grant_copy.c kernel/grant_entry.c kernel/grant_table.c kernel/foreign_map.c kernel/memory_op.c */
 /* sources: kernel/reservation.c kernel/compat.c tests/unit/fake_cpu.c */
 /* flags: -pthread -DKEYHOLE_FAKE_REFERENCES */
@@ -10,6 +10,7 @@
 #include "kernel/domain.h"
 #include "kernel/grant.h"
 #include "kernel/hypercall.h"
+#include "kernel/lifecycle.h"
 #include "kernel/reservation.h"
 #include "kernel/shared_info.h"
 #include "mm/epoch.h"
@@ -19,6 +20,7 @@
 #include "public/console.h"
 #include "public/errno.h"
 #include "public/grant_table.h"
+#include "public/keyhole.h"
 #include "public/memory.h"
 #include "public/sched.h"
 #include "public/version.h"
@@ -355,6 +357,17 @@ void vcpu_block(bool interrupts_on)
 {
 	blocks += interrupts_on;
 }
+static unsigned lifecycle_asked;
+int lifecycle_request(domid_t id, unsigned command)
+{
+	lifecycle_asked = id * 16u + command;
+	return 0;
+}
+unsigned lifecycle_state(domid_t id)
+{
+	return id;
+}
+
 static size_t console_room = SIZE_MAX; /* then it is full once */
 size_t guest_console_write(struct domain *d, const char *text, size_t length)
 {
@@ -588,8 +601,8 @@ static void dispatching(void)
 	cpl = 0;
 	for (unsigned n = 0; n < 64; n++) {
 		if (n == __HYPERVISOR_memory_op || n == __HYPERVISOR_xen_version ||
-		    n == __HYPERVISOR_console_io || n == __HYPERVISOR_grant_table_op ||
-		    n == __HYPERVISOR_sched_op)
+		    n == __HYPERVISOR_console_io || n == __HYPERVISOR_keyhole_control ||
+		    n == __HYPERVISOR_grant_table_op || n == __HYPERVISOR_sched_op)
 			continue;
 		if (call(n, 0, 0, 0) != -XEN_ENOSYS)
 			fail("call %u is unknown", n);
@@ -644,6 +657,25 @@ static void versions(void)
 		   "no build id");
 		is(call(__HYPERVISOR_xen_version, 11, AT(0), 0), -XEN_ENOSYS, "unknown");
 	}
+}
+
+static void control(void)
+{
+	fresh();
+	mapper->d.priv = DOMAIN_PRIV_NONE;
+	is(call(__HYPERVISOR_keyhole_control, KEYHOLE_CONTROL_STATE, 9, 0), -XEN_EPERM,
+	   "control is for the privileged");
+	mapper->d.priv = DOMAIN_PRIV_ALL;
+	is(call(__HYPERVISOR_keyhole_control, KEYHOLE_CONTROL_STATE, 9, 0), 9, "a state");
+	is(call(__HYPERVISOR_keyhole_control, KEYHOLE_CONTROL_PAUSE, 9, 0), 0, "a request");
+	is(lifecycle_asked, 9 * 16 + KEYHOLE_CONTROL_PAUSE, "is handed on");
+	is(call(__HYPERVISOR_keyhole_control, KEYHOLE_CONTROL_DESTROY, mapper->d.id, 0),
+	   -XEN_EINVAL, "not for oneself");
+	is(call(__HYPERVISOR_keyhole_control, KEYHOLE_CONTROL_CREATE, 65, 0), -XEN_ESRCH,
+	   "too far");
+	is(call(__HYPERVISOR_keyhole_control, 99, 9, 0), -XEN_ENOSYS, "unknown");
+	is(lifecycle_asked, 9 * 16 + KEYHOLE_CONTROL_PAUSE, "none of these");
+	mapper->d.priv = DOMAIN_PRIV_NONE;
 }
 
 static void console(void)
@@ -1825,6 +1857,7 @@ int main(void)
 	tap_no_plan();
 	dispatching();
 	versions();
+	control();
 	console();
 	wrapping();
 	scheduling();

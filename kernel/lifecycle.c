@@ -1,0 +1,254 @@
+/*
+ * Domains that come and go at run time.
+ *
+ * State: what guests are made of, if restart=yes keeps it: their files, in the boot modules' own
+ * frames, and for each module a frame of its own with its configuration, mapped nowhere; constant
+ * until the end. Which domains are wanted: a bit each, set by any CPU. The one that is being made
+ * belongs to the boot CPU, which makes it in steps at the turns of its loop. No lock.
+ *
+ * Configurations hold command lines of guests. While a guest is made they lie on the heap, in one
+ * step at a time and without the command lines of those that have no part in it.
+ */
+#include "kernel/lifecycle.h"
+#include "kernel/domain.h"
+#include "mm/frame.h"
+#include "mm/heap.h"
+#include "mm/window.h"
+#include "percpu.h"
+#include "print.h"
+#include "public/errno.h"
+#include "public/keyhole.h"
+
+#define BIT_WORDS ((DOMAINS_MAX + 64) / 64)
+
+static mfn_t *kept; /* the frames of the configurations */
+static uint32_t kept_count;
+static uint8_t module_of[DOMAINS_MAX + 1]; /* index + 1; 0: no guest has this id */
+static _Atomic uint64_t wanted[BIT_WORDS];
+static struct domain *making; /* boot CPU */
+_Static_assert(sizeof(struct guest_module) <= PAGE_SIZE, "a frame each");
+
+/* --- what guests are made of ------------------------------------------------------------------ */
+
+void lifecycle_keep(const struct guest_module *modules, uint32_t count)
+{
+	void *object;
+
+	if (heap_alloc(count * sizeof(*kept), DOMID_HYPERVISOR, &object))
+		panic("restart=yes: no memory");
+	kept = object;
+	for (kept_count = 0; kept_count < count; kept_count++) {
+		const struct guest_module *m = &modules[kept_count];
+
+		if (frame_alloc(0, DOMID_HYPERVISOR, FRAME_BOOT, &kept[kept_count]))
+			panic("restart=yes: no memory");
+		window_write(kept[kept_count], 0, m, sizeof(*m));
+		if (m->config.valid && !m->config.is_data && m->config.id <= DOMAINS_MAX)
+			module_of[m->config.id] = (uint8_t)(kept_count + 1);
+	}
+}
+
+void lifecycle_forget(void)
+{
+	while (kept_count)
+		frame_free(kept[--kept_count], 0);
+	if (kept)
+		heap_free(kept);
+	kept = NULL;
+}
+
+static bool has_part(const struct guest_config *config, uint32_t which, uint32_t i)
+{
+	bool part = i == which;
+
+	for (uint32_t m = 0; m < config->module_count; m++)
+		part |= config->module_index[m] == i;
+	return part;
+}
+
+/* The modules on the heap, as guest_build() wants them; NULL without memory. */
+static struct guest_module *modules_take(uint32_t which)
+{
+	void *object;
+
+	if (heap_alloc(kept_count * sizeof(struct guest_module), DOMID_HYPERVISOR, &object))
+		return NULL;
+	struct guest_module *modules = object;
+	window_read(&modules[which], kept[which], 0, sizeof(*modules));
+	for (uint32_t i = 0; i < kept_count; i++) {
+		bool part = has_part(&modules[which].config, which, i);
+
+		if (i == which)
+			continue;
+		if (part)
+			window_read(&modules[i], kept[i], 0, sizeof(*modules));
+		else
+			window_read(&modules[i], kept[i], 0, offsetof(struct guest_module, config));
+	}
+	return modules;
+}
+
+static void modules_drop(struct guest_module *modules)
+{
+	__builtin_memset(modules, 0, kept_count * sizeof(*modules));
+	heap_free(modules);
+}
+
+/* --- making ----------------------------------------------------------------------------------- */
+
+static bool is_wanted(domid_t id)
+{
+	return atomic_load(&wanted[id / 64]) >> (id % 64) & 1;
+}
+
+static void no_more_wanted(domid_t id)
+{
+	atomic_fetch_and(&wanted[id / 64], ~(1ull << (id % 64)));
+}
+
+int lifecycle_create(domid_t id)
+{
+	if (!kept)
+		return -XEN_EOPNOTSUPP;
+	if (!module_of[id])
+		return -XEN_ESRCH;
+	if (atomic_fetch_or(&wanted[id / 64], 1ull << (id % 64)) >> (id % 64) & 1)
+		return -XEN_EBUSY;
+	cpu_kick(0, ENTRY_WORK_RESCHEDULE);
+	return 0;
+}
+
+static void could_not(domid_t id, const char *error)
+{
+	print(LOG_ERROR, "guest d%u: not made: %s", id, error);
+	no_more_wanted(id);
+	domain_unmark(id);
+}
+
+static void begin(domid_t id)
+{
+	char error[GUEST_ERROR_MAX] = "no memory for the configurations";
+	uint32_t which = module_of[id] - 1u;
+	struct guest_module *modules = modules_take(which);
+	int rc = -XEN_ENOMEM;
+
+	if (modules) {
+		rc = domain_create_begin(modules, kept_count, which, &making, error, sizeof(error));
+		modules_drop(modules);
+	}
+	if (rc) {
+		making = NULL;
+		could_not(id, error);
+	}
+}
+
+static void go_on(struct domain *d)
+{
+	char error[GUEST_ERROR_MAX] = "no memory for the configurations";
+	uint32_t which = module_of[d->id] - 1u;
+	int rc = domain_create_ram(d, error, sizeof(error));
+
+	if (!rc)
+		return;
+	making = NULL;
+	if (rc > 0) {
+		struct guest_module *modules = modules_take(which);
+
+		rc = -XEN_ENOMEM;
+		if (modules) {
+			rc = domain_create_end(d, modules, which, error, sizeof(error));
+			modules_drop(modules);
+		}
+	}
+	if (rc) {
+		domid_t id = d->id;
+		domain_create_undo(d);
+		could_not(id, error);
+		return;
+	}
+	print(LOG_DEBUG, "guest d%u \"%s\": made", d->id, d->name);
+	domain_start(d);
+	no_more_wanted(d->id);
+}
+
+bool domain_create_step(void)
+{
+	uint64_t any = 0;
+
+	if (cpu_index())
+		return false;
+	for (unsigned i = 0; i < BIT_WORDS; i++)
+		any |= atomic_load_explicit(&wanted[i], memory_order_relaxed);
+	if (likely(!any))
+		return false;
+	if (making) {
+		go_on(making);
+		return true;
+	}
+	for (domid_t id = 1; id <= DOMAINS_MAX && !making; id++)
+		if (is_wanted(id))
+			begin(id);
+	return true;
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+/* The domain with this id, ended or not. */
+static struct domain *find_any(domid_t id)
+{
+	struct domain *d = domain_next((domid_t)(id - 1));
+
+	return d && d->id == id ? d : NULL;
+}
+
+unsigned lifecycle_state(domid_t id)
+{
+	const struct domain *d = find_any(id);
+
+	if (is_wanted(id))
+		return KEYHOLE_DOMAIN_CREATING;
+	if (!domain_marked(id))
+		return KEYHOLE_DOMAIN_ABSENT;
+	if (!d || atomic_load(&d->end) != END_NONE)
+		return KEYHOLE_DOMAIN_ENDING;
+	return atomic_load(&d->paused) ? KEYHOLE_DOMAIN_PAUSED : KEYHOLE_DOMAIN_RUNNING;
+}
+
+static int create(domid_t id)
+{
+	if (!domain_mark(id))
+		return domain_find(id) ? -XEN_EEXIST : -XEN_EBUSY;
+	int rc = lifecycle_create(id);
+	if (rc)
+		domain_unmark(id);
+	return rc;
+}
+
+int lifecycle_request(domid_t id, unsigned command)
+{
+	struct domain *d = domain_find(id);
+
+	if (command == KEYHOLE_CONTROL_CREATE)
+		return create(id);
+	if (!d || is_wanted(id))
+		return is_wanted(id) ? -XEN_EBUSY : -XEN_ESRCH;
+	switch (command) {
+	case KEYHOLE_CONTROL_PAUSE:
+		domain_pause(d);
+		return 0;
+	case KEYHOLE_CONTROL_RESUME:
+		domain_resume(d);
+		return 0;
+	case KEYHOLE_CONTROL_RESTART:
+		if (!kept)
+			return -XEN_EOPNOTSUPP;
+		atomic_store(&d->restarts, true);
+		break;
+	case KEYHOLE_CONTROL_DESTROY:
+		break;
+	default:
+		return -XEN_ENOSYS;
+	}
+	domain_end(d, END_DESTROYED, 0);
+	return 0;
+}
