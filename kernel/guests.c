@@ -134,8 +134,8 @@ void domain_unmark(domid_t id)
 		cpu_kick(0, ENTRY_WORK_RESCHEDULE);
 }
 
-/* On which CPUs d ran, and for how long. */
-static void print_time(const struct domain *d)
+/* How d ended, for how long it ran, and on which CPUs. */
+static void print_end(const struct domain *d)
 {
 	char text[160];
 	size_t length = 0;
@@ -151,8 +151,8 @@ static void print_time(const struct domain *d)
 			    format_string(text + length, sizeof(text) - length, "%s cpu%u %lu",
 					  length ? "," : "", cpu, ticks / tsc_khz());
 	}
-	print(LOG_INFO, "guest d%u \"%s\" ran for %lu ms:%s", d->id, d->name, total / tsc_khz(),
-	      text);
+	print(LOG_INFO, "guest d%u \"%s\" has ended: %s; ran for %lu ms:%s", d->id, d->name,
+	      domain_end_text((enum domain_end)atomic_load(&d->end)), total / tsc_khz(), text);
 }
 
 /* A domain has ended and none of its vCPUs is loaded or queued: has it taken apart, by
@@ -168,9 +168,7 @@ void domain_finish(struct domain *d)
 
 static void report_end(struct domain *d)
 {
-	print(LOG_INFO, "guest d%u \"%s\" has ended: %s", d->id, d->name,
-	      domain_end_text((enum domain_end)atomic_load(&d->end)));
-	print_time(d);
+	print_end(d);
 	domain_report(d);
 	d->reported = true;
 	guest_console_go_on();
