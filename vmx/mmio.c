@@ -121,34 +121,40 @@ static void access_vlapic(uint32_t offset, char *bytes, unsigned length, bool wr
 	}
 }
 
-/* Part of an operand, in one page. Nothing answers where there is no memory: ones. */
-static bool access_part(gpa_t at, char *bytes, unsigned length, bool write)
+/* Part of an operand, in one page. Nothing answers where there is no memory: ones. Where another
+ * CPU has mapped some since the copy was tried, the guest tries itself. */
+static enum outcome access_part(gpa_t at, char *bytes, unsigned length, bool write)
 {
 	struct domain *d = this_cpu()->current->domain;
 	struct p2m_entry entry;
 
 	if (vlapic_is_at(at)) {
 		access_vlapic(gpa_offset(at), bytes, length, write);
-		return true;
+		return GO_ON;
 	}
 	if (!(write ? guest_copy_out_gpa(&d->p2m, at, bytes, length)
 		    : guest_copy_in_gpa(&d->p2m, bytes, at, length)))
-		return true;
-	if (p2m_lookup(&d->p2m, gpa_to_gfn(at), &entry) || !memory_absent(d, at))
-		return false;
+		return GO_ON;
+	if (p2m_lookup(&d->p2m, gpa_to_gfn(at), &entry))
+		return entry.access & (write ? P2M_W : P2M_R) ? GUEST_AGAIN : REFUSED;
+	if (!memory_absent(d, at))
+		return REFUSED;
 	if (!write)
 		__builtin_memset(bytes, 0xff, length);
-	return true;
+	return GO_ON;
 }
 
-static bool access_place(const struct mmio *m, const struct place *at, uint64_t *value, bool write)
+static enum outcome access_place(const struct mmio *m, const struct place *at, uint64_t *value,
+				 bool write)
 {
 	unsigned first = at->first_length;
 	char *bytes = (char *)value;
 
-	return access_part(at->first, bytes, first, write) &&
-	       (first == m->insn.size ||
-		access_part(at->second, bytes + first, m->insn.size - first, write));
+	enum outcome o = access_part(at->first, bytes, first, write);
+
+	if (o != GO_ON || first == m->insn.size)
+		return o;
+	return access_part(at->second, bytes + first, m->insn.size - first, write);
 }
 
 /* --- registers -------------------------------------------------------------------------------- */
@@ -297,11 +303,15 @@ static enum outcome execute(struct mmio *m)
 	if (o != GO_ON)
 		return o;
 	v.reg = vmx_register_read(m->regs, in->reg) >> (in->reg_high ? 8 : 0);
-	if (insn_reads_memory(in) && !access_place(m, &from, &v.memory, false))
-		return REFUSED;
+	if (insn_reads_memory(in))
+		o = access_place(m, &from, &v.memory, false);
+	if (o != GO_ON)
+		return o;
 	unsigned changed = insn_execute(in, &v);
-	if (changed & INSN_WRITES_MEMORY && !access_place(m, &to, &v.memory, true))
-		return REFUSED;
+	if (changed & INSN_WRITES_MEMORY)
+		o = access_place(m, &to, &v.memory, true);
+	if (o != GO_ON)
+		return o;
 	if (changed & INSN_WRITES_REGISTER)
 		write_register(m, in->reg, in->reg_high, in->reg_size, v.reg);
 	if (changed & INSN_WRITES_RAX)
