@@ -12,6 +12,7 @@
 #include "types.h"
 #include <stdatomic.h>
 
+struct lock;
 struct vcpu_shared;
 
 /* Bits of cpu_shared.entry_work: what must be looked at before the next VM entry. */
@@ -64,6 +65,7 @@ struct tss {
 static_assert_size(struct tss, 104);
 
 #define WINDOW_CACHE_SLOTS 64u
+#define LOCKS_HELD_MAX	   8u
 
 struct cpu_private {
 	struct cpu_private *self; /* must be first: read as gs:0 */
@@ -89,6 +91,10 @@ struct cpu_private {
 	struct tss tss;
 	uint64_t nmis;		   /* that no panic sent */
 	uint64_t stray_interrupts; /* for which there was no handler */
+#ifdef CONFIG_TEST
+	struct lock *locks_held[LOCKS_HELD_MAX]; /* mm/lock_order.c, by rank */
+	uint32_t locks_held_count;
+#endif
 };
 
 #ifdef KEYHOLE_HOST_TEST

@@ -28,7 +28,7 @@
 #include "public/errno.h"
 #include "public/memory.h"
 
-static struct lock domain_list_lock = LOCK_INIT;
+static struct lock domain_list_lock = LOCK_INIT(LOCK_DOMAIN_LIST);
 static struct domain *_Atomic domains[DOMAINS_MAX + 1]; /* by id; index 0 is not used */
 static struct domain_result results[DOMAINS_MAX + 1];	/* by id; domain_list_lock */
 
@@ -421,6 +421,8 @@ int domain_create_begin(const struct guest_module *modules, uint32_t module_coun
 	}
 	struct domain *d = object;
 	d->id = config->id;
+	d->lock = (struct lock)LOCK_INIT(LOCK_DOMAIN);
+	d->devices_lock = (struct lock)LOCK_INIT(LOCK_DEVICES);
 	__builtin_memcpy(d->name, config->name, sizeof(d->name));
 	d->priv = config->priv_domain;
 	d->ram_bytes = config->mem_bytes;

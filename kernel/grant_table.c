@@ -34,6 +34,7 @@ int grant_table_create(struct domain *d)
 		return rc;
 	d->grants = object;
 	d->grants->domain = d;
+	d->grants->lock = (struct lock)LOCK_INIT(LOCK_GRANTS);
 	for (unsigned i = 0; i < GRANT_FRAMES_MAX; i++)
 		d->grants->gfns[i] = GFN_INVALID;
 	return grant_table_grow(d, 1);

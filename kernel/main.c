@@ -218,6 +218,10 @@ noreturn_fn static void finish(uint32_t guests, uint32_t failed_guests, uint32_t
 {
 	unsigned status = audit_all() || failed_guests || failed_tests ? 1 : 0;
 
+#ifdef CONFIG_TEST
+	lock_print_times();
+#endif
+
 	print(LOG_RESULT, "end: %u guests, %u ok, %u failed, status %u", guests,
 	      guests - failed_guests, failed_guests, status);
 	if (!cmdline_options.poweroff) {

@@ -19,7 +19,7 @@
 #define LINE_MAX  320u
 #define PIECE_MIN 8u /* CONSOLE_LINE_END and a bit */
 
-static struct lock console_lock = LOCK_INIT;
+static struct lock console_lock = LOCK_INIT(LOCK_CONSOLE);
 static uint32_t devices; /* CONSOLE_*, present and asked for */
 static enum log_level level = LOG_INFO;
 /* The CPU that panics, index + 1: it takes no lock, which may be held by a CPU that is stopped. */

@@ -32,7 +32,8 @@
 
 #define SLICE_US 2000ull
 
-static struct run_queue queues[LAYOUT_CPUS_MAX];
+static struct run_queue queues[LAYOUT_CPUS_MAX] = {
+    [0 ... LAYOUT_CPUS_MAX - 1] = {.lock = LOCK_INIT(LOCK_RUN_QUEUE)}};
 
 static uint64_t slice_ticks(void)
 {

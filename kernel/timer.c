@@ -22,7 +22,8 @@
 static struct timer_queue {
 	struct lock lock;
 	struct timer *root;
-} aligned_to(64) queues[LAYOUT_CPUS_MAX];
+} aligned_to(64) queues[LAYOUT_CPUS_MAX] = {
+    [0 ... LAYOUT_CPUS_MAX - 1] = {.lock = LOCK_INIT(LOCK_TIMERS)}};
 
 static void expired(unsigned vector)
 {

@@ -37,6 +37,7 @@ int xen_state_create(struct domain *d)
 	if (rc)
 		return rc;
 	d->xen = object;
+	d->xen->lock = (struct lock)LOCK_INIT_ORDERED(LOCK_EVTCHN, d->id);
 	d->xen->first_free = 1;
 	d->xen->shared_info = d->xen->console_ring = MFN_INVALID;
 	d->xen->shared_info_gfn = GFN_INVALID;

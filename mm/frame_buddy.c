@@ -16,7 +16,7 @@
  * shortage is not to vanish in the cache of another. */
 #define SHORTAGE 1024u
 
-static struct lock frame_lock = LOCK_INIT;
+static struct lock frame_lock = LOCK_INIT(LOCK_FRAMES);
 
 /* All under frame_lock. */
 static uint32_t free_heads[FRAME_ORDER_MAX + 1];

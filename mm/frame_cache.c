@@ -29,7 +29,8 @@ static struct frame_cache {
 	struct lock lock;
 	struct frame_list clean, dirty;
 	_Atomic uint64_t by_type[FRAME_TYPE_COUNT];
-} aligned_to(64) caches[LAYOUT_CPUS_MAX];
+} aligned_to(64) caches[LAYOUT_CPUS_MAX] = {
+    [0 ... LAYOUT_CPUS_MAX - 1] = {.lock = LOCK_INIT(LOCK_FRAME_CACHE)}};
 
 static inline void push(struct frame_list *list, uint64_t frame, uint64_t state)
 {

@@ -51,7 +51,7 @@ struct owner {
 	uint32_t partial[CLASS_COUNT];
 };
 
-static struct lock heap_lock = LOCK_INIT;
+static struct lock heap_lock = LOCK_INIT(LOCK_HEAP);
 
 /* All under heap_lock. */
 static struct meta_array slab_pages = {.base = LAYOUT_META_SLABS};

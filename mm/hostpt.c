@@ -26,7 +26,7 @@
 
 static uint64_t reserve[RESERVE_TABLES][PTE_PER_TABLE] aligned_to(PAGE_SIZE);
 static uint32_t reserve_used;
-static struct lock hostpt_lock = LOCK_INIT;
+static struct lock hostpt_lock = LOCK_INIT(LOCK_HOSTPT);
 
 extern uint64_t boot_root[];
 

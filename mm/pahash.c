@@ -46,7 +46,7 @@ struct place {
 	uint64_t page_count;
 };
 
-static struct lock pahash_lock = LOCK_INIT;
+static struct lock pahash_lock = LOCK_INIT(LOCK_PAHASH);
 _Atomic(struct pahash_table *) pahash_current;
 /* Under pahash_lock. */
 static struct place places[LAST_SIZE + 1];

@@ -45,7 +45,7 @@ _Static_assert(1u << CHUNK_ORDER_MIN > RESERVE, "a chunk pays for its own mappin
 
 struct table_account host_table_account = {.quota = UINT32_MAX};
 
-static struct lock pool_lock = LOCK_INIT;
+static struct lock pool_lock = LOCK_INIT(LOCK_POOL);
 
 /* All under pool_lock. */
 static uint32_t free_head = FRAME_LINK_NONE;

@@ -36,7 +36,7 @@
 
 #define PENDING_BATCH 64u /* ranges freed at one quiescent point */
 
-static struct lock vmap_lock = LOCK_INIT;
+static struct lock vmap_lock = LOCK_INIT(LOCK_VMAP);
 
 /* All under vmap_lock. */
 static uint32_t collecting, waiting; /* lists of pending ranges */

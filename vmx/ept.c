@@ -108,7 +108,8 @@ int p2m_init(struct p2m *p2m, uint32_t table_quota, uint64_t max_gfn)
 {
 	if (max_gfn > P2M_GFN_LIMIT)
 		return -XEN_EINVAL;
-	*p2m = (struct p2m){.root = MFN_INVALID, .tables = {.quota = table_quota}};
+	*p2m = (struct p2m){
+	    .lock = LOCK_INIT(LOCK_P2M), .root = MFN_INVALID, .tables = {.quota = table_quota}};
 	int rc = pool_table_alloc(&p2m->tables, &p2m->root);
 	if (rc)
 		return rc;

@@ -33,7 +33,7 @@
 #define XSAVE_FCW_OFFSET   0
 #define XSAVE_MXCSR_OFFSET 24
 
-static struct lock vpid_lock = LOCK_INIT;
+static struct lock vpid_lock = LOCK_INIT(LOCK_VPID);
 static uint64_t vpid_used[(DOMAINS_MAX * DOMAIN_VCPUS_MAX + 64) / 64] = {1}; /* 0 is the host's */
 
 /* Tags count from 1; 0 if none is left (then the vCPU runs without one: flushed at every
