@@ -20,6 +20,7 @@
 #include "mm/epoch.h"
 #include "mm/frame.h"
 #include "mm/hostpt.h"
+#include "mm/ledger.h"
 #include "mm/pool.h"
 #include "mm/section.h"
 #include "mutant.h"
@@ -163,6 +164,7 @@ static void let_wait(struct epoch_cpu *own)
 		return;
 	own->waiting = own->fresh;
 	own->fresh.count = 0;
+	ledger_frames_wait();
 	own->waiting_epoch = advance();
 }
 
@@ -173,6 +175,8 @@ static void free_frames(struct epoch_cpu *own, uint64_t epoch)
 
 	if (own->waiting_epoch > epoch && !MUTANT(EARLY_FREE))
 		return;
+	if (own->waiting.count)
+		ledger_frames_go();
 	for (uint64_t n = 0, size; n < BATCH && own->waiting.count; n += size) {
 		mfn_t frame = make_mfn(own->waiting.first);
 		struct frame_info *info = section_entry(own->waiting.first);

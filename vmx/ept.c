@@ -20,6 +20,7 @@
 #include "vmx/ept.h"
 #include "ept_tables.h"
 #include "mm/epoch.h"
+#include "mm/ledger.h"
 #include "mutant.h"
 #include "percpu.h"
 #include "public/errno.h"
@@ -168,13 +169,15 @@ void p2m_destroy(struct p2m *p2m)
  */
 void p2m_mark_flush(struct p2m *p2m)
 {
-	if (MUTANT(NO_MARK))
-		return;
+	uint64_t removal = ledger_removal();
+
 	for (unsigned i = 0; i < P2M_CPU_WORDS; i++)
 		for (uint64_t word = atomic_load(&p2m->active_cpus[i]); word; word &= word - 1) {
 			unsigned cpu = i * 64 + (unsigned)__builtin_ctzll(word);
 
-			cpu_kick(cpu, ENTRY_WORK_EPT_FLUSH);
+			if (!MUTANT(NO_MARK) && !MUTANT(NO_MARK_SMP))
+				cpu_kick(cpu, ENTRY_WORK_EPT_FLUSH);
+			ledger_told(cpu, removal);
 		}
 }
 
@@ -197,6 +200,7 @@ void p2m_cpu_leave(struct p2m *p2m)
 	uint32_t cpu = cpu_index();
 
 	atomic_fetch_and(&p2m->active_cpus[cpu / 64], ~(1ull << (cpu % 64)));
+	ledger_dropped(ledger_now());
 }
 
 /* --- look-up ---------------------------------------------------------------------------------- */

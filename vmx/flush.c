@@ -16,6 +16,7 @@
  */
 #include "mm/epoch.h"
 #include "mm/hostpt.h"
+#include "mm/ledger.h"
 #include "mm/window_cache.h"
 #include "mutant.h"
 #include "percpu.h"
@@ -44,11 +45,14 @@ static void flush_ept(const struct p2m *p2m)
 {
 	bool single = vmx_caps_present(&vmx_machine.caps, VMX_EPT_VPID, EPT_CAP_INVEPT_SINGLE);
 
-	if (MUTANT(NO_INVEPT))
+	uint64_t removal = ledger_now();
+
+	if (MUTANT(NO_INVEPT) || MUTANT(NO_INVEPT_SMP))
 		return;
 	if (invept(single ? INVEPT_SINGLE_CONTEXT : INVEPT_ALL_CONTEXTS,
 		   single ? ept_pointer(p2m) : 0) != VMX_OK)
 		panic("INVEPT failed");
+	ledger_dropped(removal);
 }
 
 /*
