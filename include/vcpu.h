@@ -72,7 +72,8 @@ enum vcpu_request {
 	VCPU_REQUEST_TIMER = 0x10,	    /* its local APIC's timer has fired */
 	VCPU_REQUEST_ILLEGAL_VECTOR = 0x20, /* an IPI that its local APIC reports as an error */
 	VCPU_REQUEST_UPCALL = 0x40, /* its events, by the domain's callback vector: an interrupt */
-	VCPU_REQUEST_WAKE = 0x80    /* end its wait */
+	VCPU_REQUEST_WAKE = 0x80,   /* end its wait */
+	VCPU_REQUEST_NMI_AGAIN = 0x100 /* a second one, before the first was taken */
 };
 #define VCPU_SIPI_VECTOR_SHIFT 24
 #define VCPU_SIPI_VECTOR_MASK  0xff000000u

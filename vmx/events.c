@@ -41,8 +41,7 @@ void vmx_events_changed(void)
 	const struct vlapic *a = vlapic_current();
 
 	vmx_apicv_changed(a);
-	if (a->nmi_pending || a->upcall ||
-	    (!a->virtualized && vlapic_pending(a) != VLAPIC_NO_VECTOR))
+	if (a->nmis || a->upcall || (!a->virtualized && vlapic_pending(a) != VLAPIC_NO_VECTOR))
 		atomic_fetch_or(&this_cpu()->shared->entry_work, ENTRY_WORK_VCPU);
 }
 
@@ -101,21 +100,28 @@ static void deliver(struct vlapic *a)
 	uint8_t windows = 0;
 
 	vmx_apicv_changed(a);
-	if (!a->nmi_pending && !a->upcall && vector == VLAPIC_NO_VECTOR) {
+	if (!a->nmis && !a->upcall && vector == VLAPIC_NO_VECTOR) {
 		set_windows(a, 0);
 		return;
 	}
 	/* A debug exception comes before interrupts, and one injected would drop it. */
-	bool busy = vmcs_read32(VMCS_ENTRY_INTERRUPTION_INFO) & INTERRUPTION_VALID ||
-		    vmcs_readn(VMCS_GUEST_PENDING_DEBUG);
+	uint32_t info = vmcs_read32(VMCS_ENTRY_INTERRUPTION_INFO);
+	bool busy = info & INTERRUPTION_VALID || vmcs_readn(VMCS_GUEST_PENDING_DEBUG);
 	uint32_t blocking = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
 
-	if (a->nmi_pending && !busy &&
+	/* While one is dealt with, one more waits; of two that came before, the first would have
+	 * been taken at once on a processor that is always there. */
+	if (blocking & INTERRUPTIBILITY_NMI ||
+	    (info & (INTERRUPTION_VALID | INTERRUPTION_TYPE_MASK)) ==
+		(INTERRUPTION_VALID | INTERRUPTION_NMI))
+		a->nmis = a->nmis != 0;
+	if (a->nmis && !busy &&
 	    !(blocking & (INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_MOV_SS | INTERRUPTIBILITY_STI))) {
 		inject(INTERRUPTION_NMI, VECTOR_NMI);
-		a->nmi_pending = false;
+		a->nmis--;
 		busy = true;
-	} else if (a->nmi_pending) {
+	}
+	if (a->nmis) {
 		/* Blocking by STI, which excludes NMIs on some processors, ends after one
 		 * instruction, and interrupts are on: only the other window waits for that. */
 		windows |= blocking & INTERRUPTIBILITY_STI ? WINDOW_INTERRUPT : WINDOW_NMI;
@@ -158,7 +164,7 @@ void vmx_exit_hlt(void)
 /* Whether HLT ends: by what the guest can take. */
 static bool awake(const struct vlapic *a)
 {
-	if (a->nmi_pending && !(vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI))
+	if (a->nmis && !(vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI))
 		return true;
 	return (a->upcall || vlapic_pending(a) != VLAPIC_NO_VECTOR) &&
 	       vmcs_readn(VMCS_GUEST_RFLAGS) & RFLAGS_IF;
@@ -168,7 +174,7 @@ bool vcpu_event_waits(void)
 {
 	const struct vlapic *a = vlapic_current();
 
-	return a->nmi_pending || a->upcall || vlapic_pending(a) != VLAPIC_NO_VECTOR;
+	return a->nmis || a->upcall || vlapic_pending(a) != VLAPIC_NO_VECTOR;
 }
 
 /*

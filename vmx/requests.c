@@ -28,7 +28,8 @@ static void reset(struct vcpu_shared *v)
 	vmcs_write32(VMCS_ENTRY_INTERRUPTION_INFO, 0);
 	vlapic_init(a);
 	vmx_apicv_update(a);
-	a->nmi_pending = a->upcall = false;
+	a->nmis = 0;
+	a->upcall = false;
 	a->halted = false;
 	vmcs_setup_guest_reset();
 	vmx_flush_vpid(v);
@@ -47,7 +48,9 @@ static void take(struct vcpu_shared *v, uint32_t requests)
 		v->waits_for_sipi = false;
 		vmcs_setup_guest_sipi((uint8_t)(requests >> VCPU_SIPI_VECTOR_SHIFT));
 	} else if (requests & VCPU_REQUEST_NMI && !v->waits_for_sipi) {
-		a->nmi_pending = true;
+		vlapic_nmi(a);
+		if (requests & VCPU_REQUEST_NMI_AGAIN)
+			vlapic_nmi(a);
 	}
 	if (requests & VCPU_REQUEST_TIMER) {
 		vlapic_timer_poll(a);

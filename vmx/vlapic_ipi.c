@@ -75,7 +75,7 @@ static void deliver(struct vlapic *a, struct vcpu_shared *to, uint32_t command)
 		break;
 	case APIC_ICR_NMI:
 		if (to == self)
-			a->nmi_pending = true;
+			vlapic_nmi(a);
 		else
 			vlapic_post_request(to, VCPU_REQUEST_NMI);
 		break;
@@ -159,6 +159,12 @@ void vlapic_post_interrupt(struct vcpu_shared *v, unsigned vector)
 	vcpu_kick(v);
 }
 
+void vlapic_nmi(struct vlapic *a)
+{
+	if (a->nmis < 2)
+		a->nmis++;
+}
+
 /* INIT takes back a start-up that went before it; of two start-ups the first counts. */
 void vlapic_post_request(struct vcpu_shared *v, uint32_t bits)
 {
@@ -168,6 +174,8 @@ void vlapic_post_request(struct vcpu_shared *v, uint32_t bits)
 		new = old;
 		if (bits & VCPU_REQUEST_INIT)
 			new &= ~(VCPU_REQUEST_SIPI | VCPU_SIPI_VECTOR_MASK);
+		if (bits & old & VCPU_REQUEST_NMI)
+			new |= VCPU_REQUEST_NMI_AGAIN;
 		if (!(bits & new &VCPU_REQUEST_SIPI))
 			new |= bits;
 	} while (!atomic_compare_exchange_weak(&v->requests, &old, new));

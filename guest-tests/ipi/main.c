@@ -101,12 +101,15 @@ static void messages(void)
 	ok_all(counts, 1, 7, "nobody there, a start-up of one that runs: nothing");
 	wrmsr(X2_ICR, ICR_OTHERS | ICR_NMI);
 	ok_all(nmis, 1, 1, "an NMI to all others, busy");
+	wrmsr(X2_ICR, ICR_OTHERS | ICR_NMI);
+	wrmsr(X2_ICR, ICR_OTHERS | ICR_NMI);
+	ok_all(nmis, 1, 3, "two are not one, whether they run or not");
 	for (unsigned i = 1; i < count; i++)
 		spin[i] = false;
 	wrmsr(X2_ICR, ICR_OTHERS | VECTOR);
 	ok_all(counts, 1, 8, "asleep again");
 	wrmsr(X2_ICR, ICR_OTHERS | ICR_NMI);
-	ok_all(nmis, 1, 2, "an NMI to all others, asleep");
+	ok_all(nmis, 1, 4, "an NMI to all others, asleep");
 }
 
 static void ping_pong(void)

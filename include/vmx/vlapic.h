@@ -40,7 +40,7 @@ struct vlapic {
 	uint32_t id;
 	uint32_t errors; /* since the error register was written last */
 	bool error_reported;
-	bool nmi_pending;
+	uint8_t nmis;	  /* NMIs that wait: two, until one is in its handler */
 	bool upcall;	  /* the domain's callback vector is to be delivered */
 	bool halted;	  /* in HLT: waits for an event */
 	bool virtualized; /* the processor delivers interrupts: vmx/apicv.c */
@@ -120,6 +120,8 @@ void vlapic_publish_route(const struct vlapic *a);
 bool vlapic_route_matches(uint64_t route, uint32_t id, uint32_t destination, bool logical,
 			  bool sender_x2);
 
+/* An NMI for this APIC's vCPU. */
+void vlapic_nmi(struct vlapic *a);
 /* Leaves an interrupt or a request (enum vcpu_request) for a vCPU, and has it look. Any CPU. */
 void vlapic_post_interrupt(struct vcpu_shared *v, unsigned vector);
 void vlapic_post_request(struct vcpu_shared *v, uint32_t bits);

@@ -532,12 +532,12 @@ static uint32_t sent_to(uint64_t command)
 		vcpus[i].requests = 0;
 	}
 	*vlapic_reg(&apic, APIC_IRR + 0x20) = 0;
-	apic.nmi_pending = false;
+	apic.nmis = 0;
 	vlapic_send(&apic, (uint32_t)command, (uint32_t)(command >> 32));
 	for (unsigned i = 0; i < VCPUS; i++)
 		if (vcpus[i].posted[1] || vcpus[i].requests)
 			to |= BIT32(i);
-	if (requested(0x50) || apic.nmi_pending)
+	if (requested(0x50) || apic.nmis)
 		to |= BIT32(self);
 	return to;
 }
@@ -559,6 +559,9 @@ static void destinations(void)
 	is(TO(9, APIC_ICR_OTHERS | v), ALL & ~BIT32(2), "all others");
 	is(TO(7, APIC_ICR_NMI), BIT32(7), "NMI");
 	is(vcpus[7].requests, VCPU_REQUEST_NMI, "as one");
+	vlapic_send(&apic, APIC_ICR_NMI, 7);
+	vlapic_send(&apic, APIC_ICR_NMI, 7);
+	is(vcpus[7].requests, VCPU_REQUEST_NMI | VCPU_REQUEST_NMI_AGAIN, "more are two");
 	is(TO(2, APIC_ICR_NMI), BIT32(2), "NMI to oneself");
 	is(TO(0, APIC_ICR_SELF | APIC_ICR_NMI), 0, "but not by shorthand");
 	is(TO(0, APIC_ICR_ALL | APIC_ICR_NMI), 0, "nor this one");
