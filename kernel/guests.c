@@ -149,10 +149,11 @@ static void print_end(const struct domain *d)
 		if (ticks)
 			length +=
 			    format_string(text + length, sizeof(text) - length, "%s cpu%u %lu",
-					  length ? "," : "", cpu, ticks / tsc_khz());
+					  length ? "," : "", cpu, ticks * 1000 / tsc_khz());
 	}
-	print(LOG_INFO, "guest d%u \"%s\" has ended: %s; ran for %lu ms:%s", d->id, d->name,
-	      domain_end_text((enum domain_end)atomic_load(&d->end)), total / tsc_khz(), text);
+	print(LOG_INFO, "guest d%u \"%s\" has ended: %s; ran for %lu us:%s", d->id, d->name,
+	      domain_end_text((enum domain_end)atomic_load(&d->end)), total * 1000 / tsc_khz(),
+	      text);
 }
 
 /* A domain has ended and none of its vCPUs is loaded or queued: has it taken apart, by
