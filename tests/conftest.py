@@ -20,7 +20,7 @@ BUILD = BUILD if BUILD.is_absolute() else ROOT / BUILD
 LOGS = BUILD / "logs"
 PATTERN = os.environ.get("T", "")
 ORDER = {name: i for i, name in enumerate(
-    ("test_nested", "test_tools", "test_unit", "test_explain", "test_selftest", "test_demo",
+    ("test_nested", "test_linux", "test_tools", "test_unit", "test_explain", "test_selftest", "test_demo",
      "test_leak", "test_guests"))}
 
 

@@ -57,7 +57,7 @@ doctor: ## what this machine can run, and for each thing it cannot: why, and the
 # --- images and runs -----------------------------------------------------------------------------------
 # GUESTS='path.elf:name=a,mem=32M other.elf:name=b' runs a person's own guests instead of the demo.
 # RUNNER=kvm|bochs|tcg, CPUS=, MEM= (MiB), BOCHS_CPU=, CMDLINE= (with GUESTS): see tools/run.
-export BUILD RUNNER GUESTS CPUS MEM CMDLINE SECONDS_LIMIT
+export BUILD RUNNER GUESTS CPUS MEM CMDLINE SECONDS_LIMIT VCPUS
 
 .PHONY: iso run gdb
 iso: $(BUILD)/keyhole.iso ## build/keyhole.iso: the hypervisor and the demo's guests
@@ -70,6 +70,16 @@ run: ## install, build and run the demo (GUESTS='a.elf:name=a,mem=32M': your own
 	@tools/deps run
 	@$(MAKE) -s --no-print-directory $(if $(strip $(GUESTS)),all guests,iso)
 	@$(PYTHON) tools/run --build $(BUILD)
+
+# VCPUS=2,1: two of them side by side.
+.PHONY: run-linux test-linux
+run-linux: ## Debian's Linux as a guest, fetched with apt; VCPUS=2, or VCPUS=2,1 for two of them
+	@tools/deps run linux
+	@$(MAKE) -s --no-print-directory all
+	@$(PYTHON) tools/run-linux --build $(BUILD)
+
+test-linux: ## more boots of it than `make test` has: one and two vCPUs and processors, two guests
+	@LINUX=all T=test_linux $(PYTHON) tools/test
 
 gdb: iso ## run under QEMU with a debugger's stub, and gdb with symbols
 	@$(PYTHON) tools/gdb --build $(BUILD)

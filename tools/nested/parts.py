@@ -5,6 +5,7 @@ installed; the rest must be installed, as for the other runners. The results lie
 and are made again when a source in this directory, QEMU or the kernel package changes.
 """
 
+import contextlib
 import fcntl
 import glob
 import gzip
@@ -66,6 +67,14 @@ def check_installed():
         for name, package in NEEDED
         if not (glob.glob(name) if name.startswith("/") else shutil.which(name))
     ]
+    if missing:
+        raise SetupError("not installed: apt-get install " + " ".join(missing))
+
+
+def check_programs(names):
+    """SetupError unless each is there, and the package that has it."""
+    packages = dict(NEEDED)
+    missing = [packages.get(name, name) for name in names if not shutil.which(name)]
     if missing:
         raise SetupError("not installed: apt-get install " + " ".join(missing))
 
@@ -174,9 +183,7 @@ def initramfs(kernel_tree):
     cpio.file("init", os.path.join(HERE, "init"))
     for program in PROGRAMS:
         cpio.file(program, os.path.join(BUILD, program))
-    busybox = fetch("busybox-static")
-    (path,) = glob.glob(busybox + "/bin/busybox") or glob.glob(busybox + "/usr/bin/busybox")
-    cpio.file("bin/busybox", path)
+    cpio.file("bin/busybox", fetch_busybox())
     for m in MODULES:
         cpio.data("modules/%s.ko" % os.path.basename(m), module(kernel_tree, m))
     for f in [QEMU] + FIRMWARE + libraries(QEMU):
@@ -198,17 +205,41 @@ def key(kernel):
     return h.hexdigest()
 
 
-def prepare():
-    """Makes boot.bin, loader.bin, vmlinux and initramfs.cpio in BUILD unless they are there.
-    Runs side by side wait for one another here. Raises SetupError."""
-    check_installed()
+@contextlib.contextmanager
+def locked():
+    """Runs side by side wait for one another here."""
     os.makedirs(BUILD, exist_ok=True)
     with open(os.path.join(BUILD, "lock"), "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # With the packages at hand, no word with apt: it works with no network.
-        have = sorted(glob.glob(os.path.join(PACKAGES, "linux-image-*[0-9a-z]")))
-        have = [d for d in have if not d.endswith((".deb", ".new"))]
-        kernel = os.path.basename(have[-1]) if have else kernel_package()
+        yield
+
+
+def kernel_at_hand():
+    """Name of the kernel's package: with one fetched, no word with apt, which works with no network."""
+    have = sorted(glob.glob(os.path.join(PACKAGES, "linux-image-*[0-9a-z]")))
+    have = [d for d in have if not d.endswith((".deb", ".new"))]
+    return os.path.basename(have[-1]) if have else kernel_package()
+
+
+def fetch_linux():
+    """The compressed kernel. locked() is held. Raises SetupError."""
+    (bzimage,) = glob.glob(fetch(kernel_at_hand()) + "/boot/vmlinuz-*")
+    return bzimage
+
+
+def fetch_busybox():
+    """The program. locked() is held. Raises SetupError."""
+    tree = fetch("busybox-static")
+    (path,) = glob.glob(tree + "/bin/busybox") or glob.glob(tree + "/usr/bin/busybox")
+    return path
+
+
+def prepare():
+    """Makes boot.bin, loader.bin, vmlinux and initramfs.cpio in BUILD unless they are there.
+    Raises SetupError."""
+    check_installed()
+    with locked():
+        kernel = kernel_at_hand()
         stamp = os.path.join(BUILD, "key")
         wanted = key(kernel)
         if os.path.exists(stamp):
@@ -219,8 +250,7 @@ def prepare():
         print("nested: making the image's parts", file=sys.stderr, flush=True)
         tree = fetch(kernel)
         compile_parts()
-        (bzimage,) = glob.glob(tree + "/boot/vmlinuz-*")
-        for name, data in (("vmlinux", uncompressed_kernel(bzimage)),
+        for name, data in (("vmlinux", uncompressed_kernel(fetch_linux())),
                            ("initramfs.cpio", initramfs(tree))):
             with open(os.path.join(BUILD, name), "wb") as f:
                 f.write(data)
