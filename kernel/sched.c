@@ -354,8 +354,9 @@ void domain_resume(struct domain *d)
 bool sched_turn(void)
 {
 	struct run_queue *q = &queues[cpu_index()];
-	bool busy = domain_finish_step() | domain_create_step();
+	bool busy = domain_finish_step();
 
+	busy |= domain_create_step();
 	if (!atomic_load_explicit(&this_cpu_shared()->runs_guests, memory_order_relaxed))
 		return busy;
 	struct vcpu_shared *v = take(q);
