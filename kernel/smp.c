@@ -114,11 +114,14 @@ void smp_turn(void)
 		epoch_quiescent();
 	run_call();
 	bool text = guest_console_drain();
-	/* Also when something else keeps the CPU from sleeping, over and over. */
-	(void)timers_run();
 	bool busy = sched_turn() || epoch_pending() || frame_scrub_ahead();
 
-	if (stays_for_text(text && !busy) || busy || !timers_before_sleep(UINT64_MAX))
+	if (stays_for_text(text && !busy)) {
+		/* It does not come to what is done before sleep, over and over. */
+		(void)timers_run();
+		return;
+	}
+	if (busy || !timers_before_sleep(UINT64_MAX))
 		return;
 	/* A wake-up that comes after this look finds interrupts off, and ends the HLT. */
 	atomic_store(&shared->idle, true);
