@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 # The options the hypervisor knows. It checks them again: this is for errors before the boot.
-OPTIONS = ("name", "mem", "vcpus", "cmdline", "priv", "image", "module")
+OPTIONS = ("name", "mem", "vcpus", "weight", "cap", "pin", "cmdline", "priv", "image", "module", "populate",
+           "mmio", "start")
 FLAGS = ("data",)
 REPEATABLE = ("module",)
 SIZE = re.compile(r"^([1-9][0-9]*|0x[0-9a-fA-F]+)([KMG]?)$")
