@@ -157,6 +157,12 @@ static inline void invlpg(uint64_t va)
 	__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
 }
 
+/* Sleeps until an interrupt, with interrupts on from the instruction before; off again then. */
+static inline void cpu_sleep(void)
+{
+	__asm__ volatile("sti; hlt; cli" : : : "memory");
+}
+
 static inline void clear_qwords(void *to, size_t count)
 {
 	__asm__ volatile("rep stosq" : "+D"(to), "+c"(count) : "a"(0) : "memory");

@@ -105,29 +105,29 @@ void smp_turn(void)
 	struct cpu_shared *shared = this_cpu_shared();
 	bool loaded = this_cpu()->current;
 
-	/* What comes from here on is looked for below, or found before HLT. A vCPU that is loaded
-	 * keeps its flush, and passes its quiescent points before entry, which drops first what it
-	 * must; without one, translations that went away while the CPU slept come first of all. */
-	atomic_fetch_and(&shared->entry_work,
-			 WORK_OF_SLEEPERS | (loaded ? ENTRY_WORK_EPT_FLUSH : 0));
+	/* A vCPU that is loaded keeps its flush, and passes its quiescent points before entry,
+	 * which drops first what it must; without one, translations that went away while the CPU
+	 * slept come first of all. */
 	if (!loaded)
 		epoch_quiescent();
 	run_call();
 	bool text = guest_console_drain();
+	/* Each time: the CPU may not come to sleep for long. */
+	(void)timers_run();
+	/* What comes from here on is looked for below, or found before HLT. What came before is
+	 * seen below too; left marked, it would have the vCPU that is chosen leave at once, which
+	 * under a cap waits for its timer then, and never comes to run. */
+	atomic_fetch_and(&shared->entry_work,
+			 WORK_OF_SLEEPERS | (loaded ? ENTRY_WORK_EPT_FLUSH : 0));
 	bool busy = sched_turn() || epoch_pending() || frame_scrub_ahead();
 
-	if (stays_for_text(text && !busy)) {
-		/* It does not come to what is done before sleep, over and over. */
-		(void)timers_run();
-		return;
-	}
-	if (busy || !timers_before_sleep(UINT64_MAX))
+	if (stays_for_text(text && !busy) || busy || !timers_before_sleep(UINT64_MAX))
 		return;
 	/* A wake-up that comes after this look finds interrupts off, and ends the HLT. */
 	atomic_store(&shared->idle, true);
 	if (!(atomic_load(&shared->entry_work) & ~WORK_OF_SLEEPERS) &&
 	    !atomic_load(&calls[cpu_index()].fn))
-		__asm__ volatile("sti; hlt; cli" : : : "memory");
+		cpu_sleep();
 	atomic_store(&shared->idle, false);
 }
 
