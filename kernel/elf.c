@@ -37,18 +37,16 @@ struct member {
 };
 
 struct elf_class {
-	uint16_t machine;
 	uint8_t header_size, program_header_size;
-	struct member type, machine_at, version, entry, phoff, phentsize, phnum; /* ELF header */
+	struct member type, machine, version, entry, phoff, phentsize, phnum; /* ELF header */
 	struct member p_type, p_offset, p_paddr, p_filesz, p_memsz, p_align; /* program header */
 };
 
 static const struct elf_class class_32 = {
-    .machine = ELF_MACHINE_386,
     .header_size = 52,
     .program_header_size = 32,
     .type = {16, 2},
-    .machine_at = {18, 2},
+    .machine = {18, 2},
     .version = {20, 4},
     .entry = {24, 4},
     .phoff = {28, 4},
@@ -63,11 +61,10 @@ static const struct elf_class class_32 = {
 };
 
 static const struct elf_class class_64 = {
-    .machine = ELF_MACHINE_X86_64,
     .header_size = 64,
     .program_header_size = 56,
     .type = {16, 2},
-    .machine_at = {18, 2},
+    .machine = {18, 2},
     .version = {20, 4},
     .entry = {24, 8},
     .phoff = {32, 8},
@@ -221,10 +218,12 @@ static int check_header(const struct elf_file *file, const struct elf_class **cl
 		return -XEN_EINVAL;
 	}
 	file->read(file, 0, header, c->header_size);
+	/* Either one in either class: kernels with 64-bit code in files for 32-bit loaders are common. */
+	uint64_t machine = get(header, c->machine);
 	uint64_t type = get(header, c->type);
 	if (type != ELF_TYPE_EXECUTABLE && type != ELF_TYPE_SHARED)
 		wrong = "ELF file is not an executable";
-	else if (get(header, c->machine_at) != c->machine)
+	else if (machine != ELF_MACHINE_386 && machine != ELF_MACHINE_X86_64)
 		wrong = "ELF file is not for x86";
 	else if (get(header, c->version) != ELF_VERSION)
 		wrong = "unknown ELF version";

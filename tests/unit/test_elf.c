@@ -150,6 +150,9 @@ static void good(void)
 	is(image.pvh_entry, 0x200000, "its entry");
 	is(image.entry, 0x200088, "and the header's");
 	is(image.segments[0].file_size, 0x100, "its segment");
+	e32->e_machine = EM_X86_64;
+	is(parse(file32, sizeof(file32), &image), 0, "the same, with 64-bit code");
+	ok(!image.is_64bit && image.has_pvh_entry, "known by its layout");
 	make64();
 	note64->desc_size = 4;
 	note64->desc = 0xdead00100020ull;
@@ -177,7 +180,7 @@ static void bad(void)
 	REFUSED("unknown ELF version", e64->e_version = 2);
 	REFUSED("not an executable", e64->e_type = ET_REL);
 	REFUSED("not for x86", e64->e_machine = EM_AARCH64);
-	REFUSED("not for x86", e64->e_machine = EM_386);
+	REFUSED("not for x86", e64->e_machine = EM_NONE);
 	REFUSED("unknown size", e64->e_phentsize = 55);
 	REFUSED("no program headers", e64->e_phnum = 0);
 	REFUSED("too many program headers", e64->e_phnum = 0xffff);
