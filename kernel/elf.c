@@ -39,7 +39,7 @@ struct member {
 struct elf_class {
 	uint8_t header_size, program_header_size;
 	struct member type, machine, version, entry, phoff, phentsize, phnum; /* ELF header */
-	struct member p_type, p_offset, p_paddr, p_filesz, p_memsz, p_align; /* program header */
+	struct member p_type, p_offset, p_paddr, p_filesz, p_memsz, p_align;  /* program header */
 };
 
 static const struct elf_class class_32 = {
@@ -218,7 +218,8 @@ static int check_header(const struct elf_file *file, const struct elf_class **cl
 		return -XEN_EINVAL;
 	}
 	file->read(file, 0, header, c->header_size);
-	/* Either one in either class: kernels with 64-bit code in files for 32-bit loaders are common. */
+	/* Either one in either class: kernels with 64-bit code in files for 32-bit loaders are
+	 * common. */
 	uint64_t machine = get(header, c->machine);
 	uint64_t type = get(header, c->type);
 	if (type != ELF_TYPE_EXECUTABLE && type != ELF_TYPE_SHARED)

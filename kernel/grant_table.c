@@ -6,6 +6,7 @@
  * order: domain, grant table, p2m.
  */
 #include "grant_internal.h"
+#include "kernel/reservation.h"
 #include "mm/frame.h"
 #include "mm/heap.h"
 #include "p2m.h"
@@ -94,9 +95,9 @@ int grant_table_grow(struct domain *d, uint32_t frame_count)
 
 /*
  * Shows frame index of the table at gfn, growing it if need be; where it was shown before, it no
- * longer is. -XEN_EINVAL: index or gfn out of range; -XEN_EEXIST: something is mapped at gfn;
- * -XEN_ENOMEM. On error nothing has changed, but the table may have grown. The caller holds the
- * domain's lock; takes the grant table's.
+ * longer is. RAM that is at gfn is given back, as on Xen. -XEN_EINVAL: index or gfn out of range;
+ * -XEN_EBUSY: gfn holds something else; -XEN_ENOMEM: the RAM may be gone. On any error the table
+ * may have grown. The caller holds the domain's lock; takes the grant table's.
  */
 int grant_table_map_frame(struct domain *d, uint32_t index, gfn_t gfn)
 {
@@ -112,7 +113,9 @@ int grant_table_map_frame(struct domain *d, uint32_t index, gfn_t gfn)
 	if (index < GRANT_FRAMES_MAX)
 		rc = grow_locked(t, index + 1);
 	if (!rc && !gfn_equal(t->gfns[index], gfn)) {
-		rc = p2m_map(&d->p2m, gfn, t->frames[index], 1, P2M_SHARED, P2M_RW);
+		rc = reservation_vacate(d, gfn);
+		if (!rc)
+			rc = p2m_map(&d->p2m, gfn, t->frames[index], 1, P2M_SHARED, P2M_RW);
 		if (!rc) {
 			gfn_t old = t->gfns[index];
 			t->gfns[index] = gfn;

@@ -202,6 +202,21 @@ static int take_out(struct domain *d, uint64_t gfn, uint64_t frame_count)
 	return rc;
 }
 
+/*
+ * Makes room at gfn for a page that the guest wants to see there: RAM is given back, as on Xen.
+ * -XEN_EBUSY: something else is there; -XEN_ENOMEM: a large leaf could not be split. The caller
+ * holds the domain's lock.
+ */
+int reservation_vacate(struct domain *d, gfn_t gfn)
+{
+	struct p2m_entry e;
+
+	assert_locked(&d->lock);
+	if (!p2m_lookup(&d->p2m, gfn, &e))
+		return 0;
+	return e.type == P2M_RAM ? p2m_unmap(&d->p2m, gfn, 1, put_removed, NULL) : -XEN_EBUSY;
+}
+
 /* --- a batch ---------------------------------------------------------------------------------- */
 
 /* Reads gfns from extent first on into x, at most limit and at least one. -XEN_EFAULT. */

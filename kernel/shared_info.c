@@ -11,6 +11,7 @@
  */
 #include "kernel/shared_info.h"
 #include "kernel/guest_time.h"
+#include "kernel/reservation.h"
 #include "kernel/xen_state.h"
 #include "mm/frame.h"
 #include "mm/window.h"
@@ -154,14 +155,6 @@ bool vcpu_info_upcall_pending(struct vcpu_shared *v)
 
 /* --- where things are ------------------------------------------------------------------------- */
 
-static void put_ram(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame_count, void *ctx)
-{
-	(void)gfn;
-	(void)ctx;
-	for (uint64_t i = 0; entry->type == P2M_RAM && i < frame_count; i++)
-		frame_put(mfn_add(entry->frame, i));
-}
-
 /*
  * Shows the page at gfn, in the caller's layout. RAM that is there is given back, as on Xen; where
  * the page was shown before, it no longer is. -XEN_EINVAL: beyond the address space; -XEN_EBUSY:
@@ -169,16 +162,13 @@ static void put_ram(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame_cou
  */
 int shared_info_map(struct domain *d, gfn_t gfn, bool wide)
 {
-	struct p2m_entry e;
 	int rc = 0;
 
 	if (gfn_raw(gfn) >= d->p2m.max_gfn)
 		return -XEN_EINVAL;
 	lock_acquire(&d->lock);
 	if (!gfn_equal(d->xen->shared_info_gfn, gfn)) {
-		if (p2m_lookup(&d->p2m, gfn, &e))
-			rc = e.type == P2M_RAM ? p2m_unmap(&d->p2m, gfn, 1, put_ram, NULL)
-					       : -XEN_EBUSY;
+		rc = reservation_vacate(d, gfn);
 		if (!rc)
 			rc = p2m_map(&d->p2m, gfn, d->xen->shared_info, 1, P2M_SHARED, P2M_RW);
 		/* One page, of which a large leaf is not made: this needs no memory. */

@@ -1354,9 +1354,12 @@ static void tables(void)
 		is(ADD(XENMAPSPACE_grant_table, 1, 301), 0, "the same again");
 		is(ADD(XENMAPSPACE_grant_table, 1, 302), 0, "elsewhere");
 		is(mapper->p2m[301].type, P2M_NONE, "it has moved");
-		is(ADD(XENMAPSPACE_grant_table, 0, 302), -XEN_EEXIST, "over another");
+		is(ADD(XENMAPSPACE_grant_table, 0, 302), -XEN_EBUSY, "over another");
 		is(mapper->p2m[300].type, P2M_SHARED, "nothing has moved");
-		is(ADD(XENMAPSPACE_grant_table, 2, 3), -XEN_EEXIST, "over RAM");
+		uint64_t ram = mapper->p2m[RAM_FRAMES - 1].frame.raw;
+		is(ADD(XENMAPSPACE_grant_table, 2, RAM_FRAMES - 1), 0, "over RAM");
+		is(mapper->p2m[RAM_FRAMES - 1].type, P2M_SHARED, "it is seen there");
+		is(frames[ram].refs, 0, "the RAM is given back");
 		is(ADD(XENMAPSPACE_grant_table, 2, GFNS), -XEN_EINVAL, "beyond all addresses");
 		is(ADD(XENMAPSPACE_grant_table, GRANT_FRAMES_MAX, 310), -XEN_EINVAL,
 		   "beyond the largest table");
@@ -1381,11 +1384,11 @@ static void tables(void)
 		is(STATUS, GNTST_okay, "ok");
 		if (w) {
 			uint64_t *list = MEM(mapper, 0x200, uint64_t);
-			ok(list[0] == 300 && list[1] == 302 && list[2] == ~0ull,
+			ok(list[0] == 300 && list[1] == 302 && list[2] == RAM_FRAMES - 1,
 			   "gfns, never machine frames");
 		} else {
 			uint32_t *list = MEM(mapper, 0x200, uint32_t);
-			ok(list[0] == 300 && list[1] == 302 && list[2] == ~0u,
+			ok(list[0] == 300 && list[1] == 302 && list[2] == RAM_FRAMES - 1,
 			   "gfns, never machine frames");
 		}
 		is(grant_table_frames(&mapper->d), 3, "three frames now");
