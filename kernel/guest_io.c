@@ -87,7 +87,7 @@ static uint8_t read_device(struct domain *d, uint32_t port)
 	if (port >= PORT_SERIAL)
 		value = port == PORT_FWCFG_DATA
 			    ? guest_fwcfg_read(&devices->fwcfg, d->ram_bytes, d->vcpu_count)
-			    : guest_uart_read(&devices->uart, port - PORT_SERIAL);
+			    : guest_uart_read(&devices->uart, &devices->input, port - PORT_SERIAL);
 	else if (port == PORT_SPEAKER)
 		value = guest_pit_speaker_read(&devices->pit, pit_now());
 	else

@@ -1,8 +1,9 @@
 /*
- * A guest's serial port: a 16550 that sends at once and receives nothing but its own characters in
- * loopback mode. Its interrupts can be polled for (IIR), none is raised.
+ * A guest's serial port: a 16550 that sends at once, and receives what is typed for the guest, or
+ * in loopback mode its own characters. Its interrupts can be polled for (IIR), none is raised:
+ * there are no interrupt lines.
  *
- * Pure; state: *u. Lock: the caller's. Source: National Semiconductor, PC16550D data sheet,
+ * Pure; state: *u, *in. Lock: the caller's. Source: National Semiconductor, PC16550D data sheet,
  * "Registers".
  */
 #include "kernel/guest_devices.h"
@@ -31,6 +32,7 @@ enum {
 #define MCR_LOOPBACK  0x10u
 #define MCR_VALID     0x1fu
 #define LSR_RECEIVED  0x01u
+#define LSR_OVERRUN   0x02u
 #define LSR_EMPTY     0x60u /* holding register and transmitter */
 #define MSR_CONNECTED 0xb0u /* carrier, data set ready, clear to send */
 
@@ -44,11 +46,35 @@ static uint8_t modem_status(const struct guest_uart *u)
 	return (uint8_t)((out & 1) << 5 | (out & 2) << 3 | (out & 4) << 4 | (out & 8) << 4);
 }
 
-static uint8_t identify_interrupt(struct guest_uart *u)
+/* The line is open in loopback mode. */
+static bool has_received(const struct guest_uart *u, const struct guest_input *in)
+{
+	return u->has_looped || (!(u->mcr & MCR_LOOPBACK) && !guest_input_empty(in));
+}
+
+static uint8_t received(struct guest_uart *u, struct guest_input *in)
+{
+	char c = (char)u->looped;
+
+	if (has_received(u, in) && !u->has_looped)
+		(void)guest_input_take(in, &c, 1);
+	u->has_looped = false;
+	return (uint8_t)c;
+}
+
+static uint8_t line_status(struct guest_uart *u, const struct guest_input *in)
+{
+	uint8_t overrun = in->dropped != u->overruns_seen ? LSR_OVERRUN : 0;
+
+	u->overruns_seen = in->dropped;
+	return LSR_EMPTY | overrun | (has_received(u, in) ? LSR_RECEIVED : 0);
+}
+
+static uint8_t identify_interrupt(struct guest_uart *u, const struct guest_input *in)
 {
 	uint8_t fifo = u->fifo ? IIR_FIFO : 0;
 
-	if (u->ier & IER_RECEIVED && u->has_looped)
+	if (u->ier & IER_RECEIVED && has_received(u, in))
 		return fifo | IIR_RECEIVED;
 	if (!(u->ier & IER_SENT) || !u->sent)
 		return fifo | IIR_NONE;
@@ -57,26 +83,23 @@ static uint8_t identify_interrupt(struct guest_uart *u)
 }
 
 /* IN from register 0 to 7. */
-uint8_t guest_uart_read(struct guest_uart *u, unsigned reg)
+uint8_t guest_uart_read(struct guest_uart *u, struct guest_input *in, unsigned reg)
 {
 	bool divisor = u->lcr & LCR_DLAB;
 
 	switch (reg) {
 	case REG_DATA:
-		if (divisor)
-			return u->divisor[0];
-		u->has_looped = false;
-		return u->looped;
+		return divisor ? u->divisor[0] : received(u, in);
 	case REG_IER:
 		return divisor ? u->divisor[1] : u->ier;
 	case REG_IIR_FCR:
-		return identify_interrupt(u);
+		return identify_interrupt(u, in);
 	case REG_LCR:
 		return u->lcr;
 	case REG_MCR:
 		return u->mcr;
 	case REG_LSR:
-		return u->has_looped ? LSR_EMPTY | LSR_RECEIVED : LSR_EMPTY;
+		return line_status(u, in);
 	case REG_MSR:
 		return modem_status(u);
 	default:

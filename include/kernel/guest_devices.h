@@ -11,13 +11,29 @@
 #include "../domain.h"
 #include "../types.h"
 
-/* kernel/guest_uart.c: a 16550, whose line leads to the console and brings nothing. */
+/* kernel/guest_input.c: what was typed for a guest and it has not read yet. */
+#define GUEST_INPUT_SIZE 1024u
+struct guest_input {
+	uint32_t written, read; /* characters, ever */
+	uint32_t dropped;	/* likewise */
+	char text[GUEST_INPUT_SIZE];
+};
+static inline bool guest_input_empty(const struct guest_input *in)
+{
+	return in->written == in->read;
+}
+void guest_input_put(struct guest_input *in, const char *text, size_t length);
+/* How many characters there were, length at most. */
+size_t guest_input_take(struct guest_input *in, char *text, size_t length);
+
+/* kernel/guest_uart.c: a 16550, whose line leads to the console and from it. */
 struct guest_uart {
 	uint8_t ier, lcr, mcr, scratch, divisor[2];
 	uint8_t looped;		     /* what came back in loopback mode */
 	bool fifo, has_looped, sent; /* sent: an interrupt would be pending for it */
+	uint32_t overruns_seen;	     /* characters dropped when the status was last read */
 };
-uint8_t guest_uart_read(struct guest_uart *u, unsigned reg);
+uint8_t guest_uart_read(struct guest_uart *u, struct guest_input *in, unsigned reg);
 /* True if the value is a character to be sent. */
 bool guest_uart_write(struct guest_uart *u, unsigned reg, uint8_t value);
 
@@ -73,6 +89,7 @@ struct guest_devices {
 	struct guest_pit pit;
 	struct guest_fwcfg fwcfg;
 	struct guest_console console;
+	struct guest_input input;
 };
 _Static_assert(sizeof(struct guest_devices) <= PAGE_SIZE, "they share a frame");
 
@@ -81,6 +98,8 @@ void guest_devices_free(struct domain *d);
 /* The devices of d, in the window, with devices_lock held until they are closed. */
 struct guest_devices *guest_devices_open(struct domain *d);
 void guest_devices_close(struct domain *d);
+
+void guest_console_input(struct domain *d, const char *text, size_t length);
 
 /* One piece of what guests have written to the console, if the line has room, from any CPU. Whether
  * there is more. */

@@ -1,4 +1,4 @@
-/* sources: kernel/guest_uart.c kernel/guest_pit.c kernel/guest_fwcfg.c */
+/* sources: kernel/guest_uart.c kernel/guest_input.c kernel/guest_pit.c kernel/guest_fwcfg.c */
 /*
  * Devices of guests: what drivers that probe, poll and calibrate see, and registers written at
  * random, under the sanitizers.
@@ -8,53 +8,113 @@
 
 enum { DATA, IER, FCR, IIR = 2, LCR, MCR, LSR, MSR, SCRATCH };
 
+static struct guest_devices devices;
+static bool devices_are_open;
+struct guest_devices *guest_devices_open(struct domain *d)
+{
+	ok(!d && !devices_are_open, "the devices are opened once");
+	devices_are_open = true;
+	return &devices;
+}
+void guest_devices_close(struct domain *d)
+{
+	(void)d;
+	devices_are_open = false;
+}
+
 static void uart(void)
 {
 	struct guest_uart u = {0};
+	struct guest_input in = {0};
 
-	is(guest_uart_read(&u, LSR), 0x60, "the transmitter is empty");
-	is(guest_uart_read(&u, IIR), 0x01, "no interrupt");
-	is(guest_uart_read(&u, MSR), 0xb0, "connected");
+	is(guest_uart_read(&u, &in, LSR), 0x60, "the transmitter is empty");
+	is(guest_uart_read(&u, &in, IIR), 0x01, "no interrupt");
+	is(guest_uart_read(&u, &in, MSR), 0xb0, "connected");
 	/* As drivers probe for it: interrupts off and on, the scratch register. */
 	guest_uart_write(&u, IER, 0xff);
-	is(guest_uart_read(&u, IER), 0x0f, "four interrupts");
-	is(guest_uart_read(&u, IIR), 0x02, "the transmitter's is pending when it is enabled");
-	is(guest_uart_read(&u, IIR), 0x01, "until it was read");
+	is(guest_uart_read(&u, &in, IER), 0x0f, "four interrupts");
+	is(guest_uart_read(&u, &in, IIR), 0x02, "the transmitter's is pending when it is enabled");
+	is(guest_uart_read(&u, &in, IIR), 0x01, "until it was read");
 	ok(guest_uart_write(&u, DATA, 'x'), "a character is sent");
-	is(guest_uart_read(&u, IIR), 0x02, "pending again");
+	is(guest_uart_read(&u, &in, IIR), 0x02, "pending again");
 	guest_uart_write(&u, IER, 0);
-	is(guest_uart_read(&u, IIR), 0x01, "not if it is off");
+	is(guest_uart_read(&u, &in, IIR), 0x01, "not if it is off");
 	guest_uart_write(&u, SCRATCH, 0xae);
-	is(guest_uart_read(&u, SCRATCH), 0xae, "scratch");
+	is(guest_uart_read(&u, &in, SCRATCH), 0xae, "scratch");
 	guest_uart_write(&u, FCR, 0x07);
-	is(guest_uart_read(&u, IIR), 0xc1, "its FIFOs can be switched on");
+	is(guest_uart_read(&u, &in, IIR), 0xc1, "its FIFOs can be switched on");
 	guest_uart_write(&u, LCR, 0x80);
 	ok(!guest_uart_write(&u, DATA, 0x12), "DLAB: a divisor is not sent");
 	guest_uart_write(&u, IER, 0x34);
-	is(guest_uart_read(&u, DATA), 0x12, "its low half");
-	is(guest_uart_read(&u, IER), 0x34, "its high half");
+	is(guest_uart_read(&u, &in, DATA), 0x12, "its low half");
+	is(guest_uart_read(&u, &in, IER), 0x34, "its high half");
 	guest_uart_write(&u, LCR, 0x1f);
-	is(guest_uart_read(&u, LCR), 0x1f, "line control");
-	is(guest_uart_read(&u, IER), 0, "interrupts are kept apart");
+	is(guest_uart_read(&u, &in, LCR), 0x1f, "line control");
+	is(guest_uart_read(&u, &in, IER), 0, "interrupts are kept apart");
 	guest_uart_write(&u, MCR, 0xff);
-	is(guest_uart_read(&u, MCR), 0x1f, "modem control");
-	is(guest_uart_read(&u, MSR), 0xf0, "loopback: four lines come back");
+	is(guest_uart_read(&u, &in, MCR), 0x1f, "modem control");
+	is(guest_uart_read(&u, &in, MSR), 0xf0, "loopback: four lines come back");
 	guest_uart_write(&u, MCR, 0x1a);
-	is(guest_uart_read(&u, MSR), 0x90, "RTS as CTS, OUT2 as DCD");
+	is(guest_uart_read(&u, &in, MSR), 0x90, "RTS as CTS, OUT2 as DCD");
 	guest_uart_write(&u, MCR, 0x15);
-	is(guest_uart_read(&u, MSR), 0x60, "DTR as DSR, OUT1 as RI");
+	is(guest_uart_read(&u, &in, MSR), 0x60, "DTR as DSR, OUT1 as RI");
 	ok(!guest_uart_write(&u, DATA, 0xae), "a character is not sent");
-	is(guest_uart_read(&u, LSR), 0x61, "but received");
+	is(guest_uart_read(&u, &in, LSR), 0x61, "but received");
 	guest_uart_write(&u, IER, 1);
-	is(guest_uart_read(&u, IIR), 0xc4, "with an interrupt");
-	is(guest_uart_read(&u, DATA), 0xae, "it comes back");
-	is(guest_uart_read(&u, LSR), 0x60, "once");
+	is(guest_uart_read(&u, &in, IIR), 0xc4, "with an interrupt");
+	is(guest_uart_read(&u, &in, DATA), 0xae, "it comes back");
+	is(guest_uart_read(&u, &in, LSR), 0x60, "once");
 	guest_uart_write(&u, DATA, 1);
 	guest_uart_write(&u, FCR, 2);
-	is(guest_uart_read(&u, LSR), 0x60, "or is thrown away");
+	is(guest_uart_read(&u, &in, LSR), 0x60, "or is thrown away");
 	guest_uart_write(&u, LSR, 0xff);
 	guest_uart_write(&u, MSR, 0xff);
-	is(guest_uart_read(&u, LSR), 0x60, "the status cannot be written");
+	is(guest_uart_read(&u, &in, LSR), 0x60, "the status cannot be written");
+}
+
+static void input(void)
+{
+	struct guest_input *in = &devices.input;
+	struct guest_uart u = {0};
+	char text[GUEST_INPUT_SIZE + 2];
+	unsigned wrong = 0;
+
+	in->written = in->read = UINT32_MAX - 3;
+	guest_console_input(NULL, "typed", 5);
+	ok(!devices_are_open, "and closed");
+	is(guest_uart_read(&u, in, LSR), 0x61, "a character is there");
+	is(guest_uart_read(&u, in, IIR), 0x01, "without an interrupt that was not asked for");
+	guest_uart_write(&u, IER, 3);
+	is(guest_uart_read(&u, in, IIR), 0x04, "with one that was, before that of the transmitter");
+	is(guest_uart_read(&u, in, DATA), 't', "read");
+	guest_uart_write(&u, LCR, 0x80);
+	is(guest_uart_read(&u, in, DATA), 0, "not by way of the divisor");
+	guest_uart_write(&u, LCR, 0);
+	guest_uart_write(&u, FCR, 7);
+	guest_uart_write(&u, MCR, 0x10);
+	is(guest_uart_read(&u, in, LSR), 0x60, "loopback: the line is cut");
+	guest_uart_write(&u, DATA, 'L');
+	is(guest_uart_read(&u, in, DATA), 'L', "what was sent comes back");
+	is(guest_uart_read(&u, in, DATA), 'L', "and the line brings nothing");
+	guest_uart_write(&u, DATA, 'M');
+	guest_uart_write(&u, MCR, 0);
+	is(guest_uart_read(&u, in, DATA), 'M', "what had come back is first");
+	is(guest_uart_read(&u, in, DATA), 'y', "then the line's, which clearing the FIFO leaves");
+	is(guest_input_take(in, text, sizeof(text)), 3, "the rest, over the wrap of the indices");
+	ok(!memcmp(text, "ped", 3), "in order");
+	is(guest_uart_read(&u, in, LSR), 0x60, "no more");
+	is(guest_input_take(in, text, sizeof(text)), 0, "nothing to be taken");
+
+	for (unsigned i = 0; i < sizeof(text); i++)
+		text[i] = (char)i;
+	guest_console_input(NULL, text, sizeof(text));
+	is(in->dropped, 2, "what does not fit is dropped and counted");
+	is(guest_uart_read(&u, in, LSR), 0x63, "an overrun");
+	is(guest_uart_read(&u, in, LSR), 0x61, "is told once");
+	for (unsigned i = 0; i < GUEST_INPUT_SIZE; i++)
+		wrong += guest_uart_read(&u, in, DATA) != (uint8_t)i;
+	is(wrong, 0, "what had fitted is as it was");
+	ok(guest_input_empty(in), "and that is all");
 }
 
 static void fwcfg(void)
@@ -211,6 +271,7 @@ static void other_modes(void)
 static void at_random(void)
 {
 	struct guest_uart u = {0};
+	struct guest_input in = {0};
 	struct guest_fwcfg f = {0};
 	unsigned seed = 7;
 	uint64_t now = 0;
@@ -234,9 +295,10 @@ static void at_random(void)
 			break;
 		case 3:
 			guest_uart_write(&u, reg, value);
+			guest_input_put(&in, (char *)&value, 1);
 			break;
 		case 4:
-			guest_uart_read(&u, reg);
+			guest_uart_read(&u, &in, reg);
 			break;
 		default:
 			if (reg == 0)
@@ -251,6 +313,7 @@ int main(void)
 {
 	tap_no_plan();
 	uart();
+	input();
 	fwcfg();
 	terminal_count();
 	other_modes();

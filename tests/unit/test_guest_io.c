@@ -1,4 +1,4 @@
-/* sources: kernel/guest_io.c kernel/guest_uart.c kernel/guest_pit.c kernel/guest_fwcfg.c kernel/guest_console.c kernel/format.c tests/unit/fake_cpu.c */
+/* sources: kernel/guest_io.c kernel/guest_uart.c kernel/guest_input.c kernel/guest_pit.c kernel/guest_fwcfg.c kernel/guest_console.c kernel/format.c tests/unit/fake_cpu.c */
 /* Ports that the hypervisor answers, and what becomes of the text of guests that try to deceive. */
 #include "domain.h"
 #include "drivers/tsc.h"
