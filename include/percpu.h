@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 struct lock;
+struct trace_ring;
 struct vcpu_shared;
 
 /* Bits of cpu_shared.entry_work: what must be looked at before the next VM entry. */
@@ -41,6 +42,7 @@ struct cpu_shared {
 	_Atomic bool idle; /* asleep, and thereby quiescent (kernel/smp.c) */
 	_Atomic bool online;
 	_Atomic bool runs_guests; /* in VMX operation: constant once guests exist */
+	struct trace_ring *trace; /* constant while trace_enabled (trace.h) */
 } aligned_to(64);
 
 extern struct cpu_shared cpu_shared[LAYOUT_CPUS_MAX];

@@ -13,6 +13,7 @@
 #include "domain.h"
 #include "guest_copy.h"
 #include "layout.h"
+#include "trace.h"
 #include "types.h"
 
 /*
@@ -109,7 +110,9 @@ struct vcpu_shared {
 	struct vcpu_shared *run_next;
 	uint64_t virtual_time; /* ticks used, by weight */
 	uint32_t weight;       /* constant */
-	uint64_t exits;
+	uint32_t trace_id;     /* constant: the vCPU in struct trace_slot.what */
+	bool traced;	       /* its exits are traced: vmx/exit_trace.c */
+	struct trace_count exits[TRACE_CODES];
 };
 
 #define VCPU_NO_CPU	    UINT32_MAX

@@ -17,6 +17,7 @@
 #include "kernel/reservation.h"
 #include "kernel/smp.h"
 #include "kernel/timer.h"
+#include "kernel/trace.h"
 #include "kernel/xen_state.h"
 #include "lock.h"
 #include "mm/epoch.h"
@@ -298,6 +299,7 @@ static void destroy_vcpus(struct domain *d)
 		struct vcpu_shared *v = d->vcpus[--d->vcpu_count];
 
 		vcpu_timer_destroy(v);
+		trace_keep(v);
 		vcpu_destroy(v);
 	}
 }

@@ -126,8 +126,10 @@ static void wake(struct vcpu_shared *v, bool capped)
 		preempt = running && (int64_t)(v->virtual_time - running->virtual_time) < 0;
 	}
 	lock_release(&q->lock);
-	if (wakes)
-		announce(v, cpu, preempt, running != NULL);
+	if (!wakes)
+		return;
+	trace_vcpu(TRACE_WAKE, v, cpu);
+	announce(v, cpu, preempt, running != NULL);
 }
 
 void sched_uncap(struct vcpu_shared *v)

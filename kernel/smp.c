@@ -125,10 +125,12 @@ void smp_turn(void)
 		return;
 	/* A wake-up that comes after this look finds interrupts off, and ends the HLT. */
 	atomic_store(&shared->idle, true);
+	uint32_t asleep = trace_begin();
 	if (!(atomic_load(&shared->entry_work) & ~WORK_OF_SLEEPERS) &&
 	    !atomic_load(&calls[cpu_index()].fn))
 		cpu_sleep();
 	atomic_store(&shared->idle, false);
+	trace_since(TRACE_SLEEP, asleep);
 }
 
 void cpu_kick(uint32_t cpu, uint32_t work)
@@ -138,8 +140,10 @@ void cpu_kick(uint32_t cpu, uint32_t work)
 
 	if (cpu == cpu_index() || old & ENTRY_WORK_KICKED)
 		return;
-	if (old & ENTRY_IN_GUEST || atomic_load(&shared->idle))
-		apic_send_ipi(shared->apic_id, VECTOR_WAKE);
+	if (!(old & ENTRY_IN_GUEST) && !atomic_load(&shared->idle))
+		return;
+	apic_send_ipi(shared->apic_id, VECTOR_WAKE);
+	trace(TRACE_KICK, 0, cpu);
 }
 
 /* A started processor, on its own tables and stack. */

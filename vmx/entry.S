@@ -24,8 +24,30 @@
 	pop %rax
 	.endm
 
+/* After an exit: the guest's registers into struct vcpu_regs, and on to the CPU's own stack. RDI = regs */
+	.macro SAVE_REGISTERS
+	push %rax
+	push %r9
+	push %r8
+	push %r10
+	push %rdx
+	push %rsi
+	push %rdi
+	push %rcx
+	push %r11
+	push %rbp
+	push %rbx
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	mov %gs:CPU_RUN_STACK, %rsp
+	mov (%rsp), %rdi
+	xor %ebp, %ebp /* backtraces end here */
+	.endm
+
 	.text
-	.globl vmx_guest_loop, vmx_exit_stub
+	.globl vmx_guest_loop, vmx_exit_stub, vmx_exit_stub_traced
 	.type vmx_guest_loop, @function
 	/* unsigned vmx_guest_loop(struct vcpu_regs *regs): RDI */
 vmx_guest_loop:
@@ -67,26 +89,15 @@ failed:
 	mov %gs:CPU_RUN_STACK, %rsp
 	jmp leave
 
+vmx_exit_stub_traced: /* vmx/exit_trace.c */
+	SAVE_REGISTERS
+	call vmx_exit_traced
+	jmp 1f
+
 vmx_exit_stub:
-	push %rax
-	push %r9
-	push %r8
-	push %r10
-	push %rdx
-	push %rsi
-	push %rdi
-	push %rcx
-	push %r11
-	push %rbp
-	push %rbx
-	push %r12
-	push %r13
-	push %r14
-	push %r15
-	mov %gs:CPU_RUN_STACK, %rsp
-	mov (%rsp), %rdi
-	xor %ebp, %ebp /* backtraces end here */
+	SAVE_REGISTERS
 	call vmx_exit
+1:
 	mov (%rsp), %rdi
 	cmp $EXIT_ENTER_QUICK, %eax
 	jne 2f

@@ -134,6 +134,7 @@ void p2m_batch_end(struct p2m_batch *b)
 		p2m_mark_flush(b->p2m);
 	}
 	lock_release(&b->p2m->lock);
+	trace(TRACE_BATCH, 0, b->removed);
 }
 
 /* One walk, since this is most of a first touch. */
@@ -166,6 +167,7 @@ int p2m_fill_page(struct p2m *p2m, gfn_t gfn, mfn_t frame)
 		ept_join(p2m, g);
 	value = 0;
 	rc = 0;
+	trace(TRACE_MAP, 0, 1);
 out:
 	lock_release(&p2m->lock);
 	return present(value) ? -XEN_EEXIST : rc;

@@ -156,8 +156,10 @@ int ept_map_locked(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t frame_count
 		return -XEN_EINVAL;
 	struct map_range range = {gfn_raw(gfn), gfn_raw(gfn) + frame_count, frame};
 	int rc = map_prepare(&c, range, &spare);
-	if (!rc)
+	if (!rc) {
 		map_commit(&c, range, type, access, &spare);
+		trace(TRACE_MAP, 0, (uint32_t)frame_count);
+	}
 	return rc;
 }
 

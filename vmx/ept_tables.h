@@ -6,6 +6,7 @@
 
 #include "cpu_bits.h"
 #include "p2m.h"
+#include "trace.h"
 #include "vmx/controls.h"
 #include "vmx/ept_batch.h"
 

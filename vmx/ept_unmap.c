@@ -214,6 +214,7 @@ int ept_unmap_locked(struct p2m *p2m, gfn_t gfn, uint64_t frame_count, p2m_remov
 		ept_move_generation(p2m);
 		p2m_mark_flush(p2m);
 		unmap_collect(&c, start, end, &run);
+		trace(TRACE_UNMAP, 0, (uint32_t)frame_count);
 	}
 	return rc;
 }

@@ -90,6 +90,7 @@ static bool interrupts_open(uint32_t blocking)
 static void inject(uint32_t type, uint32_t vector)
 {
 	vmcs_write32(VMCS_ENTRY_INTERRUPTION_INFO, INTERRUPTION_VALID | type | vector);
+	trace(TRACE_INJECT, type >> INTERRUPTION_TYPE_SHIFT, 0);
 }
 
 /* Injects the most important event that the guest can take now, if none is being injected, and asks

@@ -38,6 +38,7 @@ void vmx_flush_vpid(const struct vcpu_shared *v)
 			    : INVVPID_ALL_CONTEXTS;
 	if (invvpid(type, v->vpid, make_gva(0)) != VMX_OK)
 		panic("INVVPID type %lu of tag %u failed", type, v->vpid);
+	trace(TRACE_FLUSH, TRACE_FLUSH_VPID, 0);
 }
 
 /* Drops what the TLB holds of a domain's EPT on this CPU. */
@@ -52,6 +53,7 @@ static void flush_ept(const struct p2m *p2m)
 	if (invept(single ? INVEPT_SINGLE_CONTEXT : INVEPT_ALL_CONTEXTS,
 		   single ? ept_pointer(p2m) : 0) != VMX_OK)
 		panic("INVEPT failed");
+	trace(TRACE_FLUSH, TRACE_FLUSH_EPT, 0);
 	ledger_dropped(removal);
 }
 
@@ -92,6 +94,7 @@ static bool do_work(struct cpu_private *cpu, uint32_t work)
 	if (work & ENTRY_WORK_HOST_FLUSH) {
 		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_HOST_FLUSH);
 		hostpt_flush_all_local();
+		trace(TRACE_FLUSH, TRACE_FLUSH_HOST, 0);
 	}
 	if (work & ENTRY_WORK_EPT_FLUSH) {
 		struct p2m *p2m = &cpu->current->domain->p2m;

@@ -20,6 +20,7 @@ void vmx_inject_exception(unsigned vector, bool has_error_code, uint32_t error_c
 		vmcs_write32(VMCS_ENTRY_EXCEPTION_ERROR_CODE, error_code);
 	}
 	vmcs_write32(VMCS_ENTRY_INTERRUPTION_INFO, info);
+	trace(TRACE_INJECT, INTERRUPTION_HARDWARE_EXCEPTION >> INTERRUPTION_TYPE_SHIFT, 0);
 	vmcs_writen(VMCS_GUEST_RFLAGS, vmcs_readn(VMCS_GUEST_RFLAGS) | RFLAGS_RF);
 }
 

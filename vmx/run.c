@@ -66,6 +66,8 @@ void vcpu_run(uint64_t slice_ticks)
 {
 	struct vcpu_shared *v = this_cpu()->current;
 
+	if (unlikely(v->traced != atomic_load_explicit(&trace_enabled, memory_order_acquire)))
+		vmx_follow_trace(!v->traced);
 	this_cpu()->slice_end = rdtsc() + slice_ticks;
 	vmx_set_event();
 	if (!vmx_entry_work())

@@ -109,6 +109,7 @@ int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out)
 	v->vmcs = frames[PRIVATE_VCPU_PAGES];
 	v->vpid = vpid;
 	v->host_cpu = VCPU_NO_CPU;
+	v->trace_id = (uint32_t)d->id << TRACE_DOMAIN_SHIFT | id << TRACE_VCPU_SHIFT;
 	atomic_store(&v->state, VCPU_BLOCKED);
 	*out = v;
 	return 0;
@@ -321,6 +322,7 @@ void vcpu_load(struct vcpu_shared *v)
 	}
 	if (v)
 		load(cpu, v);
+	trace_vcpu(TRACE_LOAD, v, 0);
 }
 
 /* Loads a new vCPU and gives it what does not depend on how it starts. */

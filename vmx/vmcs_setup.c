@@ -98,7 +98,7 @@ void vmcs_setup_host(void)
 	vmcs_writen(VMCS_HOST_SYSENTER_EIP, 0);
 	vmcs_write64(VMCS_HOST_PAT, rdmsr(MSR_IA32_PAT));
 	vmcs_write64(VMCS_HOST_EFER, rdmsr(MSR_IA32_EFER));
-	vmcs_writen(VMCS_HOST_RIP, (uint64_t)vmx_exit_stub);
+	vmx_follow_trace(false); /* vcpu_run() looks again */
 	/* Constant: every vCPU's registers appear at the same private address. */
 	vmcs_writen(VMCS_HOST_RSP, (uint64_t)(&vmx_secret()->regs + 1));
 }

@@ -41,6 +41,9 @@ void vmcs_setup_guest_sipi(uint8_t vector); /* after that */
  * entry. */
 unsigned vmx_guest_loop(struct vcpu_regs *regs);
 void vmx_exit_stub(void);
+void vmx_exit_stub_traced(void);
+/* vmx/exit_trace.c: which of them exits of the current vCPU lead to. */
+void vmx_follow_trace(bool on);
 
 /* vmx/exit.c: called from the stub; what it does next. */
 enum vmx_exit_result {
@@ -49,6 +52,7 @@ enum vmx_exit_result {
 	VMX_EXIT_ENTER_QUICK /* the same vCPU, of whose registers r12 to r15 were not changed */
 };
 enum vmx_exit_result vmx_exit(struct vcpu_regs *regs);
+enum vmx_exit_result vmx_exit_traced(struct vcpu_regs *regs);
 /* vmx/flush.c: looks at this CPU's entry_work. True: enter. */
 bool vmx_entry_work(void);
 /* vmx/requests.c: what is asked of the current vCPU. False: it must leave. */
