@@ -12,6 +12,7 @@
  *   restart=yes|no         keep the modules, so that guests can be made at run time (no)
  *   colour=on|off          lines of each guest in a colour of its own (off)
  *   map=yes|no             print what is mapped while the first guest runs, for tools/map (no)
+ *   trace=on|off           note exits and other events; written to com2 at the end (off)
  *   bench=quick|load       bench builds only: load: also cost against load (quick)
  *
  * A word that makes no sense is named in a warning and ignored. State: cmdline_options, constant
@@ -176,6 +177,11 @@ static bool parse_colour(struct word value, struct cmdline_options *o)
 	return parse_switch(value, &o->colour);
 }
 
+static bool parse_trace(struct word value, struct cmdline_options *o)
+{
+	return parse_switch(value, &o->trace);
+}
+
 #ifdef CONFIG_BENCH
 static bool parse_bench(struct word value, struct cmdline_options *o)
 {
@@ -207,6 +213,7 @@ static const struct {
     {"map", parse_map, "yes or no"},
     {"restart", parse_restart, "yes or no"},
     {"colour", parse_colour, "on or off"},
+    {"trace", parse_trace, "on or off"},
 #ifdef CONFIG_BENCH
     {"bench", parse_bench, "quick or load"},
 #endif

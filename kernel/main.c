@@ -20,6 +20,7 @@
 #include "kernel/sched.h"
 #include "kernel/smp.h"
 #include "kernel/timer.h"
+#include "kernel/trace.h"
 #include "kernel/traps.h"
 #include "lock.h"
 #include "mm/audit.h"
@@ -279,9 +280,15 @@ noreturn_fn static void main_private(void)
 #ifdef CONFIG_BENCH
 	bench_run(cmdline_options.bench_load);
 #endif
+	if (cmdline_options.trace && trace_start())
+		print(LOG_WARN, "trace: not enough memory");
 	domains_start_all();
 	sched_run();
 	uint32_t guests, failed = domains_report(&guests);
+	trace_stop();
+	if (cmdline_options.trace)
+		trace_dump();
+	trace_free();
 	release_modules();
 	lifecycle_forget();
 #ifdef CONFIG_TEST

@@ -102,6 +102,10 @@ lab-leak: guests lab-builds ## read all that is mapped through a gadget: window,
 map: all guests ## build/map.svg: the address space of a running hypervisor, and how much of RAM that is
 	@$(PYTHON) tools/map --build $(BUILD)
 
+.PHONY: trace
+trace: all guests ## build/trace.json, for Perfetto, and a table: what the demo did, exit by exit (GUESTS= too)
+	@$(PYTHON) tools/trace --build $(BUILD)
+
 # One mistake at a time, each of which a test must notice.
 .PHONY: test-mutants
 test-mutants: all guests ## builds with one mistake each (tests/mutants.toml): which test notices

@@ -19,6 +19,7 @@ struct cmdline_options {
 	bool restart;	 /* guests can be made again of their modules */
 	bool colour;	 /* guests' lines are coloured */
 	bool map;	 /* print what is mapped, for tools/map */
+	bool trace;	 /* what happens is noted, and written to COM2 at the end */
 	bool bench_load; /* bench builds only */
 };
 

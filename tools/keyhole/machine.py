@@ -53,10 +53,11 @@ def _die_with_parent():
 class Machine:
     """One boot of one image.
 
-    log_dir gets serial.log (COM1), emulator.log (the emulator's own words) and its configuration.
+    log_dir gets serial.log (COM1), with com2=True com2.log, emulator.log (the emulator's own words) and
+    its configuration.
     """
 
-    def __init__(self, iso, log_dir, *, cpus=1, mem=256, firmware="bios"):
+    def __init__(self, iso, log_dir, *, cpus=1, mem=256, firmware="bios", com2=False):
         self.iso = Path(iso).resolve()
         self.log_dir = Path(log_dir)
         self.cpus = cpus
@@ -70,6 +71,7 @@ class Machine:
         shutil.rmtree(self.log_dir, ignore_errors=True)
         self.log_dir.mkdir(parents=True)
         self.serial_path = self.log_dir / "serial.log"
+        self.com2_path = self.log_dir / "com2.log" if com2 else None
         self.emulator_path = self.log_dir / "emulator.log"
 
     def __enter__(self):
@@ -190,9 +192,12 @@ clock: sync=none
             if not os.path.exists(rom):
                 raise MachineError(f"{rom} is missing (packages bochsbios, vgabios): run tools/deps")
         config = self.log_dir / "bochsrc"
-        config.write_text(self.CONFIG.format(
+        text = self.CONFIG.format(
             model=self.model, cpus=self.cpus, mem=self.mem, roms=BOCHS_ROMS, iso=self.iso,
-            serial=self.serial_path.resolve(), log=self.emulator_path.resolve()))
+            serial=self.serial_path.resolve(), log=self.emulator_path.resolve())
+        if self.com2_path:
+            text += f'com2: enabled=1, mode=file, dev="{self.com2_path.resolve()}"\n'
+        config.write_text(text)
         arguments = [program, "-q", "-f", config]
         if _bochs_has_debugger(program):
             # It would wait at its prompt: "continue".
@@ -282,6 +287,8 @@ class Qemu(Machine):
                 "-drive", f"if=none,id=cd,media=cdrom,readonly=on,format=raw,file={self._quoted()}",
                 "-device", "ide-cd,drive=cd,bootindex=0",
                 "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"]
+        if self.com2_path:
+            args += ["-serial", f"file:{self.com2_path}"]
         if self.firmware == "uefi":
             code, variables = ovmf_files()
             args += ["-drive", f"if=pflash,format=raw,readonly=on,file={code}",
