@@ -10,7 +10,12 @@
 #include "types.h"
 
 /* How much of a vCPU's paging state has been read: a copy reads what it needs, once. */
-enum guest_access_state { GUEST_ACCESS_FULL, GUEST_ACCESS_LATER, GUEST_ACCESS_SHORT };
+enum guest_access_state {
+	GUEST_ACCESS_FULL,
+	GUEST_ACCESS_SHORT,
+	GUEST_ACCESS_LATER,
+	GUEST_ACCESS_PHYSICAL /* nothing will be: addresses are guest-physical */
+};
 
 /* How one vCPU sees memory now; filled by the backend at the first copy of a hypercall
  * (vcpu_guest_access). */
@@ -21,9 +26,10 @@ struct guest_access {
 };
 
 /*
- * length bytes at a guest-linear address, with the rights of paging.cpl. -XEN_EFAULT: some page is
- * not there or not permitted, or the range passes the end of the address space; what lies before
- * that page may have been copied. length 0 touches nothing.
+ * length bytes at a guest-linear address, with the rights of paging.cpl; or at a guest-physical one
+ * (GUEST_ACCESS_PHYSICAL). -XEN_EFAULT: some page is not there or not permitted, or the range
+ * passes the end of the address space; what lies before that page may have been copied. length 0
+ * touches nothing.
  */
 int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length) must_use;
 int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t length) must_use;

@@ -66,7 +66,7 @@ bool evtchn_from_others(const struct domain *d)
 }
 
 /* Where a port's word is; NULL: out of range, or there is no such page yet. */
-static _Atomic uint64_t *word_of(const struct domain *d, uint32_t port)
+static inline _Atomic uint64_t *word_of(const struct domain *d, uint32_t port)
 {
 	if (port == 0 || port >= shared_info_ports(d))
 		return NULL;
@@ -75,7 +75,7 @@ static _Atomic uint64_t *word_of(const struct domain *d, uint32_t port)
 	return chunk ? &chunk[port % EVTCHN_PORTS_PER_CHUNK] : NULL;
 }
 
-static uint64_t word_load(const struct domain *d, uint32_t port)
+static inline uint64_t word_load(const struct domain *d, uint32_t port)
 {
 	_Atomic uint64_t *at = word_of(d, port);
 
@@ -207,7 +207,7 @@ void evtchn_poll_begin(struct vcpu_xen *x, uint32_t port)
 }
 
 /* vCPUs that poll for this port, masked or not, go on. */
-static void wake_pollers(struct domain *d, uint32_t port)
+static __attribute__((noinline)) void wake_pollers(struct domain *d, uint32_t port)
 {
 	for (uint32_t set = atomic_load(&d->xen->pollers); set; set &= set - 1) {
 		struct vcpu_shared *v = d->vcpus[__builtin_ctz(set)];
@@ -224,7 +224,7 @@ static void wake_pollers(struct domain *d, uint32_t port)
 }
 _Static_assert(DOMAIN_VCPUS_MAX <= 32, "one word of pollers");
 
-static void notify(struct domain *d, uint32_t port, uint32_t vcpu)
+static inline void notify(struct domain *d, uint32_t port, uint32_t vcpu)
 {
 	struct vcpu_shared *v = d->vcpus[vcpu];
 	enum event_raised raised = shared_info_raise(v, port);
@@ -233,7 +233,7 @@ static void notify(struct domain *d, uint32_t port, uint32_t vcpu)
 		return;
 	if (raised == EVENT_UPCALL)
 		evtchn_upcall(v);
-	if (atomic_load_explicit(&d->xen->pollers, memory_order_seq_cst))
+	if (unlikely(atomic_load(&d->xen->pollers)))
 		wake_pollers(d, port);
 }
 

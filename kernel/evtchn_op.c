@@ -100,14 +100,19 @@ static int with_result(struct hypercall *c, uint32_t cmd, void *arg)
 	}
 }
 
+static int64_t send(struct hypercall *c)
+{
+	struct evtchn_send op;
+	int rc = guest_copy_in(&c->access, &op, make_gva(c->arg[1]), sizeof(op));
+
+	if (!rc)
+		rc = evtchn_send(c->domain, op.port);
+	return unlikely(rc == -XEN_ERESTART) ? hypercall_continue(c) : rc;
+}
+
 static int64_t without_result(struct hypercall *c, uint32_t cmd, const void *arg)
 {
 	switch (cmd) {
-	case EVTCHNOP_send: {
-		int rc = evtchn_send(c->domain, ((const struct evtchn_send *)arg)->port);
-
-		return rc == -XEN_ERESTART ? hypercall_continue(c) : rc;
-	}
 	case EVTCHNOP_close:
 		return evtchn_close(c->domain, ((const struct evtchn_close *)arg)->port);
 	case EVTCHNOP_unmask:
@@ -124,18 +129,12 @@ static int64_t without_result(struct hypercall *c, uint32_t cmd, const void *arg
 	}
 }
 
-/*
- * event_channel_op(cmd, arg): 0, or an error of the operation (kernel/evtchn.c); -XEN_EFAULT;
- * -XEN_EPERM: about another domain's ports; -XEN_ESRCH: no such domain; -XEN_ENOSYS: no such
- * operation, those of the FIFO ABI and physical interrupts among them.
- */
-int64_t hypercall_event_channel_op(struct hypercall *c)
+static __attribute__((noinline)) int64_t table_op(struct hypercall *c, uint32_t cmd)
 {
 	static const uint8_t sizes[] = {
 	    [EVTCHNOP_bind_interdomain] = sizeof(struct evtchn_bind_interdomain),
 	    [EVTCHNOP_bind_virq] = sizeof(struct evtchn_bind_virq),
 	    [EVTCHNOP_close] = sizeof(struct evtchn_close),
-	    [EVTCHNOP_send] = sizeof(struct evtchn_send),
 	    [EVTCHNOP_status] = sizeof(struct evtchn_status),
 	    [EVTCHNOP_alloc_unbound] = sizeof(struct evtchn_alloc_unbound),
 	    [EVTCHNOP_bind_ipi] = sizeof(struct evtchn_bind_ipi),
@@ -146,7 +145,6 @@ int64_t hypercall_event_channel_op(struct hypercall *c)
 	static const uint32_t results = 1u << EVTCHNOP_alloc_unbound |
 					1u << EVTCHNOP_bind_interdomain | 1u << EVTCHNOP_bind_virq |
 					1u << EVTCHNOP_bind_ipi | 1u << EVTCHNOP_status;
-	uint32_t cmd = (uint32_t)c->arg[0];
 	struct guest_place place;
 	union {
 		uint8_t bytes[sizeof(struct evtchn_status)];
@@ -169,6 +167,18 @@ int64_t hypercall_event_channel_op(struct hypercall *c)
 	if (!rc)
 		guest_place_write(&place, &arg, sizes[cmd]);
 	return rc;
+}
+
+/*
+ * event_channel_op(cmd, arg): 0, or an error of the operation (kernel/evtchn.c); -XEN_EFAULT;
+ * -XEN_EPERM: about another domain's ports; -XEN_ESRCH: no such domain; -XEN_ENOSYS: no such
+ * operation, those of the FIFO ABI and physical interrupts among them.
+ */
+int64_t hypercall_event_channel_op(struct hypercall *c)
+{
+	uint32_t cmd = (uint32_t)c->arg[0];
+
+	return likely(cmd == EVTCHNOP_send) ? send(c) : table_op(c, cmd);
 }
 
 /* Whether one of the ports is pending: 1, 0, -XEN_EFAULT, -XEN_EINVAL: no such port. */

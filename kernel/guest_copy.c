@@ -151,6 +151,67 @@ static __attribute__((noinline)) int copy_pages(const struct guest_access *ga, g
 	return 0;
 }
 
+/* --- guest-physical --------------------------------------------------------------------------- */
+
+static __attribute__((noinline)) int physical_pages(struct p2m *p2m, gpa_t gpa, void *in,
+						    const void *out, size_t length)
+{
+	struct reach r = {.p2m = p2m};
+	uint64_t at = gpa_raw(gpa);
+
+	if (length && length - 1 > ~0ull - at)
+		return -XEN_EFAULT;
+	for (size_t done = 0, part; done < length; done += part) {
+		part = page_part(at + done, length - done);
+		int rc = copy_part(&r, make_gpa(at + done), in ? (char *)in + done : NULL,
+				   in ? NULL : (const char *)out + done, part);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* Where a part of one page is that can be accessed so. False: it is not all that, or unusual. */
+static inline bool physical_part(struct p2m *p2m, gpa_t gpa, size_t length, unsigned right,
+				 mfn_t *frame)
+{
+	struct p2m_entry e = p2m_find(p2m, gpa_to_gfn(gpa));
+
+	*frame = e.frame;
+	return length - 1 < PAGE_SIZE - gpa_offset(gpa) && e.access & right &&
+	       COPYABLE_TYPES >> e.type & 1;
+}
+
+int guest_copy_in_gpa(struct p2m *p2m, void *to, gpa_t from, size_t length)
+{
+	mfn_t frame;
+
+	if (unlikely(!physical_part(p2m, from, length, P2M_R, &frame)))
+		return physical_pages(p2m, from, to, NULL, length);
+	const char *page = window_open_readonly(WINDOW_SOURCE, frame);
+	copy_words(to, page + gpa_offset(from), length);
+	window_close(WINDOW_SOURCE);
+	return 0;
+}
+
+int guest_copy_out_gpa(struct p2m *p2m, gpa_t to, const void *from, size_t length)
+{
+	mfn_t frame;
+
+	if (unlikely(!physical_part(p2m, to, length, P2M_W, &frame)))
+		return physical_pages(p2m, to, NULL, from, length);
+	char *page = window_open(WINDOW_TARGET, frame);
+	copy_words(page + gpa_offset(to), from, length);
+	window_close(WINDOW_TARGET);
+	return 0;
+}
+
+/* What the address is of a caller that passes guest-physical ones. */
+static inline gpa_t physical(gva_t va)
+{
+	return make_gpa(gva_raw(va));
+}
+
 /* --- the short way ---------------------------------------------------------------------------- */
 
 struct short_walk {
@@ -251,12 +312,8 @@ static void complete(struct guest_access *ga)
 		vcpu_guest_access(ga);
 }
 
-/*
- * Copies length bytes from the guest-linear address from. ga: the vCPU that asks, which is current
- * on this CPU or runs nowhere. -XEN_EFAULT as in guest_copy.h; then the contents of to are
- * undefined.
- */
-int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length)
+static __attribute__((noinline)) int linear_in(struct guest_access *ga, void *to, gva_t from,
+					       size_t length)
 {
 	if (ga->state == GUEST_ACCESS_LATER)
 		vcpu_guest_access_short(ga);
@@ -267,9 +324,8 @@ int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length)
 	return copy_pages(ga, from, to, NULL, length);
 }
 
-/* Copies length bytes to the guest-linear address to. -XEN_EFAULT: whole pages before the failing
- * one may have been written. */
-int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t length)
+static __attribute__((noinline)) int linear_out(struct guest_access *ga, gva_t to, const void *from,
+						size_t length)
 {
 	if (ga->state == GUEST_ACCESS_LATER)
 		vcpu_guest_access_short(ga);
@@ -280,16 +336,41 @@ int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t l
 	return copy_pages(ga, to, NULL, from, length);
 }
 
+/*
+ * Copies length bytes from the address from. ga: the vCPU that asks, which is current
+ * on this CPU or runs nowhere. -XEN_EFAULT as in guest_copy.h; then the contents of to are
+ * undefined.
+ */
+int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length)
+{
+	return ga->state == GUEST_ACCESS_PHYSICAL
+		   ? guest_copy_in_gpa(ga->p2m, to, physical(from), length)
+		   : linear_in(ga, to, from, length);
+}
+
+/* Copies length bytes to the address to. -XEN_EFAULT: whole pages before the failing
+ * one may have been written. */
+int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t length)
+{
+	return ga->state == GUEST_ACCESS_PHYSICAL
+		   ? guest_copy_out_gpa(ga->p2m, physical(to), from, length)
+		   : linear_out(ga, to, from, length);
+}
+
 /* --- places ----------------------------------------------------------------------------------- */
 
 /* One byte, and with it the rest of its page. */
 static int place_byte(struct guest_access *ga, gva_t va, paddr_t *at)
 {
+	struct reach r = {.p2m = ga->p2m};
 	gpa_t gpa;
 	bool found = false;
 
-	if (ga->state == GUEST_ACCESS_LATER)
+	if (ga->state >= GUEST_ACCESS_LATER) {
+		if (ga->state == GUEST_ACCESS_PHYSICAL)
+			return reach_byte(&r, physical(va), P2M_RW, at) ? 0 : -XEN_EFAULT;
 		vcpu_guest_access_short(ga);
+	}
 	if (likely(ga->paging.cpl != 3 && !ga->paging.compatibility)) {
 		struct short_walk w = {.reach = {.p2m = ga->p2m},
 				       .window = window_peek_begin(WINDOW_WALK)};
@@ -302,7 +383,6 @@ static int place_byte(struct guest_access *ga, gva_t va, paddr_t *at)
 	if (likely(found))
 		return 0;
 	complete(ga);
-	struct reach r = {.p2m = ga->p2m};
 	struct guest_walk_result walk;
 	unsigned access = GUEST_WALK_WRITE | (ga->paging.cpl == 3 ? GUEST_WALK_USER : 0);
 	int rc = guest_walk(&ga->paging, va, access, &window_ops, &r, &walk);
@@ -318,8 +398,11 @@ int guest_place_find(struct guest_access *ga, gva_t at, size_t length, struct gu
 	out->first_length = (uint32_t)page_part(gva_raw(at), length);
 	if (rc || likely(out->first_length == length))
 		return rc;
-	complete(ga);
-	uint64_t last = guest_paging_linear_mask(&ga->paging);
+	uint64_t last = ~0ull;
+	if (ga->state != GUEST_ACCESS_PHYSICAL) {
+		complete(ga);
+		last = guest_paging_linear_mask(&ga->paging);
+	}
 	if (gva_raw(at) > last || length - 1 > last - gva_raw(at))
 		return -XEN_EFAULT;
 	return place_byte(ga, make_gva(gva_raw(at) + out->first_length), &out->second);
@@ -343,35 +426,6 @@ void guest_place_write(const struct guest_place *place, const void *from, size_t
 	if (unlikely(first < length))
 		window_write(paddr_to_mfn(place->second), paddr_offset(place->second),
 			     (const char *)from + first, length - first);
-}
-
-/* --- guest-physical --------------------------------------------------------------------------- */
-
-static int copy_physical(struct p2m *p2m, gpa_t gpa, void *in, const void *out, size_t length)
-{
-	struct reach r = {.p2m = p2m};
-	uint64_t at = gpa_raw(gpa);
-
-	if (length && length - 1 > ~0ull - at)
-		return -XEN_EFAULT;
-	for (size_t done = 0, part; done < length; done += part) {
-		part = page_part(at + done, length - done);
-		int rc = copy_part(&r, make_gpa(at + done), in ? (char *)in + done : NULL,
-				   in ? NULL : (const char *)out + done, part);
-		if (rc)
-			return rc;
-	}
-	return 0;
-}
-
-int guest_copy_in_gpa(struct p2m *p2m, void *to, gpa_t from, size_t length)
-{
-	return copy_physical(p2m, from, to, NULL, length);
-}
-
-int guest_copy_out_gpa(struct p2m *p2m, gpa_t to, const void *from, size_t length)
-{
-	return copy_physical(p2m, to, NULL, from, length);
 }
 
 /* The walk alone, as the copies do it, flags set in the guest's tables included: for test builds.

@@ -25,6 +25,7 @@ enum { EAX, EBX, ECX, EDX };
 #define EXTENDED_BASE 0x80000000u
 #define EXTENDED_MAX  0x80000008u
 #define XEN_LEAF_MAX  4u
+#define OWN_LEAF_MAX  1u
 #define SUBLEAVES_4   6u /* caches */
 #define SUBLEAVES_7   2u
 #define SUBLEAVES_D   10u /* state components up to PKRU */
@@ -333,6 +334,15 @@ static void xen_leaf(uint32_t n, uint32_t subleaf, uint32_t out[4])
 	}
 }
 
+static void own_leaf(uint32_t n, uint32_t out[4])
+{
+	if (n == 0)
+		set(out, KEYHOLE_CPUID_LEAF(OWN_LEAF_MAX), KEYHOLE_CPUID_SIGNATURE_EBX,
+		    KEYHOLE_CPUID_SIGNATURE_ECX, KEYHOLE_CPUID_SIGNATURE_EDX);
+	else
+		set(out, KEYHOLE_CPUID_CALL_PHYSICAL, 0, 0, 0);
+}
+
 /* Size of the XSAVE area for the components enabled in xcr0, standard format. */
 static uint32_t xsave_size(uint64_t xcr0)
 {
@@ -436,6 +446,8 @@ void guest_cpuid(const struct guest_cpuid_state *s, uint32_t leaf, uint32_t subl
 				 sizeof(policy.extended[0]));
 	else if (leaf >= XEN_CPUID_FIRST_LEAF && leaf <= XEN_CPUID_LEAF(XEN_LEAF_MAX))
 		xen_leaf(leaf - XEN_CPUID_FIRST_LEAF, subleaf, out);
+	else if (leaf >= KEYHOLE_CPUID_FIRST_LEAF && leaf <= KEYHOLE_CPUID_LEAF(OWN_LEAF_MAX))
+		own_leaf(leaf - KEYHOLE_CPUID_FIRST_LEAF, out);
 }
 
 #ifndef KEYHOLE_HOST_TEST

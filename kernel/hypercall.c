@@ -6,7 +6,8 @@
  *
  * Registers, as on Xen: number in EAX; arguments in RDI RSI RDX R10 R8 R9 for a 64-bit caller, in
  * EBX ECX EDX ESI EDI EBP for any other; the result in RAX, or EAX. Only CPL 0 may call. Arguments
- * stay as they were, but for a call that continues.
+ * stay as they were, but for a call that continues. With bit 30 in the number pointers are
+ * guest-physical: the copies alone know of it (guest_copy.h).
  *
  * Sources: Xen, public/arch-x86/xen-x86_64.h and xen-x86_32.h.
  */
@@ -114,11 +115,15 @@ int hypercall_word_out(struct hypercall *c, gva_t array, uint64_t index, uint64_
 
 /* --- dispatch --------------------------------------------------------------------------------- */
 
-static inline __attribute__((always_inline)) int64_t dispatch(struct hypercall *c, uint32_t number)
+static inline __attribute__((always_inline)) int64_t dispatch(struct hypercall *c, uint32_t number,
+							      bool in_list)
 {
+again:
 	switch (number) {
 	case __HYPERVISOR_memory_op:
 		return hypercall_memory_op(c);
+	case __HYPERVISOR_multicall:
+		return in_list ? -XEN_EINVAL : hypercall_multicall(c);
 	case __HYPERVISOR_xen_version:
 		return hypercall_xen_version(c);
 	case __HYPERVISOR_console_io:
@@ -144,8 +149,17 @@ static inline __attribute__((always_inline)) int64_t dispatch(struct hypercall *
 		return leak_lab_hypercall((unsigned)c->arg[0], make_gva(c->arg[1]), &c->access);
 #endif
 	default:
-		return -XEN_ENOSYS;
+		if (!(number & KEYHOLE_CALL_PHYSICAL))
+			return -XEN_ENOSYS;
+		number &= ~KEYHOLE_CALL_PHYSICAL;
+		c->access.state = GUEST_ACCESS_PHYSICAL;
+		goto again;
 	}
+}
+
+int64_t hypercall_in_list(struct hypercall *c, uint32_t number)
+{
+	return dispatch(c, number, true);
 }
 
 /* The same for a caller with 32-bit registers: the arguments pass through a copy. */
@@ -157,7 +171,7 @@ static __attribute__((noinline)) int64_t dispatch_narrow(struct hypercall *c,
 	for (unsigned i = 0; i < HYPERCALL_ARGS; i++)
 		args[i] = (uint32_t)*narrow_register(regs, i);
 	c->arg = args;
-	int64_t result = dispatch(c, (uint32_t)regs->rax);
+	int64_t result = dispatch(c, (uint32_t)regs->rax, false);
 	for (unsigned i = 0; c->args_changed && i < HYPERCALL_ARGS; i++)
 		*narrow_register(regs, i) = args[i];
 	return result == HYPERCALL_CONTINUE ? result : (uint32_t)result;
@@ -181,7 +195,7 @@ bool hypercall(struct vcpu_regs *regs, unsigned cpl, bool wide)
 		result = wide ? -XEN_EPERM : (int64_t)(uint32_t)(-XEN_EPERM);
 	} else if (likely(wide)) {
 		c.arg = &regs->rdi;
-		result = dispatch(&c, (uint32_t)regs->rax);
+		result = dispatch(&c, (uint32_t)regs->rax, false);
 	} else {
 		result = dispatch_narrow(&c, regs);
 	}

@@ -23,17 +23,15 @@ struct layout {
 	uint16_t pending, mask, wall_clock; /* offsets in the page */
 	uint8_t selector;		    /* in a vCPU's record */
 	uint8_t word_bits;		    /* ports that one selector bit stands for */
-	uint16_t ports;
 };
 
 static const struct layout layouts[2] = {
     {offsetof(struct shared_info, evtchn_pending), offsetof(struct shared_info, evtchn_mask),
-     offsetof(struct shared_info, wc_version), offsetof(struct vcpu_info, evtchn_pending_sel), 64,
-     64 * 64},
+     offsetof(struct shared_info, wc_version), offsetof(struct vcpu_info, evtchn_pending_sel), 64},
     {offsetof(struct compat_shared_info, evtchn_pending),
      offsetof(struct compat_shared_info, evtchn_mask),
      offsetof(struct compat_shared_info, wc_version),
-     offsetof(struct compat_vcpu_info, evtchn_pending_sel), 32, 32 * 32},
+     offsetof(struct compat_vcpu_info, evtchn_pending_sel), 32},
 };
 #define UPCALL_PENDING offsetof(struct vcpu_info, evtchn_upcall_pending)
 #define TIME	       offsetof(struct vcpu_info, time)
@@ -42,11 +40,6 @@ static const struct layout layouts[2] = {
 static const struct layout *layout_of(const struct domain *d)
 {
 	return &layouts[atomic_load_explicit(&d->xen->narrow, memory_order_relaxed)];
-}
-
-uint32_t shared_info_ports(const struct domain *d)
-{
-	return layout_of(d)->ports;
 }
 
 /* --- bits ------------------------------------------------------------------------------------- */

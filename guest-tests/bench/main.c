@@ -76,18 +76,22 @@ static void null_call(void)
  */
 static void copy_in(void)
 {
-	struct row row = {0}, without = {0};
+	struct row row = {0}, physical = {0}, without = {0};
 	static struct xen_add_to_physmap argument = {.domid = DOMID_FIRST_RESERVED - 1};
 
+#define REFUSED(flag) \
+	ONE_CALL("vmcall", __HYPERVISOR_memory_op | (flag), XENMEM_add_to_physmap, &argument, 0)
 	MEASURE(&without, SAMPLES, ONE_CALL("vmcall", __HYPERVISOR_memory_op, 60, &argument, 0));
 	tap_is(last_result, -XEN_ENOSYS, "an unknown command is refused");
-	MEASURE(&row, SAMPLES,
-		ONE_CALL("vmcall", __HYPERVISOR_memory_op, XENMEM_add_to_physmap, &argument, 0));
+	MEASURE(&row, SAMPLES, REFUSED(0));
 	tap_is(last_result, -XEN_EPERM, "an argument that was read is refused");
+	MEASURE(&physical, SAMPLES, REFUSED(KEYHOLE_CALL_PHYSICAL));
+	tap_is(last_result, -XEN_EPERM, "and by its guest-physical address");
 	row_print("copy_in", &row, &without, 1);
+	row_print("copy_in_phys", &physical, &without, 1);
 	TRACE("copy_in_without", ONE_CALL("vmcall", __HYPERVISOR_memory_op, 60, &argument, 0));
-	TRACE("copy_in",
-	      ONE_CALL("vmcall", __HYPERVISOR_memory_op, XENMEM_add_to_physmap, &argument, 0));
+	TRACE("copy_in", REFUSED(0));
+	TRACE("copy_in_phys", REFUSED(KEYHOLE_CALL_PHYSICAL));
 }
 
 /* Where arrays lie in their pages counts. */
@@ -156,7 +160,7 @@ static void grants(uint32_t peer)
 
 /*
  * An event to a port of its own that it has masked: the whole way but for the upcall. The bit is
- * cleared again in between.
+ * cleared again in between. Then the same with the argument's guest-physical address.
  */
 static void events(void)
 {
@@ -166,11 +170,11 @@ static void events(void)
 	struct evtchn_alloc_unbound alloc = {.dom = DOMID_SELF, .remote_dom = DOMID_SELF};
 	struct evtchn_bind_interdomain bind = {.remote_dom = DOMID_SELF};
 	static struct evtchn_send argument;
-	struct row row = {0}, empty = {0};
+	struct row rows[2] = {{0}}, empty = {0};
 	unsigned wrong = 0;
 
-#define SEND(instruction) \
-	ONE_CALL(instruction, __HYPERVISOR_event_channel_op, EVTCHNOP_send, &argument, 0)
+#define SEND(instruction, flag) \
+	ONE_CALL(instruction, __HYPERVISOR_event_channel_op | (flag), EVTCHNOP_send, &argument, 0)
 #define EVENT_OP(command, op) \
 	hypercall(__HYPERVISOR_event_channel_op, command, (unsigned long)(op), 0)
 	wrong += memory_op(XENMEM_add_to_physmap, &map) != 0;
@@ -179,16 +183,21 @@ static void events(void)
 	wrong += EVENT_OP(EVTCHNOP_bind_interdomain, &bind) != 0;
 	argument.port = alloc.port;
 	shared->evtchn_mask[0] = ~0ull;
-	MEASURE(&empty, SAMPLES, SEND(""));
-	for (unsigned n = 0; n < SAMPLES; n++) {
+	MEASURE(&empty, SAMPLES, SEND("", 0));
+	for (unsigned n = 0; n < 2 * SAMPLES; n++) {
+		unsigned flag = n < SAMPLES ? 0 : KEYHOLE_CALL_PHYSICAL;
+
 		shared->evtchn_pending[0] = 0;
-		MEASURE(&row, 1, SEND("vmcall"));
+		MEASURE(&rows[n / SAMPLES], 1, SEND("vmcall", flag));
 		wrong += last_result != 0 || shared->evtchn_pending[0] != 1ull << bind.local_port;
 	}
 	tap_is(wrong, 0, "every event arrived");
-	row_print("evtchn_send", &row, &empty, 1);
+	row_print("evtchn_send", &rows[0], &empty, 1);
+	row_print("evtchn_send_phys", &rows[1], &empty, 1);
 	shared->evtchn_pending[0] = 0;
-	TRACE("evtchn_send", SEND("vmcall"));
+	TRACE("evtchn_send", SEND("vmcall", 0));
+	shared->evtchn_pending[0] = 0;
+	TRACE("evtchn_send_phys", SEND("vmcall", KEYHOLE_CALL_PHYSICAL));
 }
 
 /* Whole pages of the peer's, into pages of its own. */

@@ -7,6 +7,7 @@
 bool xen_present;
 static uint8_t hypercall_page[PAGE_SIZE] __attribute__((aligned(4096)));
 static bool use_page;
+static unsigned flags; /* of every call */
 
 void hypercall_init(void)
 {
@@ -14,6 +15,8 @@ void hypercall_init(void)
 
 	xen_present = leaf.ebx == XEN_CPUID_SIGNATURE_EBX && leaf.ecx == XEN_CPUID_SIGNATURE_ECX &&
 		      leaf.edx == XEN_CPUID_SIGNATURE_EDX;
+	if (option("physical"))
+		flags = KEYHOLE_CALL_PHYSICAL;
 }
 
 void *hypercall_page_install(void)
@@ -37,11 +40,11 @@ long hypercall5(unsigned number, unsigned long a, unsigned long b, unsigned long
 {
 	register unsigned long r10 __asm__("r10") = d;
 	register unsigned long r8 __asm__("r8") = e;
-	long result = number;
+	long result = number | flags;
 
 	if (!xen_present)
 		return -XEN_ENOSYS;
-	if (use_page)
+	if (use_page && !flags)
 		__asm__ volatile("call *%6"
 				 : "+a"(result), "+D"(a), "+S"(b), "+d"(c), "+r"(r10), "+r"(r8)
 				 : "r"(hypercall_page + number * XEN_HYPERCALL_ENTRY_SIZE)
@@ -57,13 +60,13 @@ long hypercall5(unsigned number, unsigned long a, unsigned long b, unsigned long
 long hypercall5(unsigned number, unsigned long a, unsigned long b, unsigned long c, unsigned long d,
 		unsigned long e)
 {
-	long result = (long)number;
+	long result = (long)(number | flags);
 
 	if (!xen_present)
 		return -XEN_ENOSYS;
 	/* All but EBP and ESP hold arguments, so the page's entry is called through EAX, which it
 	 * sets. */
-	if (use_page) {
+	if (use_page && !flags) {
 		result = (long)(uintptr_t)(hypercall_page + number * XEN_HYPERCALL_ENTRY_SIZE);
 		__asm__ volatile("call *%0"
 				 : "+a"(result), "+b"(a), "+c"(b), "+d"(c), "+S"(d), "+D"(e)

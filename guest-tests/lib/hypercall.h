@@ -8,6 +8,7 @@
 #include "public/cpuid.h"
 #include "public/errno.h"
 #include "public/grant_table.h"
+#include "public/keyhole.h"
 #include "public/memory.h"
 #include "public/sched.h"
 #include "public/version.h"
@@ -41,7 +42,8 @@ typedef struct compat_memory_reservation memory_reservation_t;
  * -XEN_ENOSYS. */
 extern bool xen_present;
 
-/* Calls by VMCALL, or through the hypercall page once hypercall_page_install() succeeded. */
+/* Calls by VMCALL, or through the hypercall page once hypercall_page_install() succeeded. With
+ * `physical` on the guest's command line all pass guest-physical pointers, by VMCALL. */
 long hypercall(unsigned number, unsigned long a, unsigned long b, unsigned long c);
 /* The same with all five arguments. */
 long hypercall5(unsigned number, unsigned long a, unsigned long b, unsigned long c, unsigned long d,

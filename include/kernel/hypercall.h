@@ -51,6 +51,9 @@ int64_t hypercall_event_channel_op(struct hypercall *c);
 int64_t hypercall_control(struct hypercall *c); /* kernel/lifecycle_op.c */
 int64_t hypercall_vcpu_op(struct hypercall *c);
 int64_t hypercall_hvm_op(struct hypercall *c);
+int64_t hypercall_multicall(struct hypercall *c); /* kernel/multicall.c */
+/* A call in its list, of the caller's width: any but another list. kernel/hypercall.c. */
+int64_t hypercall_in_list(struct hypercall *c, uint32_t number);
 int64_t sched_op_poll(struct hypercall *c); /* kernel/evtchn_op.c */
 
 /* In the command of a memory_op: the command's bits; above them, where a batch goes on. */

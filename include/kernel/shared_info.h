@@ -5,6 +5,7 @@
 #include "../domain.h"
 #include "../types.h"
 #include "../vcpu.h"
+#include "xen_state.h"
 
 int shared_info_map(struct domain *d, gfn_t gfn, bool wide) must_use;
 void shared_info_unmapped(struct domain *d, gfn_t gfn);
@@ -14,7 +15,12 @@ void vcpu_info_release(struct vcpu_shared *v);
 void vcpu_time_write(struct vcpu_shared *v);
 
 /* Ports that the domain's layout has bits for. */
-uint32_t shared_info_ports(const struct domain *d);
+static inline uint32_t shared_info_ports(const struct domain *d)
+{
+	return atomic_load_explicit(&d->xen->narrow, memory_order_relaxed)
+		   ? EVTCHN_2L_NR_CHANNELS_COMPAT
+		   : EVTCHN_2L_NR_CHANNELS;
+}
 
 /* What setting a port's bit has done. */
 enum event_raised {

@@ -48,4 +48,13 @@
 
 #define XEN_CPUID_MAX_NUM_LEAVES 5u
 
+/* Keyhole's own. Leaf 0: EAX = last leaf, EBX ECX EDX = "KeyholeVMM\0\0". Leaf 1: EAX = the bits
+ * below. */
+#define KEYHOLE_CPUID_FIRST_LEAF    0x40000100u
+#define KEYHOLE_CPUID_LEAF(n)	    (KEYHOLE_CPUID_FIRST_LEAF + (n))
+#define KEYHOLE_CPUID_SIGNATURE_EBX 0x6879654bu /* "Keyh" */
+#define KEYHOLE_CPUID_SIGNATURE_ECX 0x56656c6fu /* "oleV" */
+#define KEYHOLE_CPUID_SIGNATURE_EDX 0x00004d4du /* "MM" */
+#define KEYHOLE_CPUID_CALL_PHYSICAL (1u << 0)	/* calls with KEYHOLE_CALL_PHYSICAL */
+
 #endif

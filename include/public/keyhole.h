@@ -11,8 +11,9 @@
 #include "base.h"
 
 /*
- * Set in a call's number, pointers are guest-physical instead of guest-linear and no page table is
- * walked. Reserved: a call with it is refused with -XEN_ENOSYS until it exists.
+ * Set in a call's number, all pointers of the call, also those within structures, are
+ * guest-physical instead of guest-linear, and no page table is walked. Structures and arrays lie
+ * where they would in guest-physical memory, across pages too.
  */
 #define KEYHOLE_CALL_PHYSICAL (1u << 30)
 

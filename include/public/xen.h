@@ -58,6 +58,18 @@
 #define XEN_HYPERCALL_ENTRY_SIZE 32u
 #define XEN_HYPERCALL_ENTRIES	 (4096u / XEN_HYPERCALL_ENTRY_SIZE)
 
+/* An element of multicall(list, count): a call, and its result when it is done. */
+#ifndef __ASSEMBLER__
+struct multicall_entry {
+	xen_ulong_t op, result, args[6];
+};
+struct compat_multicall_entry {
+	compat_ulong_t op, result, args[6];
+};
+XEN_CHECK_SIZE(struct multicall_entry, 64);
+XEN_CHECK_SIZE(struct compat_multicall_entry, 32);
+#endif
+
 /* Domain ids from here on name no domain. */
 #define DOMID_FIRST_RESERVED 0x7ff0u
 #define DOMID_SELF	     0x7ff0u /* the caller */

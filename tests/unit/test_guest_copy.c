@@ -239,6 +239,34 @@ static void test_physical(void)
 	ok(all_closed(), "the window is closed");
 }
 
+/* The same by a caller whose pointers are guest-physical: no paging state is asked for. */
+static void test_physical_caller(void)
+{
+	const uint64_t scattered = (uint64_t)SCATTERED << 12;
+	struct guest_access caller = {.p2m = &p2m, .state = GUEST_ACCESS_PHYSICAL};
+	struct guest_place place;
+	unsigned before = asked_short + asked_full;
+
+	fill(pattern, sizeof(pattern), 4);
+	is(guest_copy_out(&caller, make_gva(scattered + 4000), pattern, 200), 0, "written");
+	ok(guest_holds(scattered + 4000, pattern, 200), "where the address says");
+	is(guest_copy_in(&caller, buffer, make_gva(scattered + 4000), 200), 0, "read");
+	ok(!memcmp(buffer, pattern, 200), "from there");
+	is(guest_copy_in(&caller, buffer, make_gva((uint64_t)HOLE << 12), 1), -XEN_EFAULT,
+	   "a hole");
+	is(guest_place_find(&caller, make_gva(scattered + 4000), 200, &place), 0, "a place");
+	guest_place_write(&place, pattern + 1, 200);
+	ok(guest_holds(scattered + 4000, pattern + 1, 200), "written across pages");
+	is(guest_place_find(&caller, make_gva(((uint64_t)HOLE << 12) - 4), 8, &place), -XEN_EFAULT,
+	   "a place that ends in a hole");
+	is(guest_place_find(&caller, make_gva((uint64_t)GRANT_RO << 12), 8, &place), -XEN_EFAULT,
+	   "one that can only be read");
+	is(guest_place_find(&caller, make_gva(~0ull - 3), 8, &place), -XEN_EFAULT,
+	   "one that wraps around");
+	is(guest_copy_in(&caller, buffer, make_gva(~0ull - 3), 8), -XEN_EFAULT, "a copy, too");
+	is(asked_short + asked_full - before, 0, "and nobody asked how the guest pages");
+}
+
 static int in(uint64_t va, size_t length)
 {
 	memset(buffer, 0xee, sizeof(buffer));
@@ -565,6 +593,7 @@ int main(void)
 	fake_pool_init();
 	make_guest();
 	test_physical();
+	test_physical_caller();
 	test_long_mode();
 	test_old_modes();
 	test_random();

@@ -186,7 +186,11 @@ static void xen(void)
 	       XEN_HVM_CPUID_UPCALL_VECTOR,
 	   "ids are told, and that upcalls have vectors");
 	is(o[2], 5, "the domain's");
-	ok(zero(0x40000004, 1) && zero(0x40000005, 0) && zero(0x40000100, 0), "and no more");
+	ok(zero(0x40000004, 1) && zero(0x40000005, 0) && zero(0x400000ff, 0), "and no more");
+	is(LEAF(0x40000100, 0)[0], 0x40000101, "leaves of our own");
+	ok(!memcmp(&o[1], "KeyholeVMM\0", 12), "by this name");
+	is(LEAF(0x40000101, 0)[0], 1, "calls with guest-physical pointers");
+	ok(zero(0x40000102, 0) && zero(0x40000200, 0), "that is all");
 }
 
 static void poor_one(void)

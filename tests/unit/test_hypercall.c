@@ -1,4 +1,4 @@
-/* sources: kernel/hypercall.c kernel/hypercall_misc.c kernel/lifecycle_op.c kernel/grant.c kernel/grant_op.c */
+/* sources: kernel/hypercall.c kernel/multicall.c kernel/hypercall_misc.c kernel/lifecycle_op.c kernel/grant.c kernel/grant_op.c */
 /* sources: kernel/grant_copy.c kernel/grant_entry.c kernel/grant_table.c kernel/foreign_map.c kernel/memory_op.c */
 /* sources: kernel/reservation.c kernel/compat.c tests/unit/fake_cpu.c */
 /* flags: -pthread -DKEYHOLE_FAKE_REFERENCES */
@@ -7,6 +7,7 @@
  * kernel/ that they reach is the real code; memory management, p2m and guest memory are made up
  * here, and can be made to fail at any step.
  */
+#include "cpu.h"
 #include "kernel/domain.h"
 #include "kernel/grant.h"
 #include "kernel/hypercall.h"
@@ -420,25 +421,22 @@ int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t l
 	memcpy(p, from, length);
 	return 0;
 }
-/* A place is found by its address; each is used at once. */
-static _Thread_local void *place;
 int guest_place_find(struct guest_access *ga, gva_t at, size_t length, struct guest_place *out)
 {
-	(void)out;
-	place = linear(guest_of(ga->p2m), at.raw, length);
+	void *place = linear(guest_of(ga->p2m), at.raw, length);
+
+	out->first = make_paddr((uintptr_t)place);
 	if (!place || (length && at.raw + length > READONLY_BASE && !ends_mapped))
 		return -XEN_EFAULT;
 	return 0;
 }
 void guest_place_read(const struct guest_place *found, void *to, size_t length)
 {
-	(void)found;
-	memcpy(to, place, length);
+	memcpy(to, (void *)paddr_raw(found->first), length);
 }
 void guest_place_write(const struct guest_place *found, const void *from, size_t length)
 {
-	(void)found;
-	memcpy(place, from, length);
+	memcpy((void *)paddr_raw(found->first), from, length);
 }
 
 /* --- guests ----------------------------------------------------------------------------------- */
@@ -601,15 +599,18 @@ static void dispatching(void)
 	cpl = 0;
 	for (unsigned n = 0; n < 64; n++) {
 		if (n == __HYPERVISOR_memory_op || n == __HYPERVISOR_xen_version ||
-		    n == __HYPERVISOR_console_io || n == __HYPERVISOR_keyhole_control ||
-		    n == __HYPERVISOR_grant_table_op || n == __HYPERVISOR_sched_op)
+		    n == __HYPERVISOR_console_io || n == __HYPERVISOR_multicall ||
+		    n == __HYPERVISOR_keyhole_control || n == __HYPERVISOR_grant_table_op ||
+		    n == __HYPERVISOR_sched_op)
 			continue;
 		if (call(n, 0, 0, 0) != -XEN_ENOSYS)
 			fail("call %u is unknown", n);
 	}
 	is(call(0xffffffff, 0, 0, 0), -XEN_ENOSYS, "an unknown number");
-	is(call(1u << 30 | __HYPERVISOR_xen_version, 0, 0, 0), -XEN_ENOSYS,
-	   "the reserved flag is refused");
+	is(call(1u << 30 | __HYPERVISOR_xen_version, XENVER_pagesize, 0, 0), 4096,
+	   "guest-physical pointers");
+	is(call(1u << 31 | __HYPERVISOR_xen_version, 0, 0, 0), -XEN_ENOSYS, "another flag");
+	is(call(1u << 30 | 1, 0, 0, 0), -XEN_ENOSYS, "an unknown number with the flag");
 	load(&r, __HYPERVISOR_xen_version, 999, 2, 3);
 	before = r;
 	call_once(&r, &done);
@@ -621,6 +622,103 @@ static void dispatching(void)
 	call_once(&r, &done);
 	is(r.rax, (uint32_t)-XEN_ENOSYS, "32-bit: the result is in EAX alone");
 	is(call(__HYPERVISOR_xen_version, XENVER_pagesize, 0, 0), 4096, "32-bit registers");
+}
+
+/* Entry i of a list at AT(0), in the width of the caller. */
+static void list_entry(unsigned i, uint64_t op, uint64_t a, uint64_t b, uint64_t c)
+{
+	if (wide)
+		MEM(mapper, 0, struct multicall_entry)
+	[i] = (struct multicall_entry){op, 0x7777, {a, b, c, 4, 5, 6}};
+	else MEM(mapper, 0, struct compat_multicall_entry)[i] = (struct compat_multicall_entry){
+	    (uint32_t)op, 0x7777, {(uint32_t)a, (uint32_t)b, (uint32_t)c, 4, 5, 6}};
+}
+static int64_t list_result(unsigned i)
+{
+	return wide ? (int64_t)MEM(mapper, 0, struct multicall_entry)[i].result
+		    : (int32_t)MEM(mapper, 0, struct compat_multicall_entry)[i].result;
+}
+static uint64_t list_arg(unsigned i, unsigned arg)
+{
+	return wide ? MEM(mapper, 0, struct multicall_entry)[i].args[arg]
+		    : MEM(mapper, 0, struct compat_multicall_entry)[i].args[arg];
+}
+
+static void multicalls(void)
+{
+	for (int w = 1; w >= 0; w--) {
+		fresh();
+		wide = w;
+		unsigned size = w ? 64 : 32;
+		test_cpu.shared = &cpu_shared[0];
+		test_cpu.event_time = rdtsc_low() + INT32_MAX;
+
+		list_entry(0, __HYPERVISOR_xen_version, XENVER_version, 0, 0);
+		list_entry(1, 9999, 0, 0, 0);
+		list_entry(2, __HYPERVISOR_multicall, AT(0), 1, 0);
+		list_entry(3, 1u << 30 | __HYPERVISOR_xen_version, XENVER_pagesize, 0, 0);
+		list_entry(4, 1u << 30 | __HYPERVISOR_multicall, AT(0), 1, 0);
+		list_entry(5, 1ull << (w ? 32 : 31) | __HYPERVISOR_xen_version, 0, 0, 0);
+		list_entry(6, __HYPERVISOR_xen_version, XENVER_version, 0, 0);
+		is(call(__HYPERVISOR_multicall, AT(0), 6, 0), 0, "a list");
+		is(list_result(0), 4 << 16 | 17, "the first one's result");
+		is(list_result(1), -XEN_ENOSYS, "an unknown one's");
+		is(list_result(2), -XEN_EINVAL, "no list in a list");
+		is(list_result(3), 4096, "with guest-physical pointers");
+		is(list_result(4), -XEN_EINVAL, "nor a list with them");
+		is(list_result(5), -XEN_ENOSYS, "a number that is too large");
+		is(list_result(6), 0x7777, "and no further");
+		is(list_arg(3, 5), 6, "arguments are as they were");
+		is(call(__HYPERVISOR_multicall, AT(0), 0, 0), 0, "an empty list");
+		is(call(__HYPERVISOR_multicall, 0, 0, 0), 0, "from nowhere");
+		is(call(__HYPERVISOR_multicall, 0, 1, 0), -XEN_EFAULT, "one from nowhere");
+		is(call(__HYPERVISOR_multicall, AT(0), 0xffffffff, 0), -XEN_EFAULT,
+		   "a list beyond memory");
+		ok(continuations > 0, "which took continuations");
+		is(call(__HYPERVISOR_multicall, READONLY_BASE, 1, 0), -XEN_EFAULT,
+		   "one without room for the result");
+
+		for (unsigned i = 0; i < 200; i++)
+			list_entry(i, __HYPERVISOR_xen_version, XENVER_pagesize, 0, 0);
+		is(call(__HYPERVISOR_multicall, AT(0), 200, 0), 0, "200 entries");
+		is(continuations, 3, "64 at a time");
+		ok(list_result(0) == 4096 && list_result(199) == 4096, "all done");
+
+		/* A call that continues: its entry moves on, and so does the list. */
+		memset(MEM(mapper, 0x2000, char), 'x', 3000);
+		printed_length = 0;
+		list_entry(0, __HYPERVISOR_xen_version, XENVER_pagesize, 0, 0);
+		list_entry(1, __HYPERVISOR_console_io, CONSOLEIO_write, 3000, AT(0x2000));
+		list_entry(2, __HYPERVISOR_xen_version, XENVER_pagesize, 0, 0);
+		is(call(__HYPERVISOR_multicall, AT(0), 3, 0), 0, "a long call in a list");
+		is(continuations, 2, "continues");
+		is(printed_length, 3000, "and does all once");
+		is(list_result(1), 0, "with a result");
+		is(list_result(2), 4096, "and the next one after it");
+
+		/* What is due comes between two entries. */
+		struct vcpu_regs r;
+		bool done;
+		for (unsigned i = 0; i < 3; i++)
+			list_entry(i, __HYPERVISOR_xen_version, XENVER_pagesize, 0, 0);
+		atomic_store(&cpu_shared[0].entry_work, ENTRY_WORK_RESCHEDULE);
+		load(&r, __HYPERVISOR_multicall, AT(0), 3, 0);
+		call_once(&r, &done);
+		ok(!done && list_result(0) == 4096 && list_result(1) == 0x7777,
+		   "work is waiting: one entry at a time");
+		is((uint32_t)(wide ? r.rdi : r.rbx), AT(size), "the list begins at the next");
+		is((uint32_t)(wide ? r.rsi : r.rcx), 2, "and is shorter");
+		atomic_store(&cpu_shared[0].entry_work, ENTRY_WORK_EPT_FLUSH);
+		call_once(&r, &done);
+		ok(done && list_result(2) == 4096, "what can wait waits");
+		atomic_store(&cpu_shared[0].entry_work, 0);
+		test_cpu.event_time = rdtsc_low() - 1;
+		load(&r, __HYPERVISOR_multicall, AT(0), 2, 0);
+		call_once(&r, &done);
+		ok(!done, "time is up");
+		call_once(&r, &done);
+		ok(done, "the last one is done in any case");
+	}
 }
 
 static void versions(void)
@@ -1860,6 +1958,7 @@ int main(void)
 	tap_no_plan();
 	dispatching();
 	versions();
+	multicalls();
 	control();
 	console();
 	wrapping();

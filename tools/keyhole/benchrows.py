@@ -25,7 +25,7 @@ class Row:
 PAGES = {"grant_map_64": 64, "grant_unmap_64": 64, "grant_copy_16": 16, "decrease_64": 64,
          "populate_64": 64, "foreign_map_512": 64}
 # Rows that are the difference of two traces.
-WITHOUT = {"copy_in": "copy_in_without"}
+WITHOUT = {"copy_in": "copy_in_without", "copy_in_phys": "copy_in_without"}
 
 NO_SLOTS = "no two frames that share a slot were found"
 
@@ -34,9 +34,11 @@ ROWS = [
     Row("hypercall_null", "null hypercall", 85, 873, "Xen"),
     Row("rdmsr_exit", "RDMSR exit", 110, 831, "Xen"),
     Row("evtchn_send", "event sent to a port", 200, 5978, "Xen"),
+    Row("evtchn_send_phys", "the same, guest-physical argument", 200, 5978, "Xen"),
     Row("ept_populate", "EPT violation, scrubbed frame", 250, 4550, "Xen"),
     Row("ept_populate_scrub", "the same with the scrub", 900, 6791, "KVM"),
     Row("copy_in", "24-byte argument copied in", 250, 4970, "Xen"),
+    Row("copy_in_phys", "the same, guest-physical", 100, 4970, "Xen"),
     Row("window_fixed", "window, fixed slot, open+close", 15),
     Row("window_hit", "window, cached slot, hit", 24, 99, "Xen", NO_SLOTS),
     Row("window_miss", "window, cached slot, miss", 65, 150, "Xen", NO_SLOTS),
