@@ -37,10 +37,21 @@
 /* Within the MADT. */
 #define MADT_ENTRIES	       44u
 #define MADT_LOCAL_APIC	       0u
+#define MADT_IOAPIC	       1u
+#define MADT_ISA_OVERRIDE      2u
 #define MADT_LOCAL_X2APIC      9u
 #define MADT_ENABLED	       0x1u
 #define MADT_LOCAL_APIC_SIZE   8u
 #define MADT_LOCAL_X2APIC_SIZE 16u
+#define MADT_IOAPIC_SIZE       12u
+#define MADT_ISA_OVERRIDE_SIZE 10u
+/* Of an override's flags; others stand for what is usual on the bus, which are these two's
+ * opposites.
+ */
+#define MPS_POLARITY	  0x3u
+#define MPS_POLARITY_LOW  0x3u
+#define MPS_TRIGGER	  0xcu
+#define MPS_TRIGGER_LEVEL 0xcu
 
 /* AML. */
 #define AML_ZERO    0x00u
@@ -239,6 +250,25 @@ static void add_cpu(uint32_t apic_id)
 	acpi_info.apic_ids[acpi_info.cpu_count++] = apic_id;
 }
 
+static void add_ioapic(const uint8_t *entry)
+{
+	if (acpi_info.ioapic_count < ACPI_IOAPICS_MAX)
+		acpi_info.ioapics[acpi_info.ioapic_count++] =
+		    (struct acpi_ioapic){read32(entry + 4), read32(entry + 8)};
+}
+
+static void override_isa(const uint8_t *entry)
+{
+	uint8_t bus = entry[2], irq = entry[3], flags = entry[8];
+
+	if (bus || irq >= ACPI_ISA_IRQS)
+		return;
+	acpi_info.isa_irqs[irq] =
+	    (struct acpi_isa_irq){.gsi = read32(entry + 4),
+				  .active_low = (flags & MPS_POLARITY) == MPS_POLARITY_LOW,
+				  .level = (flags & MPS_TRIGGER) == MPS_TRIGGER_LEVEL};
+}
+
 static void read_madt(const struct table *t)
 {
 	uint8_t entry[MADT_LOCAL_X2APIC_SIZE];
@@ -256,6 +286,10 @@ static void read_madt(const struct table *t)
 		if (entry[0] == MADT_LOCAL_X2APIC && size >= MADT_LOCAL_X2APIC_SIZE &&
 		    (read32(entry + 8) & MADT_ENABLED))
 			add_cpu(read32(entry + 4));
+		if (entry[0] == MADT_IOAPIC && size >= MADT_IOAPIC_SIZE)
+			add_ioapic(entry);
+		if (entry[0] == MADT_ISA_OVERRIDE && size >= MADT_ISA_OVERRIDE_SIZE)
+			override_isa(entry);
 		at += size;
 	}
 }
@@ -300,6 +334,8 @@ void acpi_init(void)
 	struct table root;
 
 	acpi_info = (struct acpi_info){0};
+	for (uint32_t irq = 0; irq < ACPI_ISA_IRQS; irq++)
+		acpi_info.isa_irqs[irq].gsi = irq;
 	if (boot_info.rsdp_length < RSDP_LENGTH_V1 || !starts_with(rsdp, "RSD PTR ") ||
 	    sum(rsdp, RSDP_LENGTH_V1)) {
 		print(LOG_WARN, "acpi: no root pointer from the loader");

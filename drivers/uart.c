@@ -1,5 +1,6 @@
 /*
- * The 16550 serial ports COM1 and COM2, polled, 115200 8N1.
+ * The 16550 serial ports COM1 and COM2, 115200 8N1. Sending is polled; what is received comes by
+ * interrupt, from uart_receive_on() on.
  *
  * State: what each port was found to be; written at boot, then only `stuck`, under the lock of the
  * console (kernel/print.c), which serialises all writers. Needs no memory management, so that it
@@ -23,9 +24,13 @@
 #define UART_SCRATCH	7
 #define IIR_FIFO_MASK	0xc0u
 #define FCR_ENABLE	0x07u /* FIFOs on and empty */
+#define FCR_TRIGGER_8	0x81u /* on as they are; an interrupt at 8 characters, or a pause */
+#define IER_RECEIVED	0x01u
 #define LCR_8N1		0x03u
 #define LCR_DLAB	0x80u
 #define MCR_DTR_RTS	0x03u
+#define MCR_OUT2	0x08u /* on a PC: lets interrupts through */
+#define LSR_READY	0x01u /* a character has been received */
 #define LSR_THRE	0x20u /* room for a character, or for a whole FIFO */
 #define LSR_TEMT	0x40u /* the last bit has left */
 #define DIVISOR_115200	1
@@ -131,4 +136,42 @@ void uart_drain(enum uart which)
 {
 	if (ports[which].present)
 		wait_for(&ports[which], LSR_TEMT);
+}
+
+/* From now on what arrives makes an interrupt, UART_IRQ_COM1 or UART_IRQ_COM2 of the ISA bus. False
+ * without the port. */
+bool uart_receive_on(enum uart which)
+{
+	struct port *p = &ports[which];
+
+	if (!p->present)
+		return false;
+	if (p->burst > 1)
+		out8((uint16_t)(p->base + UART_FCR), FCR_TRIGGER_8);
+	out8((uint16_t)(p->base + UART_MCR), MCR_DTR_RTS | MCR_OUT2);
+	out8((uint16_t)(p->base + UART_IER), IER_RECEIVED);
+	return true;
+}
+
+/*
+ * The next character that was received; false: none is left, and the next one makes a new
+ * interrupt.
+ */
+bool uart_receive(enum uart which, char *c)
+{
+	uint16_t base = ports[which].base;
+
+	if (!ports[which].present || !(in8((uint16_t)(base + UART_LSR)) & LSR_READY))
+		return false;
+	*c = (char)in8((uint16_t)(base + UART_DATA));
+	return true;
+}
+
+/* Has the interrupt come again for what has not been received: it is one of an edge. */
+void uart_receive_later(enum uart which)
+{
+	uint16_t base = ports[which].base;
+
+	out8((uint16_t)(base + UART_IER), 0);
+	out8((uint16_t)(base + UART_IER), IER_RECEIVED);
 }

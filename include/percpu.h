@@ -68,6 +68,7 @@ static_assert_size(struct tss, 104);
 
 #define WINDOW_CACHE_SLOTS 64u
 #define LOCKS_HELD_MAX	   8u
+#define CONSOLE_INPUT_SIZE 256u /* characters */
 
 struct cpu_private {
 	struct cpu_private *self; /* must be first: read as gs:0 */
@@ -93,6 +94,9 @@ struct cpu_private {
 	struct tss tss;
 	uint64_t nmis;		   /* that no panic sent */
 	uint64_t stray_interrupts; /* for which there was no handler */
+	/* kernel/console_input.c: what was typed and not yet handed on */
+	uint32_t input_written, input_read; /* characters, ever */
+	char input[CONSOLE_INPUT_SIZE];
 #ifdef CONFIG_TEST
 	struct lock *locks_held[LOCKS_HELD_MAX]; /* mm/lock_order.c, by rank */
 	uint32_t locks_held_count;

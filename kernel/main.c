@@ -15,6 +15,7 @@
 #include "image.h"
 #include "kernel/cmdline.h"
 #include "kernel/console.h"
+#include "kernel/console_input.h"
 #include "kernel/domain.h"
 #include "kernel/lifecycle.h"
 #include "kernel/sched.h"
@@ -246,6 +247,7 @@ noreturn_fn static void main_private(void)
 	rtc_init();
 	timers_cpu_init();
 	smp_start(cmdline_options.cpus);
+	console_input_init();
 	print_memory();
 
 	vcpu_dump_enabled = cmdline_options.dump_registers;
@@ -282,6 +284,7 @@ noreturn_fn static void main_private(void)
 #endif
 	if (cmdline_options.trace && trace_start())
 		print(LOG_WARN, "trace: not enough memory");
+	console_input_announce();
 	domains_start_all();
 	sched_run();
 	uint32_t guests, failed = domains_report(&guests);

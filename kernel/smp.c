@@ -20,6 +20,7 @@
 #include "drivers/apic.h"
 #include "drivers/tsc.h"
 #include "kernel/ap_mailbox.h"
+#include "kernel/console_input.h"
 #include "kernel/guest_devices.h"
 #include "kernel/sched.h"
 #include "kernel/timer.h"
@@ -111,6 +112,7 @@ void smp_turn(void)
 	if (!loaded)
 		epoch_quiescent();
 	run_call();
+	console_input_turn();
 	bool text = guest_console_drain();
 	/* Each time: the CPU may not come to sleep for long. */
 	(void)timers_run();

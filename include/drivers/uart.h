@@ -12,5 +12,11 @@ void uart_write(enum uart which, const char *text, size_t length);
  * number. One that has been busy for long loses them. */
 unsigned uart_room(enum uart which);
 void uart_drain(enum uart which);
+/* Receiving: the CPU that gets the interrupt, alone. */
+#define UART_IRQ_COM1 4u
+#define UART_IRQ_COM2 3u
+bool uart_receive_on(enum uart which) must_use;
+bool uart_receive(enum uart which, char *c) must_use;
+void uart_receive_later(enum uart which);
 
 #endif

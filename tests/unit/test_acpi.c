@@ -75,12 +75,17 @@ static const unsigned char s5[] = {0x08, '_',  'S', '5',  '_', 0x12, 0x08,
 static void put_madt(void)
 {
 	static const unsigned char entries[] = {
-	    0, 8,  0, 0, 1, 0, 0, 0,			     /* id 0 */
-	    0, 8,  1, 2, 1, 0, 0, 0,			     /* id 2 */
-	    0, 8,  2, 4, 0, 0, 0, 0,			     /* id 4, disabled */
-	    1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,	     /* an I/O APIC */
-	    9, 16, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, /* x2APIC id 256 */
-	    9, 16, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, /* id 2 again */
+	    0, 8,  0, 0,  1,  0, 0,    0,		   /* id 0 */
+	    0, 8,  1, 2,  1,  0, 0,    0,		   /* id 2 */
+	    0, 8,  2, 4,  0,  0, 0,    0,		   /* id 4, disabled */
+	    1, 12, 0, 0,  0,  0, 0xc0, 0xfe, 24,  0, 0, 0, /* an I/O APIC */
+	    1, 11, 0, 0,  0,  0, 0xc0, 0xfe, 24,  0, 0,	   /* one that is too short */
+	    2, 10, 0, 4,  20, 0, 0,    0,    0xf, 0,	   /* IRQ 4: line 20, low, level */
+	    2, 10, 0, 3,  3,  0, 0,    0,    5,	  0,	   /* IRQ 3: as ever, high, edge */
+	    2, 10, 1, 5,  21, 0, 0,    0,    0,	  0,	   /* another bus */
+	    2, 10, 0, 16, 22, 0, 0,    0,    0,	  0,	   /* no IRQ of it */
+	    9, 16, 0, 0,  0,  1, 0,    0,    1,	  0, 0, 0, 0, 0, 0, 0, /* x2APIC id 256 */
+	    9, 16, 0, 0,  2,  0, 0,    0,    1,	  0, 0, 0, 0, 0, 0, 0, /* id 2 again */
 	};
 
 	memset(memory + MADT, 0, 0x1000);
@@ -161,6 +166,13 @@ static void test_good(void)
 	ok(acpi_info.cpu_count == 3 && acpi_info.apic_ids[0] == 0 && acpi_info.apic_ids[1] == 2 &&
 	       acpi_info.apic_ids[2] == 256,
 	   "the MADT's enabled processors, each once");
+	ok(acpi_info.ioapic_count == 1 && acpi_info.ioapics[0].address == 0xfec00000 &&
+	       acpi_info.ioapics[0].gsi_base == 24,
+	   "its I/O APIC");
+	const struct acpi_isa_irq *irqs = acpi_info.isa_irqs;
+	ok(irqs[4].gsi == 20 && irqs[4].active_low && irqs[4].level && irqs[3].gsi == 3 &&
+	       !irqs[3].active_low && !irqs[3].level && irqs[5].gsi == 5 && irqs[15].gsi == 15,
+	   "its overrides of the ISA bus, and of no other");
 	is(warning_count, 0, "no warning");
 
 	boot_info.rsdp[15] = 0;

@@ -57,12 +57,14 @@ class Machine:
     its configuration.
     """
 
-    def __init__(self, iso, log_dir, *, cpus=1, mem=256, firmware="bios", com2=False):
+    def __init__(self, iso, log_dir, *, cpus=1, mem=256, firmware="bios", com2=False,
+                 typing=False):
         self.iso = Path(iso).resolve()
         self.log_dir = Path(log_dir)
         self.cpus = cpus
         self.mem = mem  # MiB
         self.firmware = firmware
+        self.typing = typing  # whether type() will be called
         self.child = None
         self.text = ""
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -86,6 +88,10 @@ class Machine:
 
     def _poll_output(self, seconds):
         """Waits up to that long for serial output; returns it ('' if there was none)."""
+        raise NotImplementedError
+
+    def type(self, text):
+        """Types on the serial console, at the pace of its line; the machine was made for typing."""
         raise NotImplementedError
 
     def alive(self):
@@ -163,7 +169,7 @@ vgaromimage: file={roms[1]}
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata0-master: type=cdrom, path="{iso}", status=inserted
 boot: cdrom
-com1: enabled=1, mode=file, dev="{serial}"
+com1: enabled=1, mode={mode}, dev="{serial}"
 log: "{log}"
 panic: action=fatal
 error: action=report
@@ -180,6 +186,7 @@ clock: sync=none
         self._terminal = None  # descriptors and files, while it runs
         self._screen = None
         self._serial = None
+        self._line = None  # with typing: both ends of COM1
         self._chatter = None
         self._said = b""
 
@@ -191,10 +198,16 @@ clock: sync=none
         for rom in BOCHS_ROMS:
             if not os.path.exists(rom):
                 raise MachineError(f"{rom} is missing (packages bochsbios, vgabios): run tools/deps")
+        if self.typing:
+            self._line = pty.openpty()
+            tty.setraw(self._line[1])
+            os.set_blocking(self._line[0], False)
         config = self.log_dir / "bochsrc"
         text = self.CONFIG.format(
             model=self.model, cpus=self.cpus, mem=self.mem, roms=BOCHS_ROMS, iso=self.iso,
-            serial=self.serial_path.resolve(), log=self.emulator_path.resolve())
+            mode="term" if self._line else "file",
+            serial=os.ttyname(self._line[1]) if self._line else self.serial_path.resolve(),
+            log=self.emulator_path.resolve())
         if self.com2_path:
             text += f'com2: enabled=1, mode=file, dev="{self.com2_path.resolve()}"\n'
         config.write_text(text)
@@ -214,11 +227,12 @@ clock: sync=none
                 start_new_session=True, preexec_fn=_die_with_parent)
         finally:
             os.close(slave)
-        self._serial = open(self.serial_path, "rb")
+        self._serial = open(self.serial_path, "wb" if self._line else "rb")
         self._chatter = open(self.log_dir / "terminal.log", "wb")
 
     def _poll_output(self, seconds):
-        wanted = [self._terminal] + ([self._screen] if self._screen is not None else [])
+        wanted = [self._terminal] + ([self._screen] if self._screen is not None else []) + \
+            ([self._line[0]] if self._line else [])
         ready, _, _ = select.select(wanted, [], [], seconds)
         if self._terminal in ready:
             try:
@@ -231,7 +245,23 @@ clock: sync=none
             except OSError:
                 os.close(self._screen)
                 self._screen = None
-        return self._decoder.decode(self._serial.read())
+        return self._decoder.decode(self._read_line() if self._line else self._serial.read())
+
+    def _read_line(self):
+        """What came from COM1 as a terminal, which is kept in serial.log here."""
+        try:
+            data = os.read(self._line[0], 65536)
+        except BlockingIOError:
+            return b""
+        self._serial.write(data)
+        self._serial.flush()
+        return data
+
+    def type(self, text):
+        data = text.encode()
+        while data:
+            select.select([], [self._line[0]], [], 1)
+            data = data[os.write(self._line[0], data):]
 
     def _read_terminal(self):
         data = os.read(self._terminal, 65536)
@@ -247,10 +277,10 @@ clock: sync=none
         for f in (self._serial, self._chatter):
             if f:
                 f.close()
-        for fd in (self._terminal, self._screen):
+        for fd in (self._terminal, self._screen, *(self._line or ())):
             if fd is not None:
                 os.close(fd)
-        self._terminal = self._screen = None
+        self._terminal = self._screen = self._line = None
 
     def complaints(self):
         """What Bochs itself says of an end by its own fault (panic lines), or of VM entries refused."""
@@ -300,9 +330,10 @@ class Qemu(Machine):
         args += self.extra
         (self.log_dir / "command").write_text(" ".join(map(str, args)) + "\n")
         with open(self.emulator_path, "wb") as err:
-            self.child = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                          stderr=err, start_new_session=True,
-                                          preexec_fn=_die_with_parent)
+            self.child = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=err,
+                                          stdin=subprocess.PIPE if self.typing
+                                          else subprocess.DEVNULL,
+                                          start_new_session=True, preexec_fn=_die_with_parent)
         os.set_blocking(self.child.stdout.fileno(), False)
         self._log = open(self.serial_path, "wb") if self.serial == "stdio" else None
 
@@ -319,6 +350,10 @@ class Qemu(Machine):
         self._log.write(data)
         self._log.flush()
         return self._decoder.decode(data)
+
+    def type(self, text):
+        self.child.stdin.write(text.encode())
+        self.child.stdin.flush()
 
     def monitor(self, command, cpu=0):
         """Runs a command of QEMU's human monitor, seen from a CPU, and returns what it prints."""
@@ -356,6 +391,8 @@ class Qemu(Machine):
         super().stop()
         if self.child is not None:
             self.child.stdout.close()
+            if self.typing:
+                self.child.stdin.close()
             if self._log:
                 self._log.close()
         if self._tmp is not None:
