@@ -25,4 +25,10 @@ static inline void copy_words(void *to, const void *from, size_t length)
 	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
 }
 
+/* Clears what nobody reads any more: the compiler may not drop it. */
+static inline void mem_wipe(void *p, size_t length)
+{
+	__asm__ volatile("rep stosb" : "+D"(p), "+c"(length) : "a"(0) : "memory");
+}
+
 #endif

@@ -62,7 +62,8 @@ static uint64_t word_outside(const struct domain *d, domid_t other)
 
 bool evtchn_from_others(const struct domain *d)
 {
-	return d->xen && atomic_load(&d->xen->outside);
+	return d->xen && (atomic_load(&d->xen->outside) || atomic_load(&d->xen->ring_used) ||
+			  atomic_load(&d->vcpus[0]->xen->virq_ports[VIRQ_CONSOLE]));
 }
 
 /* Where a port's word is; NULL: out of range, or there is no such page yet. */
@@ -260,7 +261,7 @@ int evtchn_send(struct domain *d, uint32_t port)
 		notify(d, port, word_vcpu(word));
 		return 0;
 	case EVTCHN_CONSOLE:
-		return console_ring_drain(d) ? 0 : -XEN_ERESTART;
+		return console_ring_event(d) ? 0 : -XEN_ERESTART;
 	case EVTCHN_UNBOUND:
 		return 0;
 	default:
@@ -268,13 +269,23 @@ int evtchn_send(struct domain *d, uint32_t port)
 	}
 }
 
+/* An event of the hypervisor's own; none if the guest has closed the port, or there is none. */
+static void raise(struct domain *d, uint32_t port, enum evtchn_state state)
+{
+	uint64_t word = word_load(d, port);
+
+	if (word_state(word) == state)
+		notify(d, port, word_vcpu(word));
+}
+
 void evtchn_raise_virq(struct vcpu_shared *v, uint32_t virq)
 {
-	uint32_t port = atomic_load(&v->xen->virq_ports[virq]);
-	uint64_t word = port ? word_load(v->domain, port) : 0;
+	raise(v->domain, atomic_load(&v->xen->virq_ports[virq]), EVTCHN_VIRQ);
+}
 
-	if (word_state(word) == EVTCHN_VIRQ)
-		notify(v->domain, port, word_vcpu(word));
+void evtchn_raise_console(struct domain *d)
+{
+	raise(d, atomic_load(&d->xen->console_port), EVTCHN_CONSOLE);
 }
 
 /* Unmasks a port for the guest; an event that was pending is told now. */
@@ -391,7 +402,7 @@ int evtchn_bind_vcpu(struct domain *d, uint32_t port, uint32_t vcpu)
 	lock_acquire(&d->xen->lock);
 	uint64_t word = word_load(d, port);
 	enum evtchn_state state = word_state(word);
-	if (state == EVTCHN_UNBOUND || state == EVTCHN_INTERDOMAIN ||
+	if (state == EVTCHN_UNBOUND || state == EVTCHN_INTERDOMAIN || state == EVTCHN_CONSOLE ||
 	    (state == EVTCHN_VIRQ && virq_is_global(word_domain(word)))) {
 		atomic_store_explicit(word_of(d, port),
 				      word_make(state, vcpu, word_domain(word), word_port(word)) |

@@ -49,7 +49,7 @@ static uint8_t modem_status(const struct guest_uart *u)
 /* The line is open in loopback mode. */
 static bool has_received(const struct guest_uart *u, const struct guest_input *in)
 {
-	return u->has_looped || (!(u->mcr & MCR_LOOPBACK) && !guest_input_empty(in));
+	return u->has_looped || (!(u->mcr & MCR_LOOPBACK) && guest_input_count(in));
 }
 
 static uint8_t received(struct guest_uart *u, struct guest_input *in)

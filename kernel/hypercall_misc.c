@@ -6,7 +6,9 @@
  *
  * Sources: Xen, public/xen.h, version.h, features.h, sched.h.
  */
+#include "kernel/guest_devices.h"
 #include "kernel/hypercall.h"
+#include "mem.h"
 #include "public/console.h"
 #include "public/errno.h"
 #include "public/sched.h"
@@ -18,7 +20,33 @@
 #define CONSOLE_CHUNK	 128u
 #define CONSOLE_CALL_MAX 1024u /* bytes before a continuation */
 
-/* console_io(cmd, count, buffer): 0; -XEN_EFAULT after what could be read; -XEN_ENOSYS. */
+/* The number of characters, CONSOLE_CHUNK at most; -XEN_EFAULT: nothing was read. */
+static int64_t console_read(struct hypercall *c)
+{
+	size_t count = (uint32_t)c->arg[1] < CONSOLE_CHUNK ? (uint32_t)c->arg[1] : CONSOLE_CHUNK;
+	char text[CONSOLE_CHUNK];
+	struct guest_place place;
+	size_t waiting = guest_input_count(&guest_devices_open(c->domain)->input);
+
+	guest_devices_close(c->domain);
+	if (count > waiting)
+		count = waiting;
+	if (!count)
+		return 0;
+	int rc = guest_place_find(&c->access, make_gva(c->arg[2]), count, &place);
+	if (rc)
+		return rc;
+	count = guest_input_take(&guest_devices_open(c->domain)->input, text, count);
+	guest_devices_close(c->domain);
+	guest_place_write(&place, text, count);
+	mem_wipe(text, count);
+	return (int64_t)count;
+}
+
+/*
+ * console_io(cmd, count, buffer): 0; -XEN_EFAULT after what could be read. Reading: how many
+ * characters of what was typed for the caller; -XEN_EFAULT. -XEN_ENOSYS.
+ */
 int64_t hypercall_console_io(struct hypercall *c)
 {
 	char text[CONSOLE_CHUNK];
@@ -26,6 +54,8 @@ int64_t hypercall_console_io(struct hypercall *c)
 	uint32_t done = 0;
 	int rc = 0;
 
+	if ((uint32_t)c->arg[0] == CONSOLEIO_read)
+		return console_read(c);
 	if ((uint32_t)c->arg[0] != CONSOLEIO_write)
 		return -XEN_ENOSYS;
 	while (done < count && done < CONSOLE_CALL_MAX) {
@@ -43,8 +73,7 @@ int64_t hypercall_console_io(struct hypercall *c)
 			break;
 		}
 	}
-	__builtin_memset(text, 0, sizeof(text));
-	__asm__ volatile("" : : "r"(text) : "memory"); /* or the compiler drops the clearing */
+	mem_wipe(text, sizeof(text));
 	if (rc || done == count)
 		return rc;
 	gva_t rest;

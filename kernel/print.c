@@ -14,6 +14,7 @@
 #include "kernel/console.h"
 #include "kernel/format.h"
 #include "lock.h"
+#include "mem.h"
 
 #define PREFIX	  "keyhole: "
 #define LINE_MAX  320u
@@ -204,8 +205,7 @@ void console_piece_end(uint32_t writer, struct console_piece *p, bool line_open)
 			uart_write((enum uart)u, p->text, p->length);
 	line_writer = line_open ? writer : 0;
 	lock_release(&console_lock);
-	__builtin_memset(p, 0, sizeof(*p));
-	__asm__ volatile("" : : "r"(p) : "memory"); /* or the compiler drops the clearing */
+	mem_wipe(p, sizeof(*p));
 }
 
 void console_drain(void)

@@ -9,6 +9,7 @@
 #include "selftest/test_call.h"
 #include "domain.h"
 #include "guest_copy.h"
+#include "kernel/guest_devices.h"
 #include "mm/audit.h"
 #include "mm/fail.h"
 #include "mm/frame.h"
@@ -162,6 +163,18 @@ static long test_p2m(gva_t arg, struct guest_access *ga)
 	return rc ? rc : guest_copy_out(ga, arg, &p, sizeof(p)) ? -XEN_EFAULT : 0;
 }
 
+static long test_input(gva_t arg, struct guest_access *ga)
+{
+	struct keyhole_test_input input;
+
+	if (guest_copy_in(ga, &input, arg, sizeof(input)))
+		return -XEN_EFAULT;
+	if (input.length > KEYHOLE_TEST_INPUT_MAX)
+		return -XEN_EINVAL;
+	guest_console_input(this_cpu()->current->domain, input.text, input.length);
+	return 0;
+}
+
 long test_hypercall(unsigned cmd, gva_t arg, struct guest_access *ga)
 {
 	if (close_cache())
@@ -179,6 +192,8 @@ long test_hypercall(unsigned cmd, gva_t arg, struct guest_access *ga)
 		return test_fail(gva_raw(arg));
 	case KEYHOLE_TEST_P2M:
 		return test_p2m(arg, ga);
+	case KEYHOLE_TEST_INPUT:
+		return test_input(arg, ga);
 	}
 	return -XEN_ENOSYS;
 }

@@ -38,10 +38,12 @@ int evtchn_bind_vcpu(struct domain *d, uint32_t port, uint32_t vcpu) must_use;
 int evtchn_close(struct domain *d, uint32_t port) must_use;
 int evtchn_send(struct domain *d, uint32_t port) must_use;
 int evtchn_unmask(struct domain *d, uint32_t port) must_use;
-/* Whether another domain that lives could send an event. */
+/* Whether another domain that lives could send an event, or input of the console come. */
 bool evtchn_from_others(const struct domain *d);
 /* Its port, if it has bound the virtual interrupt, becomes pending. */
 void evtchn_raise_virq(struct vcpu_shared *v, uint32_t virq);
+/* Likewise the port of its console ring. */
+void evtchn_raise_console(struct domain *d);
 struct vcpu_xen;
 void evtchn_poll_begin(struct vcpu_xen *x, uint32_t port);
 /* Tells v that its record says so: by its vector, or as the domain's callback has it. */

@@ -18,9 +18,9 @@ struct guest_input {
 	uint32_t dropped;	/* likewise */
 	char text[GUEST_INPUT_SIZE];
 };
-static inline bool guest_input_empty(const struct guest_input *in)
+static inline size_t guest_input_count(const struct guest_input *in)
 {
-	return in->written == in->read;
+	return in->written - in->read;
 }
 void guest_input_put(struct guest_input *in, const char *text, size_t length);
 /* How many characters there were, length at most. */
@@ -99,6 +99,10 @@ void guest_devices_free(struct domain *d);
 struct guest_devices *guest_devices_open(struct domain *d);
 void guest_devices_close(struct domain *d);
 
+/*
+ * kernel/console_ring.c: text typed for d, which domain_find() has given, from any CPU; no slot of
+ * the window for devices or events is open. What its buffer has no room for is dropped and counted.
+ */
 void guest_console_input(struct domain *d, const char *text, size_t length);
 
 /* One piece of what guests have written to the console, if the line has room, from any CPU. Whether

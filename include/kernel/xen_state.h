@@ -28,6 +28,7 @@ struct domain_xen {
 	/* kernel/console_ring.c */
 	mfn_t console_ring;	/* constant */
 	_Atomic bool ring_open; /* somebody drains it now */
+	_Atomic bool ring_used; /* the guest has sent an event by its port */
 	_Atomic uint32_t console_port;
 	/* kernel/evtchn.c */
 	struct lock lock;	   /* what follows, but for pollers */
@@ -59,8 +60,7 @@ int xen_state_create(struct domain *d) must_use;
 bool xen_state_release_step(struct domain *d);
 void xen_state_free(struct domain *d);
 
-/* kernel/console_ring.c: writes out what the guest has put there, or a part. True: nothing is left.
- */
-bool console_ring_drain(struct domain *d);
+/* kernel/console_ring.c: the guest has sent an event. True: nothing that it wrote is left. */
+bool console_ring_event(struct domain *d);
 
 #endif

@@ -5,6 +5,7 @@
 #define KEYHOLE_PUBLIC_CONSOLE_H
 
 #define CONSOLEIO_write 0 /* count bytes at buffer are shown, each line with the guest's name */
-#define CONSOLEIO_read	1
+/* up to count bytes of what was typed for the guest go to buffer; the result is how many */
+#define CONSOLEIO_read 1
 
 #endif

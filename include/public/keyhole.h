@@ -90,6 +90,8 @@
 /* Asks about the caller's p2m, or changes it without regard for whose the frames are: struct
  * keyhole_test_p2m. */
 #define KEYHOLE_TEST_P2M 12
+/* Text as if it had been typed for the caller: struct keyhole_test_input. */
+#define KEYHOLE_TEST_INPUT 13
 
 /*
  * keyhole_test_walk.access: what the access would be; bits as in a page fault's error code. Without
@@ -122,6 +124,12 @@ struct keyhole_test_sweep {
 };
 XEN_CHECK_SIZE(struct keyhole_test_sweep, 64);
 XEN_CHECK_OFFSET(struct keyhole_test_sweep, bytes_swept, 24);
+
+#define KEYHOLE_TEST_INPUT_MAX 60u
+struct keyhole_test_input {
+	uint32_t length;
+	char text[KEYHOLE_TEST_INPUT_MAX];
+};
 
 struct keyhole_test_walk {
 	compat_uint64_t gva; /* in */

@@ -8,20 +8,6 @@
 
 enum { DATA, IER, FCR, IIR = 2, LCR, MCR, LSR, MSR, SCRATCH };
 
-static struct guest_devices devices;
-static bool devices_are_open;
-struct guest_devices *guest_devices_open(struct domain *d)
-{
-	ok(!d && !devices_are_open, "the devices are opened once");
-	devices_are_open = true;
-	return &devices;
-}
-void guest_devices_close(struct domain *d)
-{
-	(void)d;
-	devices_are_open = false;
-}
-
 static void uart(void)
 {
 	struct guest_uart u = {0};
@@ -74,14 +60,12 @@ static void uart(void)
 
 static void input(void)
 {
-	struct guest_input *in = &devices.input;
+	struct guest_input line = {.written = UINT32_MAX - 3, .read = UINT32_MAX - 3}, *in = &line;
 	struct guest_uart u = {0};
 	char text[GUEST_INPUT_SIZE + 2];
 	unsigned wrong = 0;
 
-	in->written = in->read = UINT32_MAX - 3;
-	guest_console_input(NULL, "typed", 5);
-	ok(!devices_are_open, "and closed");
+	guest_input_put(in, "typed", 5);
 	is(guest_uart_read(&u, in, LSR), 0x61, "a character is there");
 	is(guest_uart_read(&u, in, IIR), 0x01, "without an interrupt that was not asked for");
 	guest_uart_write(&u, IER, 3);
@@ -107,14 +91,14 @@ static void input(void)
 
 	for (unsigned i = 0; i < sizeof(text); i++)
 		text[i] = (char)i;
-	guest_console_input(NULL, text, sizeof(text));
+	guest_input_put(in, text, sizeof(text));
 	is(in->dropped, 2, "what does not fit is dropped and counted");
 	is(guest_uart_read(&u, in, LSR), 0x63, "an overrun");
 	is(guest_uart_read(&u, in, LSR), 0x61, "is told once");
 	for (unsigned i = 0; i < GUEST_INPUT_SIZE; i++)
 		wrong += guest_uart_read(&u, in, DATA) != (uint8_t)i;
 	is(wrong, 0, "what had fitted is as it was");
-	ok(guest_input_empty(in), "and that is all");
+	ok(!guest_input_count(in), "and that is all");
 }
 
 static void fwcfg(void)

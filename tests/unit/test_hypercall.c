@@ -1,4 +1,4 @@
-/* sources: kernel/hypercall.c kernel/multicall.c kernel/hypercall_misc.c kernel/lifecycle_op.c kernel/grant.c kernel/grant_op.c */
+/* sources: kernel/hypercall.c kernel/multicall.c kernel/hypercall_misc.c kernel/guest_input.c kernel/lifecycle_op.c kernel/grant.c kernel/grant_op.c */
 /* sources: kernel/grant_copy.c kernel/grant_entry.c kernel/grant_table.c kernel/foreign_map.c kernel/memory_op.c */
 /* sources: kernel/reservation.c kernel/compat.c tests/unit/fake_cpu.c */
 /* flags: -pthread -DKEYHOLE_FAKE_REFERENCES */
@@ -10,6 +10,7 @@
 #include "cpu.h"
 #include "kernel/domain.h"
 #include "kernel/grant.h"
+#include "kernel/guest_devices.h"
 #include "kernel/hypercall.h"
 #include "kernel/lifecycle.h"
 #include "kernel/reservation.h"
@@ -367,6 +368,20 @@ int lifecycle_request(domid_t id, unsigned command)
 unsigned lifecycle_state(domid_t id)
 {
 	return id;
+}
+
+static struct guest_devices devices;
+static unsigned devices_open;
+struct guest_devices *guest_devices_open(struct domain *d)
+{
+	(void)d;
+	ok(!devices_open++, "no devices are open yet");
+	return &devices;
+}
+void guest_devices_close(struct domain *d)
+{
+	(void)d;
+	devices_open--;
 }
 
 static size_t console_room = SIZE_MAX; /* then it is full once */
@@ -795,7 +810,16 @@ static void console(void)
 	is(call(__HYPERVISOR_console_io, CONSOLEIO_write, 200, AT(LINEAR_SIZE - 150)), -XEN_EFAULT,
 	   "beyond what can be read");
 	is(printed_length, 128, "what could be read is printed");
-	is(call(__HYPERVISOR_console_io, CONSOLEIO_read, 10, AT(0)), -XEN_ENOSYS, "no reading");
+	devices.input = (struct guest_input){0};
+	is(call(__HYPERVISOR_console_io, CONSOLEIO_read, 10, AT(LINEAR_SIZE)), 0, "nothing typed");
+	guest_input_put(&devices.input, "typed", 5);
+	is(call(__HYPERVISOR_console_io, CONSOLEIO_read, 0, AT(0)), 0, "none of it asked for");
+	is(call(__HYPERVISOR_console_io, CONSOLEIO_read, 10, AT(LINEAR_SIZE - 0x1002)), -XEN_EFAULT,
+	   "to where it cannot be written");
+	is(call(__HYPERVISOR_console_io, CONSOLEIO_read, 2, AT(LINEAR_SIZE - 0x1002)), 2,
+	   "as much as can");
+	is(call(__HYPERVISOR_console_io, CONSOLEIO_read, ~0u, AT(0)), 3, "the rest");
+	ok(!memcmp(mapper->linear, "pedxx", 5) && !devices_open, "and no more is written");
 	is(call(__HYPERVISOR_console_io, CONSOLEIO_write, 0xffffffff, ~0ull - 4), -XEN_EFAULT,
 	   "wrapping");
 }
