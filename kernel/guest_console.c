@@ -14,13 +14,16 @@
  *
  * A guest may print lines, tabs, printable ASCII and UTF-8. Whatever could move the cursor or
  * address the terminal (C0 and C1 control characters, the latter also in UTF-8, and stray bytes)
- * becomes a question mark; carriage returns are dropped.
+ * becomes a question mark; carriage returns and control sequences (ECMA-48, "ESC [ ...") are
+ * dropped. For line editors a backspace goes back over what the guest itself has printed on the
+ * line that is open, never over its name, and J and K without parameters erase from there on.
  */
 #include "domain.h"
 #include "kernel/cmdline.h"
 #include "kernel/console.h"
 #include "kernel/domain.h"
 #include "kernel/guest_devices.h"
+#include "mem.h"
 #include "percpu.h"
 #include "vcpu.h"
 
@@ -28,7 +31,13 @@
 #define LINE_TURN_MAX 1024u
 #define COLOURS	      5u /* from green on: red is for alarms, white what has no colour */
 #define FIRST_COLOUR  32u
-#define PREFIX_MAX    (DOMAIN_NAME_MAX + sizeof("\x1b[32m[] "))
+/* Of a control sequence what has come. */
+enum { SEQUENCE_NONE, SEQUENCE_ESCAPE, SEQUENCE_BEGUN, SEQUENCE_PARAMETERS };
+
+#define BACK_MAX   75u	/* with the name: a terminal has at least 80 columns */
+#define ERASE	   '\v' /* in the buffer: up to the end of the line */
+#define ESCAPE	   '\x1b'
+#define PREFIX_MAX (DOMAIN_NAME_MAX + sizeof("\x1b[32m[] "))
 
 #define WAITING_WORDS ((DOMAINS_MAX + 64) / 64)
 static _Atomic uint64_t waiting[WAITING_WORDS]; /* bit n: domain n has text */
@@ -39,16 +48,58 @@ static struct {
 	domid_t domain;
 	unsigned prefix_done; /* characters of it that are out, of the line that is open */
 	unsigned line_sent;
+	unsigned behind; /* columns that it may go back over */
 } turn;
 
 /* --- in --------------------------------------------------------------------------------------- */
 
-/* The character to be shown for the next byte; updates the UTF-8 state. */
+/* Whether a control sequence, or its beginning, takes the next byte; *c: what it amounts to, or 0.
+ */
+static bool in_sequence(struct guest_console *g, uint8_t byte, char *c)
+{
+	unsigned before = g->sequence;
+
+	g->sequence = SEQUENCE_NONE;
+	*c = 0;
+	if (byte == ESCAPE) {
+		g->sequence = SEQUENCE_ESCAPE;
+	} else if (before == SEQUENCE_ESCAPE && byte == '[') {
+		g->sequence = SEQUENCE_BEGUN;
+	} else if (before >= SEQUENCE_BEGUN && byte >= 0x20 && byte < 0x40) {
+		g->sequence = SEQUENCE_PARAMETERS;
+	} else if (before >= SEQUENCE_BEGUN && byte >= 0x40 && byte < 0x7f) {
+		if (before == SEQUENCE_BEGUN && (byte == 'J' || byte == 'K'))
+			*c = ERASE;
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static char filtered_ascii(uint8_t c)
+{
+	switch (c) {
+	case '\r':
+		return 0;
+	case '\t':
+	case '\n':
+	case '\b':
+		return (char)c;
+	default:
+		return c >= 0x20 && c < 0x7f ? (char)c : '?';
+	}
+}
+
+/* The character to be shown for the next byte, 0: none; updates the states. */
 static char filtered(struct guest_console *g, uint8_t c)
 {
+	char of_sequence;
+
+	if (in_sequence(g, c, &of_sequence))
+		return of_sequence;
 	if (c < 0x80) {
 		g->utf8_left = 0;
-		return c >= 0x20 && c < 0x7f ? (char)c : c == '\t' || c == '\n' ? (char)c : '?';
+		return filtered_ascii(c);
 	}
 	if (c < 0xc0) {
 		bool expected = g->utf8_left && c >= g->utf8_min;
@@ -80,10 +131,12 @@ size_t guest_console_write(struct domain *d, const char *text, size_t length)
 	struct guest_console *g = &guest_devices_open(d)->console;
 	size_t done = 0;
 
-	for (; done < length && !guest_console_full(g); done++)
-		if (text[done] != '\r')
-			g->text[g->written++ % GUEST_CONSOLE_SIZE] =
-			    filtered(g, (uint8_t)text[done]);
+	for (; done < length && !guest_console_full(g); done++) {
+		char c = filtered(g, (uint8_t)text[done]);
+
+		if (c)
+			g->text[g->written++ % GUEST_CONSOLE_SIZE] = c;
+	}
 	if (g->written != g->read)
 		atomic_fetch_or(&waiting[d->id / 64], 1ull << (d->id % 64));
 	guest_devices_close(d);
@@ -132,15 +185,37 @@ static bool put_prefix(const struct domain *d, struct console_piece *p)
 	return turn.prefix_done == length;
 }
 
+/* Puts a character that does not end a line. False: it has no room. */
+static bool put_char(const struct domain *d, char c, struct console_piece *p)
+{
+	static const char erase[] = {'\x1b', '[', 'K'};
+
+	if (p->room < (c == ERASE ? sizeof(erase) : 1))
+		return false;
+	turn.line_sent++;
+	if (c == ERASE) {
+		console_piece_put(p, erase, sizeof(erase));
+	} else if (c != '\b') {
+		bool sure = c >= ' ' && c <= '~' && turn.behind + strlen(d->name) < BACK_MAX;
+
+		turn.behind = sure ? turn.behind + 1 : 0;
+		console_piece_put(p, &c, 1);
+	} else if (turn.behind) {
+		turn.behind--;
+		console_piece_put(p, &c, 1);
+	}
+	return true;
+}
+
 /* Puts as much text as there is room for, up to the end of a line. Whether that was reached. */
-static bool put_text(struct guest_console *g, struct console_piece *p)
+static bool put_text(const struct domain *d, struct guest_console *g, struct console_piece *p)
 {
 	for (; g->read != g->written && p->room; g->read++) {
-		const char *c = &g->text[g->read % GUEST_CONSOLE_SIZE];
+		char c = g->text[g->read % GUEST_CONSOLE_SIZE];
 
-		if (*c != '\n') {
-			console_piece_put(p, c, 1);
-			turn.line_sent++;
+		if (c != '\n') {
+			if (!put_char(d, c, p))
+				return false;
 			continue;
 		}
 		if (p->room < CONSOLE_LINE_END)
@@ -155,7 +230,7 @@ static bool put_text(struct guest_console *g, struct console_piece *p)
 /* What is left of a character that another's line cut in two is not shown. */
 static void begin_line(struct guest_console *g)
 {
-	turn.prefix_done = 0;
+	turn.prefix_done = turn.behind = 0;
 	while (g->read != g->written && (g->text[g->read % GUEST_CONSOLE_SIZE] & 0xc0) == 0x80)
 		g->read++;
 }
@@ -179,7 +254,7 @@ static void drain(struct domain *d)
 		if (!p.open)
 			begin_line(g);
 		if (put_prefix(d, &p))
-			ended = put_text(g, &p);
+			ended = put_text(d, g, &p);
 		console_piece_end(d->id, &p, !ended);
 		if (g->read == g->written)
 			all_is_out(d);

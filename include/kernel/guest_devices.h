@@ -77,6 +77,7 @@ struct guest_console {
 	uint32_t written, read; /* characters, ever */
 	uint8_t utf8_left;	/* continuation bytes that may follow */
 	uint8_t utf8_min;	/* the least value of the next one */
+	uint8_t sequence;	/* of a control sequence what has come */
 	char text[GUEST_CONSOLE_SIZE];
 };
 static inline bool guest_console_full(const struct guest_console *c)

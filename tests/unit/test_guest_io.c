@@ -173,7 +173,7 @@ static void text(void)
 	writes(&a, "\rkeyhole: fake\r\n\n");
 	shows("[a] keyhole: fake\n[a] \n", "carriage returns are dropped");
 	writes(&a, "\033[2K\033[1A\b\b\b\x7f\x0b\x0c\n");
-	shows("[a] ?[2K?[1A??????\n", "nothing that moves the cursor");
+	shows("[a] ???\n", "nothing that moves the cursor out of the line");
 	write_some(&a, "\0z\n", 3);
 	shows("[a] ?z\n", "a zero byte");
 	writes(&a, "a\tb \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\n");
@@ -194,6 +194,35 @@ static void text(void)
 	writes(&a, "\n");
 	is(out_length, 4 + 700 + 1, "longer than the buffer");
 	out_length = 0;
+}
+
+static void line_editing(void)
+{
+	writes(&a, "abc\b\b\b\b\bx\n\b");
+	shows("[a] abc\b\b\bx\n[a] ", "back over the guest's own text, not its name");
+	writes(&a, "keep");
+	hypervisor_prints();
+	writes(&a, "\b\b\b\by\n");
+	shows("keep\nkeyhole: x\n[a] y\n", "not over what another's line has cut off");
+	writes(&a, "ab\t\bc\b\b\xc3\xa4\b\n");
+	shows("[a] ab\tc\b\xc3\xa4\n", "nor over what has a width that is not known");
+	writes(&a, "a\b\033[Jb\b\033[K\n");
+	shows("[a] a\b\x1b[Kb\b\x1b[K\n", "erasing from there on");
+	writes(&a, "\033[1;34mblue\033[6n \033\033[?25h\033.\033[1\n");
+	shows("[a] blue .\n", "sequences are dropped");
+	writes(&a, "\033[2J\033[\x9bK\033[H\n");
+	shows("[a] ?K\n", "and erase nothing else");
+	char line[200];
+	memset(line, 'l', 100);
+	memset(line + 100, '\b', 100);
+	write_some(&a, line, sizeof(line));
+	is(out_length, 4 + 100 + 25, "a line that may have wrapped: back to the last edge");
+	writes(&a, "\n");
+	out_length = 0;
+	room = 8;
+	writes(&a, "12\b\033[K\n");
+	shows("[a] 12\b\x1b[K\n", "where the line takes little");
+	room = CONSOLE_PIECE_MAX;
 }
 
 /* A line that takes little, or nothing, at a time. */
@@ -330,6 +359,7 @@ int main(void)
 	if (guest_devices_create(&a) || guest_devices_create(&b))
 		bail_out("no devices");
 	text();
+	line_editing();
 	slow_line();
 	serial();
 	others();
