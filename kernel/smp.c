@@ -111,16 +111,16 @@ void smp_turn(void)
 	 * slept come first of all. */
 	if (!loaded)
 		epoch_quiescent();
+	/* Each time: the CPU may not come to sleep for long. */
+	(void)timers_run();
+	/* What comes from here on is looked for below, or found before HLT. What the timers asked
+	 * for is seen below too; left marked, it would have the vCPU that is chosen leave at once,
+	 * which under a cap waits for its timer then, and never comes to run. */
+	atomic_fetch_and(&shared->entry_work,
+			 WORK_OF_SLEEPERS | (loaded ? ENTRY_WORK_EPT_FLUSH : 0));
 	run_call();
 	console_input_turn();
 	bool text = guest_console_drain();
-	/* Each time: the CPU may not come to sleep for long. */
-	(void)timers_run();
-	/* What comes from here on is looked for below, or found before HLT. What came before is
-	 * seen below too; left marked, it would have the vCPU that is chosen leave at once, which
-	 * under a cap waits for its timer then, and never comes to run. */
-	atomic_fetch_and(&shared->entry_work,
-			 WORK_OF_SLEEPERS | (loaded ? ENTRY_WORK_EPT_FLUSH : 0));
 	bool busy = sched_turn() || epoch_pending() || frame_scrub_ahead();
 
 	if (stays_for_text(text && !busy) || busy || !timers_before_sleep(UINT64_MAX))
