@@ -121,6 +121,11 @@ int p2m_batch_unmap(struct p2m_batch *b, gfn_t gfn) must_use;
 /* p2m_batch_unmap() of a frame of this type: which it was. -XEN_ENOENT: there is nothing;
  * -XEN_EINVAL: something else. */
 int p2m_batch_take(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t *frame) must_use;
+/* Puts another frame in the place of one of this type, rights unchanged: no other CPU finds nothing
+ * there meanwhile. *old waits as what was taken out. -XEN_ENOENT, -XEN_EINVAL as above;
+ * -XEN_ENOMEM: a large leaf could not be split. */
+int p2m_batch_exchange(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t frame,
+		       mfn_t *old) must_use;
 /* Moves the generation and marks CPUs, if anything was taken out; unlocks. */
 void p2m_batch_end(struct p2m_batch *b);
 

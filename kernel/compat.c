@@ -85,6 +85,16 @@ static const struct compat_field fields_memory_reservation[] = {
     FIELD(xen_memory_reservation, compat_memory_reservation, domid),
 };
 
+static const struct compat_field fields_acquire_resource[] = {
+    FIELD(xen_mem_acquire_resource, compat_mem_acquire_resource, domid),
+    FIELD(xen_mem_acquire_resource, compat_mem_acquire_resource, type),
+    FIELD(xen_mem_acquire_resource, compat_mem_acquire_resource, id),
+    FIELD(xen_mem_acquire_resource, compat_mem_acquire_resource, nr_frames),
+    FIELD(xen_mem_acquire_resource, compat_mem_acquire_resource, pad),
+    FIELD(xen_mem_acquire_resource, compat_mem_acquire_resource, frame),
+    FIELD(xen_mem_acquire_resource, compat_mem_acquire_resource, frame_list),
+};
+
 static const struct compat_field fields_platform_parameters[] = {
     FIELD(xen_platform_parameters, compat_platform_parameters, virt_start),
 };
@@ -128,6 +138,8 @@ const struct compat_layout layout_memory_map =
     LAYOUT(xen_memory_map, compat_memory_map, fields_memory_map);
 const struct compat_layout layout_memory_reservation =
     LAYOUT(xen_memory_reservation, compat_memory_reservation, fields_memory_reservation);
+const struct compat_layout layout_acquire_resource =
+    LAYOUT(xen_mem_acquire_resource, compat_mem_acquire_resource, fields_acquire_resource);
 const struct compat_layout layout_platform_parameters =
     LAYOUT(xen_platform_parameters, compat_platform_parameters, fields_platform_parameters);
 

@@ -174,14 +174,15 @@ unsigned domain_ram_ranges(uint64_t ram_bytes, struct domain_range out[DOMAIN_RA
 	return out[1].size ? 2 : 1;
 }
 
-/* The same as the guest is told of it: the page of its ACPI tables makes three parts of one.
- * Returns the number. */
+/* The same as the guest is told of it: the page of its ACPI tables makes three parts of one, and
+ * behind each is what is set aside for foreign pages. Returns the number. */
 unsigned domain_memory_map(const struct domain *d, struct domain_map_entry out[DOMAIN_MAP_MAX])
 {
-	struct domain_range ranges[DOMAIN_RANGES_MAX];
-	unsigned range_count = domain_ram_ranges(d->ram_bytes, ranges), n = 0;
+	struct domain_range ranges[DOMAIN_RANGES_MAX], foreign;
+	unsigned n = 0;
 
-	for (unsigned r = 0; r < range_count; r++) {
+	domain_ram_ranges(d->ram_bytes, ranges);
+	for (unsigned r = 0; r < DOMAIN_RANGES_MAX; r++) {
 		uint64_t start = ranges[r].start, end = start + ranges[r].size;
 
 		if (d->acpi && d->acpi >= start && d->acpi < end) {
@@ -191,6 +192,10 @@ unsigned domain_memory_map(const struct domain *d, struct domain_map_entry out[D
 		}
 		if (start < end)
 			out[n++] = (struct domain_map_entry){start, end - start, E820_RAM};
+		foreign = domain_foreign_range(d, r);
+		if (foreign.size)
+			out[n++] =
+			    (struct domain_map_entry){foreign.start, foreign.size, E820_RESERVED};
 	}
 	return n;
 }
@@ -258,22 +263,9 @@ static bool collect_leaf(gfn_t gfn, const struct p2m_entry *entry, void *ctx)
 }
 
 /*
- * RAM and foreign frames hold one reference each for being mapped. Those of grants are held by the
- * mapping's handle, those of the domain's shared pages by their owner: both go with the grant
- * table.
- */
-static void put_removed(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame_count, void *ctx)
-{
-	(void)gfn;
-	(void)ctx;
-	if (entry->type != P2M_RAM && entry->type != P2M_FOREIGN)
-		return;
-	frame_put_run(entry->frame, frame_count);
-}
-
-/*
- * Takes out a bounded number of mappings; true when none is left. Nobody runs on this p2m or looks
- * into it any more, so that the frames may go at once.
+ * Takes out a bounded number of mappings; true when none is left. References that grants hold by
+ * their handles, and the domain's shared pages by themselves, go with the grant table. Nobody runs
+ * on this p2m or looks into it any more, so that the frames may go at once.
  */
 static bool release_memory_step(struct domain *d)
 {
@@ -285,9 +277,9 @@ static bool release_memory_step(struct domain *d)
 
 		/* 1 GiB in parts, so that a step is bounded, if there is a table to split it. */
 		if (count > FRAMES_PER_2M &&
-		    !p2m_unmap(&d->p2m, l.leaf[i].gfn, FRAMES_PER_2M, put_removed, NULL))
+		    !p2m_unmap(&d->p2m, l.leaf[i].gfn, FRAMES_PER_2M, memory_put_removed, NULL))
 			continue;
-		if (p2m_unmap(&d->p2m, l.leaf[i].gfn, count, put_removed, NULL))
+		if (p2m_unmap(&d->p2m, l.leaf[i].gfn, count, memory_put_removed, NULL))
 			panic("d%u: a whole leaf of the p2m could not be taken out", d->id);
 	}
 	return l.count == 0;

@@ -131,6 +131,20 @@ int grant_table_map_frame(struct domain *d, uint32_t index, gfn_t gfn)
 	return rc;
 }
 
+/*
+ * A reference to frame index of a domain's table, which grows to have it, for somebody else to map.
+ * -XEN_EINVAL: beyond GRANT_FRAMES_MAX, or too many references; -XEN_ENOMEM.
+ */
+int grant_table_take_frame(struct domain *d, uint32_t index, mfn_t *out)
+{
+	int rc = grant_table_grow(d, index + 1);
+
+	if (rc)
+		return rc;
+	*out = d->grants->frames[index];
+	return frame_get_present(*out, d->id, FRAME_GUEST_SHARED) ? -XEN_EINVAL : 0;
+}
+
 /* Where the guest has frame index of its table, or GFN_INVALID. */
 gfn_t grant_table_frame_gfn(struct domain *d, uint32_t index)
 {
@@ -155,8 +169,8 @@ void grant_table_frame_unmapped(struct domain *d, gfn_t gfn)
 
 /*
  * Frees a domain's grant table: nobody can find the domain any more, it holds no mapping of others,
- * and its p2m does not lead to its shared frames. Others may still have its pages mapped: they hold
- * the frames, not this.
+ * and its p2m does not lead to its shared frames. Others may still have its pages mapped, frames of
+ * the table among them: they hold the frames, not this.
  */
 void grant_table_free(struct domain *d)
 {
@@ -166,7 +180,7 @@ void grant_table_free(struct domain *d)
 		return;
 	d->grants = NULL;
 	for (uint32_t i = 0; i < atomic_load(&t->frame_count); i++) {
-		frame_free(t->frames[i], 0);
+		frame_put(t->frames[i]);
 		heap_free((void *)t->active[i]);
 	}
 	grant_tracks_free(t);

@@ -14,6 +14,7 @@
  */
 #include "kernel/guest_cpuid.h"
 #include "cpu_bits.h"
+#include "kernel/domain.h"
 #include "percpu.h"
 #include "public/cpuid.h"
 #include "public/xen.h"
@@ -25,7 +26,7 @@ enum { EAX, EBX, ECX, EDX };
 #define EXTENDED_BASE 0x80000000u
 #define EXTENDED_MAX  0x80000008u
 #define XEN_LEAF_MAX  4u
-#define OWN_LEAF_MAX  1u
+#define OWN_LEAF_MAX  2u
 #define SUBLEAVES_4   6u /* caches */
 #define SUBLEAVES_7   2u
 #define SUBLEAVES_D   10u /* state components up to PKRU */
@@ -334,13 +335,22 @@ static void xen_leaf(uint32_t n, uint32_t subleaf, uint32_t out[4])
 	}
 }
 
-static void own_leaf(uint32_t n, uint32_t out[4])
+static void own_leaf(uint32_t n, uint32_t subleaf, uint32_t out[4])
 {
-	if (n == 0)
+	if (n == 0) {
 		set(out, KEYHOLE_CPUID_LEAF(OWN_LEAF_MAX), KEYHOLE_CPUID_SIGNATURE_EBX,
 		    KEYHOLE_CPUID_SIGNATURE_ECX, KEYHOLE_CPUID_SIGNATURE_EDX);
-	else
+	} else if (n == 1) {
 		set(out, KEYHOLE_CPUID_CALL_PHYSICAL, 0, 0, 0);
+	} else if (subleaf < DOMAIN_RANGES_MAX) {
+		struct domain_range range =
+		    domain_foreign_range(this_cpu()->current->domain, subleaf);
+		uint64_t first = range.start >> PAGE_SHIFT, count = range.size >> PAGE_SHIFT;
+
+		if (count)
+			set(out, (uint32_t)first, (uint32_t)(first >> 32), (uint32_t)count,
+			    (uint32_t)(count >> 32));
+	}
 }
 
 /* Size of the XSAVE area for the components enabled in xcr0, standard format. */
@@ -447,7 +457,7 @@ void guest_cpuid(const struct guest_cpuid_state *s, uint32_t leaf, uint32_t subl
 	else if (leaf >= XEN_CPUID_FIRST_LEAF && leaf <= XEN_CPUID_LEAF(XEN_LEAF_MAX))
 		xen_leaf(leaf - XEN_CPUID_FIRST_LEAF, subleaf, out);
 	else if (leaf >= KEYHOLE_CPUID_FIRST_LEAF && leaf <= KEYHOLE_CPUID_LEAF(OWN_LEAF_MAX))
-		own_leaf(leaf - KEYHOLE_CPUID_FIRST_LEAF, out);
+		own_leaf(leaf - KEYHOLE_CPUID_FIRST_LEAF, subleaf, out);
 }
 
 #ifndef KEYHOLE_HOST_TEST

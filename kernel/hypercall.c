@@ -140,6 +140,8 @@ again:
 		return hypercall_hvm_op(c);
 	case __HYPERVISOR_keyhole_control:
 		return hypercall_control(c);
+	case __HYPERVISOR_keyhole_foreign:
+		return hypercall_foreign(c);
 #ifdef CONFIG_TEST
 	case __HYPERVISOR_keyhole_test:
 		return test_hypercall((unsigned)c->arg[0], make_gva(c->arg[1]), &c->access);

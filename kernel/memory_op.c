@@ -22,12 +22,6 @@
 
 #define MEMOP_CMD_MASK ((1ull << MEMOP_EXTENT_SHIFT) - 1)
 
-/* Whether the caller may map pages of the domain with this id: DOMAIN_PRIV_NONE is no id. */
-static bool may_map(const struct hypercall *c, domid_t id)
-{
-	return c->domain->priv == DOMAIN_PRIV_ALL || (c->domain->priv == id && id <= DOMAINS_MAX);
-}
-
 /* Takes a domid that must mean the caller. */
 static bool is_caller(const struct hypercall *c, domid_t id)
 {
@@ -83,20 +77,15 @@ static int64_t add_to_physmap_batch(struct hypercall *c, uint64_t first)
 	if (first > op.size)
 		return -XEN_EILSEQ;
 	if (op.space == XENMAPSPACE_gmfn_foreign) {
-		/* The right comes first: whether a domain exists is not for everybody to know. */
-		if (!may_map(c, op.foreign_domid))
-			return -XEN_EPERM;
-		if (is_caller(c, op.foreign_domid))
-			return -XEN_EINVAL;
-		target = domain_find(op.foreign_domid);
-		if (!target)
-			return -XEN_ESRCH;
+		rc = foreign_find(c, op.foreign_domid, &target);
+		if (rc)
+			return rc;
 	} else if (op.space != XENMAPSPACE_grant_table) {
 		return op.space <= XENMAPSPACE_gmfn_range ? -XEN_ENOSYS : -XEN_EINVAL;
 	}
 	/* Foreign pages all at once, if the arrays can be reached so; else, and grant frames, one
 	 * by one. */
-	rc = target ? foreign_map_batch(c, &op, target, first) : 0;
+	rc = target ? foreign_map_batch(c, &op, target, first, false) : 0;
 	if (rc < 0)
 		return rc;
 	for (uint64_t i = first + (unsigned)rc; i < op.size; i++) {
@@ -125,17 +114,6 @@ static int64_t add_to_physmap_batch(struct hypercall *c, uint64_t first)
 
 /* --- removing --------------------------------------------------------------------------------- */
 
-/* The reference that the mapping held. Should it be the last, the frame still waits for an epoch.
- */
-static void put_removed(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame_count, void *ctx)
-{
-	(void)gfn;
-	(void)frame_count; /* 1 */
-	(void)ctx;
-	if (entry->type != P2M_SHARED)
-		frame_put(entry->frame);
-}
-
 /*
  * Takes what is at gfn out of the domain's address space: RAM (which goes back to the hypervisor
  * when nobody has it mapped any more), a foreign frame, a frame of the grant table. -XEN_EINVAL:
@@ -155,7 +133,7 @@ static int remove_frame(struct domain *d, gfn_t gfn)
 	else if (e.type != P2M_RAM && e.type != P2M_FOREIGN && e.type != P2M_SHARED)
 		rc = -XEN_EBUSY;
 	else
-		rc = p2m_unmap(&d->p2m, gfn, 1, put_removed, NULL);
+		rc = p2m_unmap(&d->p2m, gfn, 1, memory_put_removed, NULL);
 	if (!rc && e.type == P2M_SHARED) {
 		grant_table_frame_unmapped(d, gfn);
 		shared_info_unmapped(d, gfn);
@@ -231,6 +209,8 @@ int64_t hypercall_memory_op(struct hypercall *c)
 		return remove_from_physmap(c);
 	case XENMEM_memory_map:
 		return memory_map(c);
+	case XENMEM_acquire_resource:
+		return memory_op_acquire_resource(c);
 	default:
 		return -XEN_ENOSYS;
 	}

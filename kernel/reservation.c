@@ -178,12 +178,14 @@ static bool is_own_ram(struct domain *d, uint64_t gfn, uint64_t frame_count)
 	return true;
 }
 
-/* The reference that being mapped was. Should it be the last, the frame waits for an epoch. */
-static void put_removed(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame_count, void *ctx)
+/* The reference that being mapped was: see p2m_removed_fn. Should it be the last, the frame waits
+ * for an epoch. Frames that the domain shares with the hypervisor are held by that. */
+void memory_put_removed(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame_count, void *ctx)
 {
 	(void)gfn;
 	(void)ctx;
-	frame_put_run(entry->frame, frame_count);
+	if (entry->type == P2M_RAM || entry->type == P2M_FOREIGN)
+		frame_put_run(entry->frame, frame_count);
 }
 
 /*
@@ -197,7 +199,7 @@ static int take_out(struct domain *d, uint64_t gfn, uint64_t frame_count)
 
 	lock_acquire(&d->lock);
 	if (is_own_ram(d, gfn, frame_count))
-		rc = p2m_unmap(&d->p2m, make_gfn(gfn), frame_count, put_removed, NULL);
+		rc = p2m_unmap(&d->p2m, make_gfn(gfn), frame_count, memory_put_removed, NULL);
 	lock_release(&d->lock);
 	return rc;
 }
@@ -214,7 +216,8 @@ int reservation_vacate(struct domain *d, gfn_t gfn)
 	assert_locked(&d->lock);
 	if (!p2m_lookup(&d->p2m, gfn, &e))
 		return 0;
-	return e.type == P2M_RAM ? p2m_unmap(&d->p2m, gfn, 1, put_removed, NULL) : -XEN_EBUSY;
+	return e.type == P2M_RAM ? p2m_unmap(&d->p2m, gfn, 1, memory_put_removed, NULL)
+				 : -XEN_EBUSY;
 }
 
 /* --- a batch ---------------------------------------------------------------------------------- */

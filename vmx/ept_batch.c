@@ -125,6 +125,32 @@ int p2m_batch_take(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t *fr
 	return e.type == type ? p2m_batch_unmap(b, gfn) : -XEN_EINVAL;
 }
 
+int p2m_batch_exchange(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t frame, mfn_t *old)
+{
+	uint64_t g = gfn_raw(gfn);
+
+	if (unlikely(!take_table(b, g))) {
+		struct p2m_entry e;
+		int rc = -XEN_ENOENT;
+
+		if (p2m_lookup(b->p2m, gfn, &e))
+			rc = e.type == type ? ept_split(b->p2m, g) : -XEN_EINVAL;
+		if (rc)
+			return rc;
+		take_table(b, g);
+	}
+	uint64_t *entry = &b->entries[g - b->first], value = ept_load(entry);
+	if (unlikely(!present(value)))
+		return -XEN_ENOENT;
+	if (unlikely((value & TYPE_MASK) >> TYPE_SHIFT != type))
+		return -XEN_EINVAL;
+	*old = entry_frame(value);
+	value &= ~(EPT_ADDRESS_MASK | EPT_ACCESSED | EPT_DIRTY);
+	ept_store(entry, value | mfn_raw(frame) << PAGE_SHIFT);
+	b->removed = true;
+	return 0;
+}
+
 /* The order is that of ept_unmap_locked(): entries, generation, marks; what was removed after. */
 void p2m_batch_end(struct p2m_batch *b)
 {

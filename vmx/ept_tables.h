@@ -218,6 +218,8 @@ int ept_map_locked(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t frame_count
 		   enum p2m_type type, unsigned access) must_use;
 int ept_unmap_locked(struct p2m *p2m, gfn_t gfn, uint64_t frame_count, p2m_removed_fn removed,
 		     void *ctx) must_use;
+/* Has the leaf for gfn cover it alone. -XEN_ENOMEM. */
+int ept_split(struct p2m *p2m, uint64_t gfn) must_use;
 void ept_move_generation(struct p2m *p2m);
 /* To be called when the table that holds gfn's leaf has become full. */
 void ept_join(struct p2m *p2m, uint64_t gfn);

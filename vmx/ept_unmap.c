@@ -75,6 +75,13 @@ static int unmap_prepare(struct ept_cursor *c, uint64_t gfn, uint64_t end)
 	return 0;
 }
 
+int ept_split(struct p2m *p2m, uint64_t gfn)
+{
+	struct ept_cursor c = {.p2m = p2m};
+
+	return unmap_prepare(&c, gfn, gfn + 1);
+}
+
 /* An entry of the table of path[level] is gone: so are the tables that have none left. */
 static void bury_empty_tables(struct ept_cursor *c, unsigned level)
 {

@@ -28,6 +28,7 @@ int main(void)
 	uint64_t mappers = option_number("mappers", 1);
 	unsigned wrong = 0;
 
+	grant_access(grant_table_at(TABLE_AT), GRANT_OF_OWNER, self_domain() + 1, first, 0);
 	tap_plan(5);
 	tap_is(map_one(self_domain() + 1, SHARED_START / PAGE_SIZE), -XEN_EPERM,
 	       "without the right no foreign page is mapped");

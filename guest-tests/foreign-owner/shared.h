@@ -13,6 +13,12 @@
 #define BLOCK_PAGES  512u
 #define NOT_RAM	     0xd0000000ul
 
+/* References of the owner's: one that it grants to the domain behind it, one that it leaves to
+ * that. */
+#define GRANT_OF_OWNER	11u
+#define GRANT_BY_MAPPER 12u
+#define TABLE_AT	(HOLE + 0x10000000ul)
+
 #define OWNER_MAGIC(page)  (0x666f726569676e00ull + (page))
 #define MAPPER_MAGIC(page) (0x6d61707065640000ull + (page))
 

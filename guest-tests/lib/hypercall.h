@@ -24,6 +24,7 @@ typedef struct xen_add_to_physmap_batch add_to_physmap_batch_t;
 typedef struct xen_remove_from_physmap remove_from_physmap_t;
 typedef struct xen_memory_map memory_map_t;
 typedef struct xen_memory_reservation memory_reservation_t;
+typedef struct xen_mem_acquire_resource mem_acquire_resource_t;
 #else
 typedef compat_handle_t native_handle_t;
 typedef compat_ulong_t native_ulong_t;
@@ -33,6 +34,7 @@ typedef struct compat_add_to_physmap_batch add_to_physmap_batch_t;
 typedef struct compat_remove_from_physmap remove_from_physmap_t;
 typedef struct compat_memory_map memory_map_t;
 typedef struct compat_memory_reservation memory_reservation_t;
+typedef struct compat_mem_acquire_resource mem_acquire_resource_t;
 #endif
 
 /* A pointer as a structure member. */

@@ -24,7 +24,7 @@ struct compat_layout {
 extern const struct compat_layout layout_gnttab_map_grant_ref, layout_gnttab_unmap_grant_ref,
     layout_gnttab_setup_table, layout_gnttab_query_size, layout_gnttab_copy, layout_add_to_physmap,
     layout_add_to_physmap_batch, layout_remove_from_physmap, layout_memory_map,
-    layout_memory_reservation, layout_sched_shutdown, layout_feature_info,
+    layout_memory_reservation, layout_acquire_resource, layout_sched_shutdown, layout_feature_info,
     layout_platform_parameters, layout_sched_poll, layout_set_singleshot_timer,
     layout_runstate_info;
 

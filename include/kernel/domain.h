@@ -12,6 +12,10 @@
 #define GUEST_HOLE_END	 0x100000000ull
 /* Where the console ring is, in the hole. */
 #define GUEST_CONSOLE_GFN 0xfefffull
+/* Set aside for what a guest maps of others, and announced to it: a part of the hole, for code with
+ * 32-bit addresses, and what is behind all RAM from here on. */
+#define GUEST_FOREIGN_LOW_SIZE	 0x20000000ull
+#define GUEST_FOREIGN_HIGH_START 0x4000000000ull
 /* Guest-physical frames from here on are refused: 39 bits of address. */
 #define GUEST_GFN_LIMIT (1ull << (39 - PAGE_SHIFT))
 
@@ -30,9 +34,23 @@ struct domain_range {
 /* An entry of the memory map that the guest is told. */
 struct domain_map_entry {
 	uint64_t start, size; /* guest-physical, bytes */
-	uint32_t type;	      /* E820_RAM, E820_ACPI (public/memory.h) */
+	uint32_t type;	      /* E820_RAM, E820_ACPI, E820_RESERVED (public/memory.h) */
 };
-#define DOMAIN_MAP_MAX (DOMAIN_RANGES_MAX + 2)
+#define DOMAIN_MAP_MAX (2 * DOMAIN_RANGES_MAX + 2)
+
+/* A range without RAM that is set aside for foreign pages, the first or second; empty where RAM
+ * takes it all. */
+static inline struct domain_range domain_foreign_range(const struct domain *d, unsigned which)
+{
+	uint64_t start = GUEST_FOREIGN_HIGH_START, end = GUEST_GFN_LIMIT << PAGE_SHIFT;
+	uint64_t ram_end = GUEST_HOLE_END - GUEST_HOLE_START + d->ram_bytes; /* if it goes so far */
+
+	if (!which)
+		return (struct domain_range){GUEST_HOLE_START, GUEST_FOREIGN_LOW_SIZE};
+	if (ram_end > start)
+		start = (ram_end + PAGE_1G_SIZE - 1) & ~(PAGE_1G_SIZE - 1);
+	return (struct domain_range){start, start < end ? end - start : 0};
+}
 
 /* How a guest ended; kept for the summary at the end. */
 struct domain_result {

@@ -6,8 +6,15 @@
 
 struct xen_add_to_physmap_batch;
 
+int foreign_find(const struct hypercall *c, uint64_t id, struct domain **out) must_use;
+int foreign_map_frame(struct domain *d, mfn_t frame, gfn_t gfn) must_use;
 int foreign_map_one(struct domain *d, struct domain *target, uint64_t idx, gfn_t gfn) must_use;
 int foreign_map_batch(struct hypercall *c, const struct xen_add_to_physmap_batch *op,
-		      struct domain *target, uint64_t first) must_use;
+		      struct domain *target, uint64_t first, bool exchanged) must_use;
+/* Commands of memory_op: kernel/foreign_op.c. */
+int64_t memory_op_acquire_resource(struct hypercall *c);
+uint64_t foreign_map_range(struct domain *d, struct domain *target, uint64_t idx, uint64_t gfn,
+			   uint64_t count, int *rc);
+uint64_t foreign_remove_range(struct domain *d, uint64_t gfn, uint64_t count, int *rc);
 
 #endif

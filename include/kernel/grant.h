@@ -23,6 +23,7 @@ void grant_table_free(struct domain *d);
 uint32_t grant_table_frames(struct domain *d);
 int grant_table_grow(struct domain *d, uint32_t frame_count) must_use;
 int grant_table_map_frame(struct domain *d, uint32_t index, gfn_t gfn) must_use;
+int grant_table_take_frame(struct domain *d, uint32_t index, mfn_t *out) must_use;
 gfn_t grant_table_frame_gfn(struct domain *d, uint32_t index);
 void grant_table_frame_unmapped(struct domain *d, gfn_t gfn);
 

@@ -49,7 +49,9 @@
 #define XEN_CPUID_MAX_NUM_LEAVES 5u
 
 /* Keyhole's own. Leaf 0: EAX = last leaf, EBX ECX EDX = "KeyholeVMM\0\0". Leaf 1: EAX = the bits
- * below. */
+ * below. Leaf 2, sub-leaf n: EBX:EAX = first frame, EDX:ECX = frames of the n-th range of
+ * guest-physical addresses that never has RAM and is set aside for foreign pages; zero behind the
+ * last. */
 #define KEYHOLE_CPUID_FIRST_LEAF    0x40000100u
 #define KEYHOLE_CPUID_LEAF(n)	    (KEYHOLE_CPUID_FIRST_LEAF + (n))
 #define KEYHOLE_CPUID_SIGNATURE_EBX 0x6879654bu /* "Keyh" */

@@ -46,6 +46,24 @@
 #define KEYHOLE_DOMAIN_PAUSED	3
 #define KEYHOLE_DOMAIN_ENDING	4 /* has ended, and is being taken apart */
 
+/*
+ * Pages of another domain, for a guest that may map them (priv=): keyhole_foreign(cmd, ...), beyond
+ * what Xen's memory_op has, which works as well. The command is in bits 15:0, in bits 31:16 the
+ * other domain. Numbers are in registers, so that both kinds of caller pass them alike; the
+ * argument that is named 0 changes when a long call goes on.
+ */
+#define __HYPERVISOR_keyhole_foreign 51
+#define KEYHOLE_FOREIGN(cmd, domain) ((cmd) | (uint32_t)(domain) << 16)
+
+/* (first frame there, first frame here, frames, 0): maps a range, by large pages where it can be.
+ * The result is how many, from the first; the error if it is none. */
+#define KEYHOLE_FOREIGN_MAP 1
+/* (first frame here, frames, 0): removes foreign pages; holes count as removed. The same result. */
+#define KEYHOLE_FOREIGN_REMOVE 2
+/* (struct xen_add_to_physmap_batch, 0): at gpfns are foreign pages, of whatever domain; those of
+ * foreign_domid at idxs take their place. */
+#define KEYHOLE_FOREIGN_EXCHANGE 3
+
 /* Reads any address of the hypervisor: struct keyhole_lab_read. Stands for a speculative read. */
 #define KEYHOLE_LAB_READ 1
 /* What is mapped on this CPU, devices left out: struct keyhole_lab_list. */

@@ -23,7 +23,7 @@
 #define XENMEM_maximum_gpfn	    14
 #define XENMEM_remove_from_physmap  15 /* struct xen_remove_from_physmap */
 #define XENMEM_add_to_physmap_batch 23 /* struct xen_add_to_physmap_batch */
-#define XENMEM_acquire_resource	    28
+#define XENMEM_acquire_resource	    28 /* struct xen_mem_acquire_resource */
 
 /* The space member of the calls below. */
 #define XENMAPSPACE_shared_info	 0u
@@ -34,6 +34,13 @@
 #define XENMAPSPACE_dev_mmio	 5u
 
 #define XENMAPIDX_grant_table_status 0x80000000u
+
+/* xen_mem_acquire_resource.type, and .id of a grant table */
+#define XENMEM_resource_ioreq_server	      0u
+#define XENMEM_resource_grant_table	      1u
+#define XENMEM_resource_vmtrace_buf	      2u
+#define XENMEM_resource_grant_table_id_shared 0u
+#define XENMEM_resource_grant_table_id_status 1u
 
 /* e820_entry.type */
 #define E820_RAM      1u
@@ -102,6 +109,29 @@ XEN_CHECK_SIZE(struct xen_remove_from_physmap, 16);
 XEN_CHECK_OFFSET(struct xen_remove_from_physmap, gpfn, 8);
 XEN_CHECK_SIZE(struct compat_remove_from_physmap, 8);
 XEN_CHECK_OFFSET(struct compat_remove_from_physmap, gpfn, 4);
+
+struct xen_mem_acquire_resource {
+	domid_t domid; /* whose */
+	uint16_t type;
+	uint32_t id;
+	uint32_t nr_frames; /* in; out without a frame_list: how many there can be */
+	uint32_t pad;
+	uint64_t frame;		 /* in: the first one */
+	xen_handle_t frame_list; /* in: xen_pfn_t[nr_frames], where they shall appear */
+};
+struct compat_mem_acquire_resource {
+	domid_t domid;
+	uint16_t type;
+	uint32_t id;
+	uint32_t nr_frames;
+	uint32_t pad;
+	compat_uint64_t frame;
+	compat_handle_t frame_list;
+};
+XEN_CHECK_SIZE(struct xen_mem_acquire_resource, 32);
+XEN_CHECK_OFFSET(struct xen_mem_acquire_resource, frame, 16);
+XEN_CHECK_SIZE(struct compat_mem_acquire_resource, 28);
+XEN_CHECK_OFFSET(struct compat_mem_acquire_resource, frame_list, 24);
 
 struct xen_memory_reservation {
 	xen_handle_t extent_start; /* in: xen_pfn_t[nr_extents], each extent's first gfn */

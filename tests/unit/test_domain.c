@@ -126,6 +126,13 @@ void frame_get_stats(struct frame_stats *out)
 	out->free = frames_free_reported;
 }
 
+void memory_put_removed(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame_count, void *ctx)
+{
+	(void)gfn;
+	(void)ctx;
+	if (entry->type == P2M_RAM || entry->type == P2M_FOREIGN)
+		frame_put_run(entry->frame, frame_count);
+}
 bool reservation_fill(struct p2m *p2m, gfn_t gfn)
 {
 	mfn_t frame;
@@ -483,7 +490,7 @@ static void contents(void)
 	ok(info.rsdp_paddr && !(info.rsdp_paddr & 4095) && info.rsdp_paddr > info.cmdline_paddr &&
 	       at(info.rsdp_paddr) == 'R',
 	   "ACPI tables begin a page");
-	is(info.memmap_entries, 3, "its RAM is in two parts, between them the tables");
+	is(info.memmap_entries, 5, "its RAM in two parts, the tables, and two ranges without");
 	get(info.memmap_paddr, &map, sizeof(map));
 	ok(map.addr == 0 && map.size == info.rsdp_paddr && map.type == XEN_HVM_MEMMAP_TYPE_RAM,
 	   "RAM up to the tables");
@@ -493,6 +500,19 @@ static void contents(void)
 	   "the tables");
 	get(info.memmap_paddr + 2 * sizeof(map), &map, sizeof(map));
 	ok(map.addr + map.size == 4 << 20 && map.type == XEN_HVM_MEMMAP_TYPE_RAM, "RAM to the end");
+	get(info.memmap_paddr + 3 * sizeof(map), &map, sizeof(map));
+	ok(map.addr == 3ull << 30 && map.size == 512 << 20 &&
+	       map.type == XEN_HVM_MEMMAP_TYPE_RESERVED,
+	   "a part of the hole for foreign pages");
+	get(info.memmap_paddr + 4 * sizeof(map), &map, sizeof(map));
+	ok(map.addr == 1ull << 38 && map.size == 1ull << 38 &&
+	       map.type == XEN_HVM_MEMMAP_TYPE_RESERVED,
+	   "and the upper half of all addresses");
+	struct domain large = {.ram_bytes = (1ull << 38) - (1 << 20)};
+	ok(domain_foreign_range(&large, 1).start == (1ull << 38) + (1 << 30),
+	   "less, where RAM goes so far");
+	large.ram_bytes = (1ull << 39) - (1ull << 30);
+	is(domain_foreign_range(&large, 1).size, 0, "nothing, where it takes all");
 	is(info.nr_modules, 1, "one module");
 	get(info.modlist_paddr, &module, sizeof(module));
 	ok(module.size == PAGE_SIZE + 100 && !(module.paddr & 4095) &&

@@ -971,6 +971,63 @@ static void test_batch(bool large, uint32_t quota)
 	finish("batches");
 }
 
+/* A frame in the place of another, in a batch: one flush, and leaves split and joined. */
+static void test_exchange(void)
+{
+	uint64_t at = 1024, frame = 4096;
+	struct p2m_batch b;
+	unsigned bad = 0;
+	mfn_t old;
+
+	start(true, true, 3000);
+	is(map_as(at, frame, 512, P2M_FOREIGN, P2M_RW), 0, "2 MiB");
+
+	is(order_at(at), 9, "as one leaf");
+	test_cpu.index = 70;
+	uint64_t generation = p2m_cpu_enter(&p2m);
+	test_cpu.index = 0;
+	p2m_batch_begin(&b, &p2m);
+	for (unsigned i = 0; i < 3; i++)
+		bad += p2m_batch_exchange(&b, make_gfn(at + i), P2M_FOREIGN,
+					  make_mfn(frame + 512 + i), &old) ||
+		       mfn_raw(old) != frame + i;
+	is(bad, 0, "three are exchanged");
+	is(p2m_batch_exchange(&b, make_gfn(at + 600), P2M_FOREIGN, make_mfn(1), &old), -XEN_ENOENT,
+	   "nothing is there");
+	is(p2m_batch_exchange(&b, make_gfn(~0ull), P2M_FOREIGN, make_mfn(1), &old), -XEN_ENOENT,
+	   "nothing beyond everything");
+	is(p2m_batch_exchange(&b, make_gfn(at), P2M_RAM, make_mfn(1), &old), -XEN_EINVAL,
+	   "another type");
+	p2m_batch_end(&b);
+	is(atomic_load(&p2m.generation), generation + 1, "one flush");
+	is(cpu_shared[70].entry_work, ENTRY_WORK_EPT_FLUSH, "is asked for");
+	cpu_shared[70].entry_work = 0;
+	model_mapped -= 3;
+	model_map(at, frame + 512, 3, P2M_FOREIGN, P2M_RW);
+	ok(tree_good() && same_as_model(true) && !order_at(at), "as the model has it, in pages");
+	p2m_batch_begin(&b, &p2m);
+	for (unsigned i = 0; i < 3; i++)
+		bad += p2m_batch_exchange(&b, make_gfn(at + i), P2M_FOREIGN, make_mfn(frame + i),
+					  &old) ||
+		       mfn_raw(old) != frame + 512 + i;
+	p2m_batch_end(&b);
+	model_mapped -= 3;
+	model_map(at, frame, 3, P2M_FOREIGN, P2M_RW);
+	ok(!bad && tree_good() && same_as_model(true), "back");
+	is(order_at(at), 9, "one leaf again");
+	p2m.tables.quota = p2m.tables.used;
+	p2m_batch_begin(&b, &p2m);
+	is(p2m_batch_exchange(&b, make_gfn(at), P2M_FOREIGN, make_mfn(1), &old), -XEN_ENOMEM,
+	   "no table to split with");
+	p2m_batch_end(&b);
+	ok(tree_good() && same_as_model(true), "changes nothing");
+	p2m.tables.quota = 3000;
+	test_cpu.index = 70;
+	p2m_cpu_leave(&p2m);
+	test_cpu.index = 0;
+	finish("exchange");
+}
+
 /* One frame into a leaf table that is there; the last one joins. */
 static void test_fill(void)
 {
@@ -1014,6 +1071,7 @@ int main(void)
 	test_failures();
 	test_batch(false, 7);
 	test_batch(true, 100);
+	test_exchange();
 	test_fill();
 	test_random(true, true, UINT32_MAX, 700);
 	test_random(false, true, 60, 400);

@@ -187,10 +187,16 @@ static void xen(void)
 	   "ids are told, and that upcalls have vectors");
 	is(o[2], 5, "the domain's");
 	ok(zero(0x40000004, 1) && zero(0x40000005, 0) && zero(0x400000ff, 0), "and no more");
-	is(LEAF(0x40000100, 0)[0], 0x40000101, "leaves of our own");
+	is(LEAF(0x40000100, 0)[0], 0x40000102, "leaves of our own");
 	ok(!memcmp(&o[1], "KeyholeVMM\0", 12), "by this name");
 	is(LEAF(0x40000101, 0)[0], 1, "calls with guest-physical pointers");
-	ok(zero(0x40000102, 0) && zero(0x40000200, 0), "that is all");
+	ok(zero(0x40000103, 0) && zero(0x40000200, 0), "that is all");
+	ok(LEAF(0x40000102, 0)[0] == 0xc0000 && !o[1] && o[2] == 0x20000 && !o[3],
+	   "a range for foreign pages in the hole");
+	ok(LEAF(0x40000102, 1)[0] == 1 << 26 && !o[1] && o[2] == 1 << 26 && !o[3],
+	   "and a high one");
+	d.ram_bytes = 1ull << 39;
+	ok(zero(0x40000102, 1) && zero(0x40000102, 2) && zero(0x40000103, 0), "or none");
 }
 
 static void poor_one(void)

@@ -1,6 +1,6 @@
 /* sources: kernel/hypercall.c kernel/multicall.c kernel/hypercall_misc.c kernel/guest_input.c kernel/lifecycle_op.c kernel/grant.c kernel/grant_op.c */
 /* sources: kernel/grant_copy.c kernel/grant_entry.c kernel/grant_table.c kernel/foreign_map.c kernel/memory_op.c */
-/* sources: kernel/reservation.c kernel/compat.c tests/unit/fake_cpu.c */
+/* sources: kernel/reservation.c kernel/foreign_op.c kernel/compat.c tests/unit/fake_cpu.c */
 /* flags: -pthread -DKEYHOLE_FAKE_REFERENCES */
 /*
  * Hypercalls end to end, from registers to registers, as two hostile guests would use them: all of
@@ -252,6 +252,20 @@ int p2m_batch_take(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t *fr
 		return -XEN_ENOENT;
 	*frame = e.frame;
 	return e.type == type ? p2m_batch_unmap(b, gfn) : -XEN_EINVAL;
+}
+int p2m_batch_exchange(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t frame, mfn_t *old)
+{
+	struct guest *g = guest_of(b->p2m);
+	struct p2m_entry e;
+
+	if (!p2m_lookup(b->p2m, gfn, &e))
+		return -XEN_ENOENT;
+	if (e.type != type || fails())
+		return e.type == type ? -XEN_ENOMEM : -XEN_EINVAL;
+	*old = e.frame;
+	g->p2m[gfn.raw].frame = frame;
+	b->removed = true;
+	return 0;
 }
 int p2m_fill_page(struct p2m *p2m, gfn_t gfn, mfn_t frame)
 {
@@ -531,13 +545,15 @@ static void load(struct vcpu_regs *r, uint64_t number, uint64_t a, uint64_t b, u
 
 /* A call to its end, through its continuations. */
 static unsigned continuations;
-static int64_t call(uint64_t number, uint64_t a, uint64_t b, uint64_t c)
+static int64_t call5(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)
 {
 	struct vcpu_regs r;
 	int64_t result;
 	bool done;
 
 	load(&r, number, a, b, c);
+	*(wide ? &r.r10 : &r.rsi) = d;
+	*(wide ? &r.r8 : &r.rdi) = e;
 	continuations = 0;
 	for (;;) {
 		result = call_once(&r, &done);
@@ -548,6 +564,11 @@ static int64_t call(uint64_t number, uint64_t a, uint64_t b, uint64_t c)
 		if ((uint32_t)r.rax != number)
 			bail_out("a continuation changed the number");
 	}
+}
+
+static int64_t call(uint64_t number, uint64_t a, uint64_t b, uint64_t c)
+{
+	return call5(number, a, b, c, 0xdddd, 0xeeee);
 }
 
 #define AT(offset)	     (LINEAR_BASE + (offset))
@@ -1704,6 +1725,157 @@ static void foreigners(void)
 	}
 }
 
+#define MAP_RANGE(there, here, count)                                                             \
+	call5(__HYPERVISOR_keyhole_foreign, KEYHOLE_FOREIGN(KEYHOLE_FOREIGN_MAP, 1), there, here, \
+	      count, 0)
+#define REMOVE_RANGE(here, count) \
+	call5(__HYPERVISOR_keyhole_foreign, KEYHOLE_FOREIGN_REMOVE, here, count, 0, 0)
+
+static void foreign_ranges(void)
+{
+	for (int w = 1; w >= 0; w--) {
+		fresh();
+		wide = w;
+		take(&before);
+		is(MAP_RANGE(0, 100, 5), -XEN_EPERM, "a range without the right");
+		mapper->d.priv = 1;
+		is(MAP_RANGE(RAM_FRAMES, 100, 5), -XEN_EINVAL, "no RAM there");
+		is(MAP_RANGE(~0ull, 100, 5), -XEN_EINVAL, "nothing there");
+		is(MAP_RANGE(0, GFNS, 5), -XEN_EINVAL, "no place here");
+		is(MAP_RANGE(0, 3, 5), -XEN_EEXIST, "its own RAM here");
+		is(MAP_RANGE(0, 100, 0), 0, "an empty one");
+		fail_at = 0;
+		is(MAP_RANGE(0, 100, 1), -XEN_ENOMEM, "out of tables");
+		fail_at = -1;
+		is(call5(__HYPERVISOR_keyhole_foreign, KEYHOLE_FOREIGN_MAP, 0, 100, 1, 0),
+		   -XEN_EPERM, "of domain 0");
+		is(call5(__HYPERVISOR_keyhole_foreign, 0, 0, 100, 1, 0), -XEN_ENOSYS, "no command");
+		UNCHANGED("ranges that cannot be");
+		is(MAP_RANGE(0, 100, 200), RAM_FRAMES, "as far as its RAM goes");
+		is(continuations, RAM_FRAMES / 64, "64 single ones at a time");
+		is(mapper->p2m[100 + RAM_FRAMES - 1].type, P2M_FOREIGN, "the last one");
+		is(mapper->p2m[100 + RAM_FRAMES].type, P2M_NONE, "and no more");
+		is(REMOVE_RANGE(100, RAM_FRAMES), RAM_FRAMES, "removed");
+		UNCHANGED("after that");
+		is(REMOVE_RANGE(200, 1000), 1000, "holes");
+		is(REMOVE_RANGE(GFNS - 10, ~0ull), 10, "up to the end");
+		is(REMOVE_RANGE(GFNS, 1), -XEN_EINVAL, "behind it");
+		is(REMOVE_RANGE(3, 1), -XEN_EINVAL, "RAM");
+		mapper->p2m[300] = (struct p2m_entry){make_mfn(1), P2M_GRANT_RW, P2M_RW, 0};
+		is(REMOVE_RANGE(290, 20), 10, "up to a grant");
+		is(MAP_RANGE(0, 290, 20), 10, "the same");
+		unmaps = 0;
+		fail_at = 0;
+		is(REMOVE_RANGE(290, 10), -XEN_ENOMEM, "a leaf that cannot be split");
+		fail_at = -1;
+		is(REMOVE_RANGE(290, 10), 10, "and later");
+		is(unmaps, 1, "with one flush");
+		is(call5(__HYPERVISOR_keyhole_foreign, KEYHOLE_FOREIGN_REMOVE, 400, 1,
+			 w ? 1ull << 63 : 1ull << 31, 0),
+		   -XEN_EINVAL, "the middle of a call that never began");
+	}
+}
+
+static int64_t exchange(domid_t target, unsigned n)
+{
+	foreign(target, 0, 0);
+	if (wide)
+		MEM(mapper, 0, struct xen_add_to_physmap_batch)->size = (uint16_t)n;
+	else
+		MEM(mapper, 0, struct compat_add_to_physmap_batch)->size = (uint16_t)n;
+	memset(&mapper->linear[0x5000], 0x77, 4 * n + 4);
+	return call5(__HYPERVISOR_keyhole_foreign, KEYHOLE_FOREIGN_EXCHANGE, AT(0), 0, 0, 0);
+}
+
+static void foreign_exchange(void)
+{
+	for (int w = 1; w >= 0; w--) {
+		fresh();
+		wide = w;
+		mapper->d.priv = 1;
+		is(MAP_RANGE(0, 100, 3), 3, "three pages");
+		take(&before);
+		foreign_index(0, 5, 100);
+		is(exchange(3, 1), -XEN_EPERM, "for somebody else's");
+		foreign_index(0, RAM_FRAMES, 100);
+		foreign_index(1, 5, 3);
+		foreign_index(2, 5, 99);
+		foreign_index(3, 5, ~0ull);
+		is(exchange(1, 4), 0, "four that are not possible");
+		ok(ERRS[0] == -XEN_EINVAL && ERRS[1] == -XEN_EINVAL && ERRS[2] == -XEN_ENOENT &&
+		       ERRS[3] == -XEN_ENOENT && ERRS[4] == 0x77777777,
+		   "each with its error");
+		UNCHANGED("exchanges that cannot be");
+		foreign_index(0, 5, 100);
+		foreign_index(1, 100, 100);
+		foreign_index(2, 5, 102);
+		unmaps = 0;
+		is(exchange(1, 3), 0, "three, one of them wrong");
+		ok(ERRS[0] == 0 && ERRS[1] == -XEN_EINVAL && ERRS[2] == 0, "the others are done");
+		is(unmaps, 1, "with one flush");
+		uint64_t new = owner->p2m[5].frame.raw;
+		ok(mapper->p2m[100].frame.raw == new && mapper->p2m[102].frame.raw == new &&
+		       mapper->p2m[101].frame.raw == owner->p2m[1].frame.raw,
+		   "new frames are there");
+		is(frames[new].refs, 3, "held twice");
+		is(frames[owner->p2m[0].frame.raw].refs, 1, "and the old ones no more");
+		for (unsigned i = 0; i < 200; i++)
+			foreign_index(i, i % 3, 100 + i % 3);
+		is(exchange(1, 200), 0, "a long batch");
+		is(continuations, 1, "in two goes");
+		is(REMOVE_RANGE(100, 3), 3, "removed");
+		is(frames[new].refs, 1, "no reference is left");
+	}
+}
+
+static int64_t acquire(domid_t id, unsigned type, unsigned which, uint64_t first, unsigned count,
+		       uint64_t list)
+{
+	struct xen_mem_acquire_resource *op = MEM(mapper, 0, struct xen_mem_acquire_resource);
+
+	/* Both layouts begin alike. */
+	*op = (struct xen_mem_acquire_resource){id, (uint16_t)type, which, count, 0, first, list};
+	return call(__HYPERVISOR_memory_op, XENMEM_acquire_resource, AT(0), 0);
+}
+
+static void resources(void)
+{
+	for (int w = 1; w >= 0; w--) {
+		fresh();
+		wide = w;
+		is(acquire(1, 1, 0, 0, 0, 0), -XEN_EPERM, "a table without the right");
+		mapper->d.priv = DOMAIN_PRIV_ALL;
+		is(acquire(3, 1, 0, 0, 0, 0), -XEN_ESRCH, "no such domain");
+		is(acquire(2, 1, 0, 0, 0, 0), -XEN_EINVAL, "its own");
+		is(acquire(1, 1, 0, 0, 0, 0), 0, "its size");
+		is(MEM(mapper, 0, struct xen_mem_acquire_resource)->nr_frames, 32, "32 frames");
+		is(acquire(1, 1, 0, 0, 1, 0), -XEN_EINVAL, "a size with a count");
+		is(acquire(1, 0, 0, 0, 0, 0), -XEN_EINVAL, "another resource");
+		is(acquire(1, 1, 1, 0, 0, 0), -XEN_EINVAL, "status frames");
+		is(acquire(1, 1, 0, 32, 1, AT(0x200)), -XEN_EINVAL, "behind the last frame");
+		is(acquire(1, 1, 0, ~0ull, 2, AT(0x200)), -XEN_EINVAL, "beyond all of them");
+		is(acquire(1, 1, 0, 0, 0, AT(0x200)), 0, "none");
+		is(acquire(1, 1, 0, 0, 1, 8), -XEN_EFAULT, "a list out of reach");
+		foreign_index(0, 0, 100);
+		foreign_index(1, 0, 101);
+		is(acquire(1, 1, 0, 0, 2, AT(0x3000)), 0, "two frames");
+		is(grant_table_frames(&owner->d), 2, "so many it has now");
+		uint64_t frame = mapper->p2m[100].frame.raw;
+		ok(mapper->p2m[100].type == P2M_FOREIGN && mapper->p2m[101].type == P2M_FOREIGN &&
+		       frames[frame].owner == 1 && frames[frame].type == FRAME_GUEST_SHARED,
+		   "appear");
+		is(frames[frame].refs, 2, "with a reference");
+		foreign_index(0, 0, 102);
+		is(acquire(1, 1, 0, 0, 2, AT(0x3000)), -XEN_EEXIST, "one of them in the way");
+		is(REMOVE_RANGE(100, 3), 3, "and go");
+		is(frames[frame].refs, 1, "with it");
+		fail_at = 0;
+		is(acquire(1, 1, 0, 5, 1, AT(0x3000)), -XEN_ENOMEM, "no memory");
+		fail_at = -1;
+		is(grant_table_frames(&owner->d), 2, "for it to grow");
+	}
+}
+
 /* Puts the argument at 0; its gfns are at 0x1000. */
 static int64_t reserve(unsigned cmd, uint64_t n, uint32_t order, uint64_t first)
 {
@@ -1998,6 +2170,9 @@ int main(void)
 	tables();
 	memory_maps();
 	foreigners();
+	foreign_ranges();
+	foreign_exchange();
+	resources();
 	reservations();
 	late_frames();
 	hypercall_page();
