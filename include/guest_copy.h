@@ -20,9 +20,9 @@ enum guest_access_state {
 /* How one vCPU sees memory now; filled by the backend at the first copy of a hypercall
  * (vcpu_guest_access). */
 struct guest_access {
+	enum guest_access_state state;
 	struct guest_paging paging;
 	struct p2m *p2m;
-	enum guest_access_state state;
 };
 
 /*

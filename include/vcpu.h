@@ -11,7 +11,7 @@
 
 #include "cpu_bits.h"
 #include "domain.h"
-#include "guest_copy.h"
+#include "guest_call.h"
 #include "layout.h"
 #include "trace.h"
 #include "types.h"
@@ -23,7 +23,11 @@
  */
 struct vcpu_regs {
 	uint64_t r15, r14, r13, r12, rbx, rbp, r11, rcx;
-	uint64_t rdi, rsi, rdx, r10, r8, r9, rax;
+	uint64_t rdi, rsi, rdx, r10, r8, r9;
+	union {
+		uint64_t rax;
+		uint32_t eax;
+	};
 };
 
 /* Memory-type range registers: what the guest writes there is kept, and has no effect. */
@@ -43,7 +47,8 @@ struct vcpu_secret {
 	uint64_t tsc_adjust, misc_enable;
 	struct vcpu_mtrr mtrr;
 	uint8_t spare[PAGE_SIZE - 8 * (1 + 5 + 1 + 6 + 2) - sizeof(struct vcpu_mtrr) -
-		      sizeof(struct vcpu_regs)];
+		      sizeof(struct hypercall) - sizeof(struct vcpu_regs)];
+	struct hypercall call; /* in progress */
 	struct vcpu_regs regs; /* ends the first page: HOST_RSP points just behind it */
 	uint8_t xsave[PAGE_SIZE] aligned_to(64);
 	uint8_t apic[PAGE_SIZE]; /* struct vlapic (vmx/vlapic.h): the virtual-APIC page */

@@ -115,95 +115,100 @@ int hypercall_word_out(struct hypercall *c, gva_t array, uint64_t index, uint64_
 
 /* --- dispatch --------------------------------------------------------------------------------- */
 
-static inline __attribute__((always_inline)) int64_t dispatch(struct hypercall *c, uint32_t number,
-							      bool in_list)
+static int64_t hypercall_unknown(struct hypercall *c)
 {
-again:
-	switch (number) {
-	case __HYPERVISOR_memory_op:
-		return hypercall_memory_op(c);
-	case __HYPERVISOR_multicall:
-		return in_list ? -XEN_EINVAL : hypercall_multicall(c);
-	case __HYPERVISOR_xen_version:
-		return hypercall_xen_version(c);
-	case __HYPERVISOR_console_io:
-		return hypercall_console_io(c);
-	case __HYPERVISOR_grant_table_op:
-		return hypercall_grant_table_op(c);
-	case __HYPERVISOR_sched_op:
-		return hypercall_sched_op(c);
-	case __HYPERVISOR_vcpu_op:
-		return hypercall_vcpu_op(c);
-	case __HYPERVISOR_event_channel_op:
-		return hypercall_event_channel_op(c);
-	case __HYPERVISOR_hvm_op:
-		return hypercall_hvm_op(c);
-	case __HYPERVISOR_keyhole_control:
-		return hypercall_control(c);
-	case __HYPERVISOR_keyhole_foreign:
-		return hypercall_foreign(c);
+	(void)c;
+	return -XEN_ENOSYS;
+}
+
 #ifdef CONFIG_TEST
-	case __HYPERVISOR_keyhole_test:
-		return test_hypercall((unsigned)c->arg[0], make_gva(c->arg[1]), &c->access);
+static int64_t hypercall_test(struct hypercall *c)
+{
+	return test_hypercall((unsigned)c->arg[0], make_gva(c->arg[1]), &c->access);
+}
 #endif
 #ifdef CONFIG_LEAK_LAB
-	case __HYPERVISOR_keyhole_lab:
-		return leak_lab_hypercall((unsigned)c->arg[0], make_gva(c->arg[1]), &c->access);
+static int64_t hypercall_lab(struct hypercall *c)
+{
+	return leak_lab_hypercall((unsigned)c->arg[0], make_gva(c->arg[1]), &c->access);
+}
 #endif
-	default:
-		if (!(number & KEYHOLE_CALL_PHYSICAL))
-			return -XEN_ENOSYS;
-		number &= ~KEYHOLE_CALL_PHYSICAL;
-		c->access.state = GUEST_ACCESS_PHYSICAL;
-		goto again;
-	}
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init" /* first all, then those that there are */
+const hypercall_handler hypercall_handlers[HYPERCALL_NUMBERS] = {
+    [0 ... HYPERCALL_NUMBERS - 1] = hypercall_unknown,
+    [__HYPERVISOR_memory_op] = hypercall_memory_op,
+    [__HYPERVISOR_multicall] = hypercall_multicall,
+    [__HYPERVISOR_xen_version] = hypercall_xen_version,
+    [__HYPERVISOR_console_io] = hypercall_console_io,
+    [__HYPERVISOR_grant_table_op] = hypercall_grant_table_op,
+    [__HYPERVISOR_vcpu_op] = hypercall_vcpu_op,
+    [__HYPERVISOR_sched_op] = hypercall_sched_op,
+    [__HYPERVISOR_event_channel_op] = hypercall_event_channel_op,
+    [__HYPERVISOR_hvm_op] = hypercall_hvm_op,
+    [__HYPERVISOR_keyhole_control] = hypercall_control,
+    [__HYPERVISOR_keyhole_foreign] = hypercall_foreign,
+#ifdef CONFIG_TEST
+    [__HYPERVISOR_keyhole_test] = hypercall_test,
+#endif
+#ifdef CONFIG_LEAK_LAB
+    [__HYPERVISOR_keyhole_lab] = hypercall_lab,
+#endif
+};
+#pragma GCC diagnostic pop
+
+/* A number beyond the table: one with a flag, perhaps. */
+int64_t hypercall_flagged(struct hypercall *c, uint32_t number)
+{
+	number ^= KEYHOLE_CALL_PHYSICAL;
+	if (number >= HYPERCALL_NUMBERS)
+		return -XEN_ENOSYS;
+	c->access.state = GUEST_ACCESS_PHYSICAL;
+	return hypercall_handlers[number](c);
 }
 
 int64_t hypercall_in_list(struct hypercall *c, uint32_t number)
 {
-	return dispatch(c, number, true);
+	if (number & KEYHOLE_CALL_PHYSICAL)
+		c->access.state = GUEST_ACCESS_PHYSICAL;
+	number &= ~KEYHOLE_CALL_PHYSICAL;
+	if (number >= HYPERCALL_NUMBERS)
+		return -XEN_ENOSYS;
+	return number == __HYPERVISOR_multicall ? -XEN_EINVAL : hypercall_handlers[number](c);
 }
 
-/* The same for a caller with 32-bit registers: the arguments pass through a copy. */
-static __attribute__((noinline)) int64_t dispatch_narrow(struct hypercall *c,
-							 struct vcpu_regs *regs)
+/* A caller with 32-bit registers: the arguments pass through a copy. */
+static int64_t run_narrow(struct hypercall *c, struct vcpu_regs *regs)
 {
 	uint64_t args[HYPERCALL_ARGS];
 
 	for (unsigned i = 0; i < HYPERCALL_ARGS; i++)
 		args[i] = (uint32_t)*narrow_register(regs, i);
 	c->arg = args;
-	int64_t result = dispatch(c, (uint32_t)regs->rax, false);
+	int64_t result = hypercall_dispatch(c, regs->eax);
 	for (unsigned i = 0; c->args_changed && i < HYPERCALL_ARGS; i++)
 		*narrow_register(regs, i) = args[i];
-	return result == HYPERCALL_CONTINUE ? result : (uint32_t)result;
+	return result;
 }
 
 /*
- * Runs the call in the current vCPU's registers and leaves the result in RAX. False: it is not
- * finished; RIP stays at the call, whose arguments have moved on.
+ * Runs the call in the current vCPU's registers and leaves the result in RAX, for any caller. The
+ * backend's own way for 64-bit kernels is the same without the copies. False: it is not finished;
+ * RIP stays at the call, whose arguments have moved on.
  */
 bool hypercall(struct vcpu_regs *regs, unsigned cpl, bool wide)
 {
-	struct hypercall c;
-	int64_t result;
+	struct domain *d = this_cpu_field(current)->domain;
+	struct hypercall c = {
+	    .domain = d, .arg = &regs->rdi, .wide = wide, .access = {.p2m = &d->p2m}};
+	int64_t result = -XEN_EPERM;
 
-	c.domain = this_cpu_field(current)->domain;
-	c.wide = wide;
-	c.args_changed = false;
-	c.access.p2m = &c.domain->p2m;
-	c.access.state = GUEST_ACCESS_LATER;
-	if (unlikely(cpl != 0)) {
-		result = wide ? -XEN_EPERM : (int64_t)(uint32_t)(-XEN_EPERM);
-	} else if (likely(wide)) {
-		c.arg = &regs->rdi;
-		result = dispatch(&c, (uint32_t)regs->rax, false);
-	} else {
-		result = dispatch_narrow(&c, regs);
-	}
-	if (unlikely(result == HYPERCALL_CONTINUE))
+	if (likely(cpl == 0))
+		result = wide ? hypercall_dispatch(&c, regs->eax) : run_narrow(&c, regs);
+	if (result == HYPERCALL_CONTINUE)
 		return false;
-	regs->rax = (uint64_t)result;
+	regs->rax = wide ? (uint64_t)result : (uint32_t)result;
 	return true;
 }
 

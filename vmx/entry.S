@@ -9,9 +9,9 @@
  */
 #include "vmx/entry_offsets.h"
 
-/* All but R12 to R15, in the order of struct vcpu_regs. */
-	.macro POP_OTHERS
-	pop %rbx
+/* All that the processor may have got from C, in the order of struct vcpu_regs. RBP is 0 in C, and
+ * RBX and R12 to R15 are preserved. */
+	.macro POP_REST
 	pop %rbp
 	pop %r11
 	pop %rcx
@@ -24,8 +24,8 @@
 	pop %rax
 	.endm
 
-/* After an exit: the guest's registers into struct vcpu_regs, and on to the CPU's own stack. RDI = regs */
-	.macro SAVE_REGISTERS
+/* After an exit: what C may change goes into struct vcpu_regs. */
+	.macro PUSH_REST
 	push %rax
 	push %r9
 	push %r8
@@ -36,14 +36,16 @@
 	push %rcx
 	push %r11
 	push %rbp
+	.endm
+
+/* And what C has preserved; RDI = struct vcpu_regs. */
+	.macro PUSH_PRESERVED
 	push %rbx
 	push %r12
 	push %r13
 	push %r14
 	push %r15
-	mov %gs:CPU_RUN_STACK, %rsp
-	mov (%rsp), %rdi
-	xor %ebp, %ebp /* backtraces end here */
+	mov %rsp, %rdi
 	.endm
 
 	.text
@@ -58,7 +60,9 @@ vmx_guest_loop:
 	push %r14
 	push %r15
 	/* private_clear_stack(), called from where this was called, clears all that lies below. */
-	sub $RUN_STACK_ROOM, %rsp
+	sub $(RUN_STACK_ROOM + 8), %rsp /* with what follows, aligned to 16 for the calls below */
+	lea REGS_RBP(%rdi), %rax
+	push %rax
 	push %rdi
 	mov %rsp, %gs:CPU_RUN_STACK
 
@@ -70,7 +74,8 @@ enter:
 	pop %r14
 	pop %r13
 	pop %r12
-	POP_OTHERS
+	pop %rbx
+	POP_REST
 	je launch
 	vmresume
 	jmp failed
@@ -90,28 +95,44 @@ failed:
 	jmp leave
 
 vmx_exit_stub_traced: /* vmx/exit_trace.c */
-	SAVE_REGISTERS
+	PUSH_REST
+	PUSH_PRESERVED
+	mov %gs:CPU_RUN_STACK, %rsp
+	xor %ebp, %ebp
 	call vmx_exit_traced
-	jmp 1f
+	jmp 4f
 
 vmx_exit_stub:
-	SAVE_REGISTERS
-	call vmx_exit
-1:
-	mov (%rsp), %rdi
-	cmp $EXIT_ENTER_QUICK, %eax
+	PUSH_REST
+	lea -REGS_RBP(%rsp), %rdi
+	mov %gs:CPU_RUN_STACK, %rsp
+	xor %ebp, %ebp /* backtraces end here */
+	call vmx_exit_quick
+	cmp $EXIT_ENTER, %rax
 	jne 2f
-	/* R12 to R15 are the guest's still, and the VMCS has been launched. */
-	lea REGS_RBX(%rdi), %rsp
-	POP_OTHERS
-	vmresume
+1:
+	mov 8(%rsp), %rsp
+	POP_REST
+	vmresume /* the VMCS has been launched */
 	jmp failed
 2:
-	test %eax, %eax
+	cmp $EXIT_ENTER_RBX, %rax
+	jne 3f
+	mov (%rsp), %rbx
+	mov REGS_RBX(%rbx), %rbx
+	jmp 1b
+3:
+	mov 8(%rsp), %rsp
+	PUSH_PRESERVED
+	mov %rax, %rsi
+	mov %gs:CPU_RUN_STACK, %rsp
+	call vmx_exit
+4:
+	mov (%rsp), %rdi
+	test %al, %al
 	jne enter
 leave:
-	pop %rdi
-	add $RUN_STACK_ROOM, %rsp
+	add $(RUN_STACK_ROOM + 24), %rsp
 	pop %r15
 	pop %r14
 	pop %r13

@@ -11,6 +11,7 @@
 #include "cpu.h"
 #include "mm/window.h"
 #include "vmx/advance.h"
+#include "vmx/entry_offsets.h"
 #include "vmx/ept.h"
 #include "vmx/exit_reasons.h"
 #include "vmx/vlapic.h"
@@ -72,17 +73,26 @@ static inline void exit_cpuid(struct vcpu_regs *regs)
 }
 
 /*
- * The caller's mode and level. In 64-bit code that is not conforming, the level of CS is that of
- * SS, which counts. Outside IA-32e mode, L is a reserved bit of the descriptor: a guest that sets
- * it there chooses the 64-bit convention for itself, and no more. False: the call goes on.
+ * Whether the caller is a 64-bit kernel. In 64-bit code that is not conforming, the level of CS is
+ * that of SS, which counts. Outside IA-32e mode, L is a reserved bit of the descriptor: a guest
+ * that sets it there chooses the 64-bit convention for itself, and no more.
  */
-static inline bool exit_vmcall(struct vcpu_regs *regs)
+static inline bool from_64bit_kernel(void)
 {
-	uint32_t cs = vmcs_read32(VMCS_GUEST_CS_AR);
+	return (vmcs_read_sure(VMCS_GUEST_CS_AR.encoding) &
+		(SEG_AR_L | SEG_AR_DC | SEG_AR_DPL_MASK)) == SEG_AR_L;
+}
 
-	if (likely((cs & (SEG_AR_L | SEG_AR_DC | SEG_AR_DPL_MASK)) == SEG_AR_L))
-		return hypercall(regs, 0, true);
-	return hypercall(regs, vcpu_cpl(), cs & SEG_AR_L);
+/* A call of a 64-bit kernel. False: it goes on. */
+static inline bool vmcall_64(struct vcpu_regs *regs)
+{
+	struct vcpu_secret *s = container_of(regs, struct vcpu_secret, regs);
+	int64_t result = hypercall_dispatch(&s->call, regs->eax);
+
+	if (unlikely(result == HYPERCALL_CONTINUE))
+		return false;
+	vmx_secret()->regs.rax = (uint64_t)result; /* cheaper than to keep regs */
+	return true;
 }
 
 static void set_nmi_blocking(bool blocked)
@@ -228,6 +238,10 @@ static void exit_entry_failure(uint32_t reason)
 static __attribute__((noinline)) void dispatch(uint32_t reason, struct vcpu_regs *regs)
 {
 	switch (reason) {
+	case EXIT_REASON_VMCALL:
+		if (hypercall(regs, vcpu_cpl(), vmcs_read32(VMCS_GUEST_CS_AR) & SEG_AR_L))
+			vmx_advance_rip();
+		break;
 	case EXIT_REASON_WRMSR:
 		vmx_exit_msr_write(regs);
 		break;
@@ -325,50 +339,55 @@ static inline void look_at_clock(void)
 		time_up();
 }
 
-/* What is marked for this CPU comes first. */
-static enum vmx_exit_result enter_again(void)
+/* After what did not even say that it had left guest mode: at worst it gets an IPI that was not
+ * needed. */
+static inline __attribute__((always_inline)) int64_t enter_if_idle(int64_t how)
+{
+	look_at_clock();
+	return likely(atomic_load_explicit(&this_cpu_field(shared)->entry_work,
+					   memory_order_acquire) == ENTRY_IN_GUEST)
+		   ? how
+		   : EXIT_WORK;
+}
+
+/* What guests do most often: it ends behind the instruction, or, for a call that goes on or a
+ * fault, where it is. */
+int64_t vmx_exit_quick(struct vcpu_regs *regs)
+{
+	uint32_t reason = vmcs_read32(VMCS_EXIT_REASON);
+
+	switch (reason) {
+	case EXIT_REASON_VMCALL:
+		if (unlikely(!from_64bit_kernel()))
+			return EXIT_REASON_VMCALL;
+		if (likely(vmcall_64(regs)))
+			vmx_advance_rip_64();
+		return enter_if_idle(EXIT_ENTER);
+	case EXIT_REASON_CPUID:
+		exit_cpuid(regs);
+		vmx_advance_rip();
+		return enter_if_idle(EXIT_ENTER_RBX);
+	case EXIT_REASON_RDMSR:
+		if (likely(vmx_exit_msr_read(regs)))
+			vmx_advance_rip();
+		return enter_if_idle(EXIT_ENTER);
+	default:
+		return reason;
+	}
+}
+
+/* All else. What is marked for this CPU comes before the entry. */
+bool vmx_exit(struct vcpu_regs *regs, int64_t reason)
 {
 	uint32_t none = 0;
 
-	look_at_clock();
-	if (likely(atomic_compare_exchange_strong(&this_cpu_field(shared)->entry_work, &none,
-						  ENTRY_IN_GUEST)))
-		return VMX_EXIT_ENTER;
-	return vmx_entry_work() ? VMX_EXIT_ENTER : VMX_EXIT_LEAVE;
-}
-
-/* The same after an exit that did not say that it left guest mode. */
-static inline enum vmx_exit_result enter_again_quick(void)
-{
-	look_at_clock();
-	if (likely(atomic_load_explicit(&this_cpu_field(shared)->entry_work,
-					memory_order_acquire) == ENTRY_IN_GUEST))
-		return VMX_EXIT_ENTER_QUICK;
-	return vmx_entry_work() ? VMX_EXIT_ENTER : VMX_EXIT_LEAVE;
-}
-
-/*
- * Called by the exit stub, on the CPU's own stack. First what guests do most often: it ends behind
- * the instruction, or, for a call that goes on or a fault, where it is. These do not even say that
- * they have left guest mode: at worst they get an IPI that was not needed.
- */
-enum vmx_exit_result vmx_exit(struct vcpu_regs *regs)
-{
-	uint32_t reason = vmcs_read32(VMCS_EXIT_REASON);
-	bool done = true;
-
-	if (reason == EXIT_REASON_VMCALL) {
-		done = exit_vmcall(regs);
-	} else if (reason == EXIT_REASON_CPUID) {
-		exit_cpuid(regs);
-	} else if (reason == EXIT_REASON_RDMSR) {
-		done = vmx_exit_msr_read(regs);
-	} else {
+	if (reason != EXIT_WORK) {
 		vmx_left_guest_mode();
-		dispatch(reason, regs);
-		return enter_again();
+		dispatch((uint32_t)reason, regs);
+		look_at_clock();
+		if (likely(atomic_compare_exchange_strong(&this_cpu_field(shared)->entry_work,
+							  &none, ENTRY_IN_GUEST)))
+			return true;
 	}
-	if (likely(done))
-		vmx_advance_rip();
-	return enter_again_quick();
+	return vmx_entry_work();
 }

@@ -6,6 +6,7 @@
  * off.
  */
 #include "trace.h"
+#include "vmx/entry_offsets.h"
 #include "vmx/exit_reasons.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
@@ -17,8 +18,8 @@ void vmx_follow_trace(bool on)
 	this_cpu()->current->traced = on;
 }
 
-/* Called by the exit stub in the place of vmx_exit(). */
-enum vmx_exit_result vmx_exit_traced(struct vcpu_regs *regs)
+/* Called by the exit stub in the place of vmx_exit_quick() and vmx_exit(). False: leave. */
+bool vmx_exit_traced(struct vcpu_regs *regs)
 {
 	uint32_t begin = trace_begin();
 	uint32_t code = vmcs_read32(VMCS_EXIT_REASON) & EXIT_REASON_BASIC_MASK;
@@ -27,12 +28,13 @@ enum vmx_exit_result vmx_exit_traced(struct vcpu_regs *regs)
 		code = TRACE_CODE_HYPERCALL + (uint32_t)regs->rax;
 	else if (unlikely(code > TRACE_CODE_OTHER))
 		code = TRACE_CODE_OTHER;
-	enum vmx_exit_result result = vmx_exit(regs);
+	int64_t quick = vmx_exit_quick(regs);
+	bool enter = quick == EXIT_ENTER || quick == EXIT_ENTER_RBX || vmx_exit(regs, quick);
 	struct vcpu_shared *v = this_cpu_field(current);
 	uint32_t ticks = trace_put(this_cpu_field(shared)->trace,
 				   v->trace_id | code << TRACE_CODE_SHIFT, true, begin);
 
 	trace_add(&v->exits[code].count, 1);
 	trace_add(&v->exits[code].ticks, ticks);
-	return result;
+	return enter;
 }

@@ -19,7 +19,7 @@
 _Static_assert(offsetof(struct cpu_private, run_stack) == CPU_RUN_STACK, "entry.S");
 _Static_assert(offsetof(struct cpu_private, vmcs_launched) == CPU_VMCS_LAUNCHED, "entry.S");
 _Static_assert(offsetof(struct vcpu_regs, rbx) == REGS_RBX, "entry.S");
-_Static_assert(VMX_EXIT_LEAVE == 0 && VMX_EXIT_ENTER_QUICK == EXIT_ENTER_QUICK, "entry.S");
+_Static_assert(offsetof(struct vcpu_regs, rbp) == REGS_RBP, "entry.S");
 
 /*
  * The preemption timer stands still in root mode, so that it may be late by the time spent there

@@ -299,6 +299,12 @@ static void load(struct cpu_private *cpu, struct vcpu_shared *v)
 	bool arrives = v->host_cpu != cpu->index;
 	vmx_flush_loaded(v, arrives);
 	if (arrives) {
+		struct vcpu_secret *s = vmx_secret();
+
+		s->call = (struct hypercall){.domain = v->domain,
+					     .arg = &s->regs.rdi,
+					     .wide = true,
+					     .access = {.p2m = &v->domain->p2m}};
 		vmcs_setup_host();
 		v->host_cpu = cpu->index;
 	}

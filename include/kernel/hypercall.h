@@ -3,26 +3,9 @@
 #define KEYHOLE_KERNEL_HYPERCALL_H
 
 #include "../domain.h"
-#include "../guest_copy.h"
+#include "../guest_call.h"
 #include "../types.h"
 #include "compat.h"
-
-#define HYPERCALL_ARGS 6u
-
-/* One call. On the private stack of the CPU: it holds what the guest passed. */
-struct hypercall {
-	struct domain *domain;
-	bool wide;	   /* the caller uses the 64-bit ABI */
-	bool args_changed; /* write arg[] back to its registers, for the continuation */
-	uint64_t *arg;	   /* HYPERCALL_ARGS of them; changed for a continuation only */
-	struct guest_access access;
-};
-
-/*
- * A handler's result when it has more to do: it has moved its arguments on, and the guest executes
- * the call again, after whatever was due in between.
- */
-#define HYPERCALL_CONTINUE INT64_MIN
 
 /* Elements of a batch that are worked off before a continuation. */
 #define HYPERCALL_BATCH 64u

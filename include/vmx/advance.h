@@ -7,6 +7,20 @@
 #include "vmx/controls.h"
 #include "vmx/vmcs.h"
 
+/* Ends blocking by STI and MOV SS, and makes a single step pending: the rest of an instruction that
+ * has been completed, after RIP was moved. */
+static inline __attribute__((always_inline)) void vmx_complete_instruction(void)
+{
+	uint32_t blocking = (uint32_t)vmcs_read_sure(VMCS_GUEST_INTERRUPTIBILITY.encoding);
+
+	if (unlikely(blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
+		vmcs_write32(VMCS_GUEST_INTERRUPTIBILITY,
+			     blocking & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+	if (unlikely(vmcs_read_sure(VMCS_GUEST_RFLAGS.encoding) & RFLAGS_TF))
+		vmcs_writen(VMCS_GUEST_PENDING_DEBUG,
+			    vmcs_readn(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+}
+
 /*
  * Completes an instruction of length bytes: RIP moves behind it, blocking by STI and MOV SS ends,
  * and a single step becomes pending (SDM Vol. 3, "Debug Exceptions", and "Guest Non-Register
@@ -20,21 +34,27 @@ static inline __attribute__((always_inline)) void vmx_advance_rip_by(uint64_t le
 	if (unlikely(rip >> 32) && !(vmcs_read32(VMCS_GUEST_CS_AR) & SEG_AR_L))
 		rip = (uint32_t)rip;
 	vmcs_writen(VMCS_GUEST_RIP, rip);
-
-	uint32_t blocking = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
-	if (unlikely(blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
-		vmcs_write32(VMCS_GUEST_INTERRUPTIBILITY,
-			     blocking & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
-	if (unlikely(vmcs_readn(VMCS_GUEST_RFLAGS) & RFLAGS_TF))
-		vmcs_writen(VMCS_GUEST_PENDING_DEBUG,
-			    vmcs_readn(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+	vmx_complete_instruction();
 }
 
-/* The same for the instruction that caused the exit, where the processor tells its length. */
+/* The length of the instruction that caused the exit, where the processor tells it: zeros are read
+ * above the 32 bits of the field, and need not be cut off. After another access to the VMCS. */
+static inline uint64_t vmx_exit_length(void)
+{
+	return vmcs_read_sure(VMCS_EXIT_INSTRUCTION_LENGTH.encoding);
+}
+
+/* The same for that instruction. */
 static inline __attribute__((always_inline)) void vmx_advance_rip(void)
 {
-	/* Raw: zeros are read above the 32 bits of the field, and need not be cut off. */
-	vmx_advance_rip_by(vmcs_read_raw(VMCS_EXIT_INSTRUCTION_LENGTH.encoding));
+	vmx_advance_rip_by(vmx_exit_length());
+}
+
+/* And from 64-bit code. */
+static inline __attribute__((always_inline)) void vmx_advance_rip_64(void)
+{
+	vmcs_writen(VMCS_GUEST_RIP, vmcs_readn(VMCS_GUEST_RIP) + vmx_exit_length());
+	vmx_complete_instruction();
 }
 
 #endif

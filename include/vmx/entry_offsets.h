@@ -5,7 +5,13 @@
 #define CPU_RUN_STACK	  8
 #define CPU_VMCS_LAUNCHED 16
 #define REGS_RBX	  32 /* of struct vcpu_regs */
-#define EXIT_ENTER_QUICK  2
-#define RUN_STACK_ROOM	  512 /* bytes: more than the frames of vcpu_load() and below take */
+#define REGS_RBP	  40
+
+/* What vmx_exit_quick() returns, besides the reason of an exit that it leaves to vmx_exit(). */
+#define EXIT_ENTER     -1 /* enter the guest: RBX and R12 to R15 are its own still */
+#define EXIT_ENTER_RBX -2 /* the same, but RBX was changed */
+#define EXIT_WORK      -3 /* the exit has been dealt with, but something waits before the entry */
+
+#define RUN_STACK_ROOM 512 /* bytes: more than the frames of vcpu_load() and below take */
 
 #endif

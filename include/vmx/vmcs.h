@@ -2,9 +2,9 @@
  * The VMX instructions, except VMLAUNCH and VMRESUME (vmx's entry stub).
  *
  * State: the processor's current VMCS, which belongs to this CPU; no lock. Every instruction's CF
- * and ZF are looked at, in every build. VMREAD and VMWRITE fail only through a mistake of ours (no
- * current VMCS, a field of a feature that the processor lacks), so their failure does not return;
- * the others return a status.
+ * and ZF are looked at, in every build, but for vmcs_read_sure(). VMREAD and VMWRITE fail only
+ * through a mistake of ours (no current VMCS, a field of a feature that the processor lacks), so
+ * their failure does not return; the others return a status.
  *
  * Sources: Intel SDM Vol. 3, "VMX Instruction Reference", "Conventions".
  */
@@ -32,6 +32,25 @@ static inline uint64_t vmcs_read_raw(uint32_t encoding)
 	if (unlikely(failed))
 		vmx_instruction_failed("VMREAD", encoding);
 	return value;
+}
+
+/*
+ * The same where it cannot fail: an access just before has shown that there is a current VMCS, and
+ * every processor has the field. Test builds look all the same.
+ */
+static inline uint64_t vmcs_read_sure(uint32_t encoding)
+{
+#ifdef CONFIG_TEST
+	return vmcs_read_raw(encoding);
+#else
+	uint64_t value;
+
+	__asm__ volatile("vmread %[field], %[value]"
+			 : [value] "=r"(value)
+			 : [field] "r"((uint64_t)encoding)
+			 : "cc", "memory");
+	return value;
+#endif
 }
 
 static inline void vmcs_write_raw(uint32_t encoding, uint64_t value)

@@ -45,14 +45,13 @@ void vmx_exit_stub_traced(void);
 /* vmx/exit_trace.c: which of them exits of the current vCPU lead to. */
 void vmx_follow_trace(bool on);
 
-/* vmx/exit.c: called from the stub; what it does next. */
-enum vmx_exit_result {
-	VMX_EXIT_LEAVE,
-	VMX_EXIT_ENTER,	     /* enter the guest, all registers from struct vcpu_regs */
-	VMX_EXIT_ENTER_QUICK /* the same vCPU, of whose registers r12 to r15 were not changed */
-};
-enum vmx_exit_result vmx_exit(struct vcpu_regs *regs);
-enum vmx_exit_result vmx_exit_traced(struct vcpu_regs *regs);
+/* vmx/exit.c: called from the stub. What guests do most often, with RBX and R12 to R15 still in the
+ * processor: EXIT_... of entry_offsets.h, or the exit's reason, for vmx_exit(). */
+int64_t vmx_exit_quick(struct vcpu_regs *regs);
+/* The rest, with all registers in regs; what vmx_exit_quick() has returned. False: leave. */
+bool vmx_exit(struct vcpu_regs *regs, int64_t reason);
+/* vmx/exit_trace.c: both of them, and the exit is traced. */
+bool vmx_exit_traced(struct vcpu_regs *regs);
 /* vmx/flush.c: looks at this CPU's entry_work. True: enter. */
 bool vmx_entry_work(void);
 /* vmx/requests.c: what is asked of the current vCPU. False: it must leave. */
@@ -117,7 +116,7 @@ static inline void vmx_left_guest_mode(void)
 
 static inline struct vcpu_secret *vmx_secret(void)
 {
-	return (struct vcpu_secret *)((uint64_t)this_cpu()->self - PRIVATE_CPU + PRIVATE_VCPU);
+	return (struct vcpu_secret *)((uint64_t)this_cpu_field(self) - PRIVATE_CPU + PRIVATE_VCPU);
 }
 
 #endif
