@@ -53,6 +53,7 @@ struct domain {
 	uint64_t acpi;	    /* constant: the page of its ACPI tables; 0: none */
 	bool lazy;	    /* constant: RAM gets its frames when it is touched first */
 	bool mmio_strict;   /* constant: an access to absent memory ends it */
+	mfn_t poison;	    /* constant: what it sees where a page of another was revoked */
 	/* Constant: its time-stamp counters minus the host's, to begin with. */
 	uint64_t tsc_offset;
 	uint32_t vcpu_count;
@@ -60,10 +61,11 @@ struct domain {
 	struct vcpu_shared *vcpus[DOMAIN_VCPUS_MAX];
 	struct domain_xen *xen;	    /* kernel/xen_state.h; created with the domain */
 	struct grant_table *grants; /* kernel/grant.c; created with the domain */
-	_Atomic bool unemulated;    /* said once: vmx/mmio.c */
-	_Atomic uint32_t end;	    /* enum domain_end; changes from END_NONE once */
-	_Atomic bool paused;	    /* its vCPUs do not run: domain_pause() */
-	_Atomic bool restarts;	    /* made anew when it is gone: kernel/lifecycle.c */
+	bool maps_closed; /* what it has mapped of others is given up by its destruction alone */
+	_Atomic bool unemulated; /* said once: vmx/mmio.c */
+	_Atomic uint32_t end;	 /* enum domain_end; changes from END_NONE once */
+	_Atomic bool paused;	 /* its vCPUs do not run: domain_pause() */
+	_Atomic bool restarts;	 /* made anew when it is gone: kernel/lifecycle.c */
 	uint64_t end_detail; /* a shutdown reason or exit reason: a small number, no guest data */
 	struct lock devices_lock; /* what is in this frame: kernel/guest_io.c */
 	mfn_t devices;
@@ -76,6 +78,8 @@ struct domain {
 	struct cpu_set pin;		/* constant: the CPUs that may run it */
 	uint32_t cap_percent;		/* constant: of one CPU's time; 0: no cap (kernel/cap.c) */
 	_Atomic uint64_t cap_until;	/* until then it has used what its cap allows */
+	/* Mappings of its pages that each domain has, by id: through grants, and foreign ones. */
+	_Atomic uint32_t granted_to[DOMAINS_MAX + 1], foreign_in[DOMAINS_MAX + 1];
 	/* Ticks that it ran on each CPU, written there only. Behind the structure. */
 	_Atomic uint64_t *cpu_ticks;
 };
@@ -83,6 +87,9 @@ struct domain {
 /* The live domain with this id, or NULL. Valid until this CPU's next quiescent point (mm/epoch.h).
  */
 struct domain *domain_find(domid_t id);
+/* The domain that frames with this owner are of, ended or half taken apart: it stays for as long as
+ * another one has a page of it mapped. NULL if there is none. Valid as from domain_find(). */
+struct domain *domain_owning(domid_t id);
 /* Calls fn for every domain, by id, until it returns false. fn may not end a domain. */
 void domain_for_each(bool (*fn)(struct domain *d, void *ctx), void *ctx);
 /* Declares that a domain has ended and has its vCPUs leave. The first reason stays. */

@@ -152,8 +152,15 @@ uint64_t p2m_cpu_enter(struct p2m *p2m);
 void p2m_cpu_leave(struct p2m *p2m);
 /* Sets ENTRY_WORK_EPT_FLUSH on the CPUs in active_cpus. After the generation has moved. */
 void p2m_mark_flush(struct p2m *p2m);
-/* Calls fn for every leaf in gfn order until it returns false: audit, destruction. No lock. */
-void p2m_for_each(struct p2m *p2m, bool (*fn)(gfn_t gfn, const struct p2m_entry *entry, void *ctx),
-		  void *ctx);
+/* Calls fn for every leaf in gfn order until it returns false: audit, destruction. The first may be
+ * what is left of a leaf from a gfn on. No lock. */
+void p2m_for_each_from(struct p2m *p2m, gfn_t from,
+		       bool (*fn)(gfn_t gfn, const struct p2m_entry *entry, void *ctx), void *ctx);
+static inline void p2m_for_each(struct p2m *p2m,
+				bool (*fn)(gfn_t gfn, const struct p2m_entry *entry, void *ctx),
+				void *ctx)
+{
+	p2m_for_each_from(p2m, make_gfn(0), fn, ctx);
+}
 
 #endif

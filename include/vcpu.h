@@ -220,6 +220,8 @@ bool memory_fault(struct domain *d, gpa_t gpa);
 /* Whether accesses to gpa, where the p2m has nothing, find no device: reads give ones, writes are
  * dropped. False: they end the domain. */
 bool memory_absent(const struct domain *d, gpa_t gpa);
+/* Whether a page of another domain was there, revoked by it, and shall fault when it is used. */
+bool memory_revoked(struct domain *d, gpa_t gpa);
 /* Ends the current vCPU's slice. */
 void vcpu_yield(void);
 /* Fills the hypercall page of the current domain at gpa; -XEN_EINVAL if that is not its RAM. */

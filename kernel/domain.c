@@ -31,6 +31,7 @@
 
 static struct lock domain_list_lock = LOCK_INIT(LOCK_DOMAIN_LIST);
 static struct domain *_Atomic domains[DOMAINS_MAX + 1]; /* by id; index 0 is not used */
+static struct domain *_Atomic owners[DOMAINS_MAX + 1];	/* the same, and those being taken apart */
 static struct domain_result results[DOMAINS_MAX + 1];	/* by id; domain_list_lock */
 
 /* Tables beyond those for RAM that a domain's p2m may use: for what it maps of others. */
@@ -39,7 +40,15 @@ static struct domain_result results[DOMAINS_MAX + 1];	/* by id; domain_list_lock
 #define DESTROY_LEAVES 16u
 
 /* Phases of domain_destroy(), in order. */
-enum { DESTROY_NONE, DESTROY_WAIT, DESTROY_MAPS, DESTROY_MEMORY, DESTROY_TABLES };
+enum {
+	DESTROY_NONE,
+	DESTROY_WAIT,	/* until nobody can find it */
+	DESTROY_MAPS,	/* what it has mapped of others through grants */
+	DESTROY_MEMORY, /* its address space: its own RAM and foreign pages */
+	DESTROY_REVOKE, /* what others have mapped of its pages */
+	DESTROY_OWNER,	/* until nobody can find it as the owner of a page */
+	DESTROY_TABLES
+};
 
 static const struct {
 	const char *text;
@@ -95,6 +104,12 @@ struct domain *domain_find(domid_t id)
 	if (!d || atomic_load_explicit(&d->end, memory_order_acquire) != END_NONE)
 		return NULL;
 	return d;
+}
+
+/* No lock; what is said in domain.h. */
+struct domain *domain_owning(domid_t id)
+{
+	return id <= DOMAINS_MAX ? atomic_load_explicit(&owners[id], memory_order_acquire) : NULL;
 }
 
 /*
@@ -277,9 +292,9 @@ static bool release_memory_step(struct domain *d)
 
 		/* 1 GiB in parts, so that a step is bounded, if there is a table to split it. */
 		if (count > FRAMES_PER_2M &&
-		    !p2m_unmap(&d->p2m, l.leaf[i].gfn, FRAMES_PER_2M, memory_put_removed, NULL))
+		    !p2m_unmap(&d->p2m, l.leaf[i].gfn, FRAMES_PER_2M, memory_put_removed, d))
 			continue;
-		if (p2m_unmap(&d->p2m, l.leaf[i].gfn, count, memory_put_removed, NULL))
+		if (p2m_unmap(&d->p2m, l.leaf[i].gfn, count, memory_put_removed, d))
 			panic("d%u: a whole leaf of the p2m could not be taken out", d->id);
 	}
 	return l.count == 0;
@@ -475,6 +490,7 @@ int domain_create_end(struct domain *d, const struct guest_module *modules, uint
 		return rc;
 	vcpu_set_entry(d->vcpus[0], entry.entry, entry.eax, entry.info);
 	lock_acquire(&domain_list_lock);
+	atomic_store_explicit(&owners[d->id], d, memory_order_release);
 	atomic_store_explicit(&domains[d->id], d, memory_order_release);
 	lock_release(&domain_list_lock);
 	return 0;
@@ -511,7 +527,9 @@ static void mark_unreachable(struct epoch_deferred *deferred)
  * has passed a quiescent point; true: it is gone, and d with it. None of its vCPUs is loaded or on
  * a run queue. To be called from one CPU at a time.
  *
- * Its own frames that others have mapped live on until the last of them lets go.
+ * Its pages that others have mapped are revoked (kernel/grant_revoke.c): nobody has to let go of
+ * them. Two that have mapped pages of each other do not wait for each other: each gives up what it
+ * has of others before it waits for its own.
  */
 bool domain_destroy(struct domain *d)
 {
@@ -531,6 +549,9 @@ bool domain_destroy(struct domain *d)
 			return false;
 		destroy_vcpus(d);
 		guest_devices_free(d);
+		lock_acquire(&d->lock);
+		d->maps_closed = true;
+		lock_release(&d->lock);
 		d->destroy_phase = DESTROY_MAPS;
 		return false;
 	case DESTROY_MAPS:
@@ -538,7 +559,19 @@ bool domain_destroy(struct domain *d)
 			d->destroy_phase = DESTROY_MEMORY;
 		return false;
 	case DESTROY_MEMORY:
-		if (!release_memory_step(d))
+		if (release_memory_step(d))
+			d->destroy_phase = DESTROY_REVOKE;
+		return false;
+	case DESTROY_REVOKE:
+		if (!grant_revoke_step(d))
+			return false;
+		atomic_store_explicit(&owners[d->id], NULL, memory_order_release);
+		atomic_store_explicit(&d->unreachable, false, memory_order_relaxed);
+		d->destroy_phase = DESTROY_OWNER;
+		epoch_defer(&d->deferred, mark_unreachable);
+		return false;
+	case DESTROY_OWNER:
+		if (!atomic_load_explicit(&d->unreachable, memory_order_acquire))
 			return false;
 		xen_state_free(d);
 		grant_table_free(d);

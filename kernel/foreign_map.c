@@ -2,9 +2,11 @@
  * Mapping pages of another domain: one, in batches, in ranges; exchanging and removing them.
  *
  * State: none of its own. The mapping domain's lock is held while its p2m changes. Each mapping
- * holds a reference to its frame, taken before the frame appears anywhere. The other domain is not
- * locked: what its p2m said stays true of the frame until this CPU's next quiescent point, and the
- * reference is refused if the frame has a new owner. Ready for many CPUs.
+ * holds a reference to its frame, taken before the frame appears anywhere, and is counted with the
+ * frame's owner, which stays for as long as there is one; when it is destroyed its pages are
+ * revoked. The other domain is not locked: what its p2m said stays true of the frame until this
+ * CPU's next quiescent point, and the reference is refused if the frame has a new owner. Ready for
+ * many CPUs.
  *
  * A batch reads its arrays once, takes runs that are contiguous on both sides and in the other
  * domain's RAM, and maps each by one change of the p2m.
@@ -17,6 +19,7 @@
 #include "lock.h"
 #include "mm/frame.h"
 #include "p2m.h"
+#include "print.h"
 #include "public/errno.h"
 #include "public/memory.h"
 #include "public/xen.h"
@@ -45,6 +48,32 @@ int foreign_find(const struct hypercall *c, uint64_t id, struct domain **out)
 		return -XEN_EINVAL;
 	*out = id <= DOMAINS_MAX ? domain_find((domid_t)id) : NULL;
 	return *out ? 0 : -XEN_ESRCH;
+}
+
+/* Frames of one owner have appeared in a domain's p2m. */
+static void count_mapped(const struct domain *d, domid_t owner, uint64_t count)
+{
+	struct domain *o = domain_owning(owner);
+
+	assert_always(o); /* it was found, or has been waiting for this */
+	atomic_fetch_add(&o->foreign_in[d->id], (uint32_t)count);
+}
+
+/* Mappings of these frames have gone from a domain's p2m. Adjacent frames may belong to several
+ * owners. */
+void foreign_put_run(const struct domain *d, mfn_t first, uint64_t count)
+{
+	while (count) {
+		domid_t owner = frame_owner(first);
+		uint64_t n = 1;
+
+		while (n < count && frame_owner(mfn_add(first, n)) == owner)
+			n++;
+		frame_put_run(first, n);
+		count_mapped(d, owner, -n);
+		first = mfn_add(first, n);
+		count -= n;
+	}
 }
 
 /* Takes a reference to frame idx of another domain's own RAM. -XEN_EINVAL: it has none there, or
@@ -81,6 +110,8 @@ int foreign_map_frame(struct domain *d, mfn_t frame, gfn_t gfn)
 	lock_release(&d->lock);
 	if (rc)
 		frame_put(frame); /* never mapped: nothing to wait for */
+	else
+		count_mapped(d, frame_owner(frame), 1);
 	return rc;
 }
 
@@ -114,8 +145,10 @@ static uint64_t map_run(const struct foreign_run *r)
 		     ? -XEN_EINVAL
 		     : p2m_map(&r->d->p2m, make_gfn(r->gfn), e.frame, count, P2M_FOREIGN, P2M_RW);
 	lock_release(&r->d->lock);
-	if (!rc)
+	if (!rc) {
+		count_mapped(r->d, owner, count);
 		return count;
+	}
 	while (taken)
 		frame_put(mfn_add(e.frame, --taken)); /* never mapped: nothing to wait for */
 	return 0;
@@ -169,13 +202,15 @@ static void exchange(struct domain *d, struct domain *target, uint64_t *idx, con
 		errs[i] = p2m_batch_exchange(&b, make_gfn(gfn[i]), P2M_FOREIGN, frame, &old);
 		if (errs[i])
 			frame_put(frame);
+		else
+			count_mapped(d, target->id, 1);
 		idx[i] = mfn_raw(old);
 	}
 	p2m_batch_end(&b);
 	lock_release(&d->lock);
 	for (unsigned i = 0; i < count; i++)
 		if (!errs[i])
-			frame_put(make_mfn(idx[i]));
+			foreign_put_run(d, make_mfn(idx[i]), 1);
 }
 
 /* Maps pages that were read from a batch; false if some could not be. */
@@ -292,7 +327,7 @@ uint64_t foreign_remove_range(struct domain *d, uint64_t gfn, uint64_t count, in
 	lock_acquire(&d->lock);
 	if (!*rc) {
 		done = removable(d, gfn, end);
-		*rc = done ? p2m_unmap(&d->p2m, make_gfn(gfn), done, memory_put_removed, NULL) : 0;
+		*rc = done ? p2m_unmap(&d->p2m, make_gfn(gfn), done, memory_put_removed, d) : 0;
 	}
 	lock_release(&d->lock);
 	if (*rc)
@@ -300,4 +335,96 @@ uint64_t foreign_remove_range(struct domain *d, uint64_t gfn, uint64_t count, in
 	if (done < end)
 		*rc = -XEN_EINVAL;
 	return done;
+}
+
+/* --- revoking --------------------------------------------------------------------------------- */
+
+/* What one step looks at, leaves of a p2m or frames of a large one, and what it takes away. */
+#define REVOKE_LOOKS  1024u
+#define REVOKE_FRAMES 64u
+
+/* Foreign frames of one owner. */
+struct foreign_search {
+	domid_t owner;
+	bool stopped;  /* before the end, at: */
+	uint64_t next; /* a gfn */
+	unsigned looks, count;
+	struct {
+		uint64_t gfn;
+		mfn_t frame;
+		unsigned order; /* of its leaf */
+	} found[REVOKE_FRAMES];
+};
+
+static bool collect_foreign(gfn_t gfn, const struct p2m_entry *entry, void *ctx)
+{
+	struct foreign_search *s = ctx;
+	uint64_t first = gfn_raw(gfn), end = (first | ((1ull << entry->order) - 1)) + 1;
+
+	for (uint64_t g = first; g < end; g++) {
+		mfn_t frame = mfn_add(entry->frame, g - first);
+
+		if (!s->looks || s->count == REVOKE_FRAMES) {
+			s->stopped = true;
+			s->next = g;
+			return false;
+		}
+		s->looks--;
+		if (entry->type != P2M_FOREIGN)
+			break;
+		if (frame_owner(frame) != s->owner)
+			continue;
+		s->found[s->count].gfn = g;
+		s->found[s->count++].order = entry->order;
+	}
+	return true;
+}
+
+/* No table is left to split a leaf: all of it goes, whoever else's pages are in it. Returns the gfn
+ * behind it. */
+static uint64_t drop_leaf(struct domain *mapper, uint64_t gfn, unsigned order)
+{
+	uint64_t count = 1ull << order, first = gfn & ~(count - 1);
+
+	if (p2m_unmap(&mapper->p2m, make_gfn(first), count, memory_put_removed, mapper))
+		panic("d%u: a whole leaf of the p2m could not be taken out", mapper->id);
+	return first + count;
+}
+
+/*
+ * A bounded step in taking the pages of an owner, which nobody can map any more, out of the foreign
+ * mappings of a domain, from *at on, which it moves. In their place comes its own poison frame, as
+ * a foreign page of its own; where it has no table left to split a large leaf, a hole. False: there
+ * is no more to do. Takes the mapper's lock and its p2m's.
+ */
+bool foreign_revoke_step(domid_t owner, struct domain *mapper, uint64_t *at)
+{
+	struct foreign_search s = {.owner = owner, .looks = REVOKE_LOOKS};
+	struct p2m_batch batch;
+	unsigned done = 0;
+	int rc = 0;
+
+	lock_acquire(&mapper->lock);
+	if (!mapper->maps_closed) {
+		p2m_for_each_from(&mapper->p2m, make_gfn(*at), collect_foreign, &s);
+		*at = s.next;
+		p2m_batch_begin(&batch, &mapper->p2m);
+		for (; !rc && done < s.count; done += !rc) {
+			rc = frame_get_present(mapper->poison, mapper->id, FRAME_GUEST_SHARED);
+			if (rc)
+				break;
+			rc = p2m_batch_exchange(&batch, make_gfn(s.found[done].gfn), P2M_FOREIGN,
+						mapper->poison, &s.found[done].frame);
+			if (rc)
+				frame_put(mapper->poison);
+		}
+		p2m_batch_end(&batch);
+		count_mapped(mapper, mapper->id, done);
+		for (unsigned i = 0; i < done; i++)
+			foreign_put_run(mapper, s.found[i].frame, 1);
+		if (rc)
+			*at = drop_leaf(mapper, s.found[done].gfn, s.found[done].order);
+	}
+	lock_release(&mapper->lock);
+	return s.stopped || rc;
 }

@@ -10,12 +10,13 @@
  *
  * State: the handles of struct grant_table, a free list under its lock; the state of a handle is
  * changed under the domain's lock, and from TRACK_RELEASING on by the CPU that gives it up alone.
+ * What becomes of those whose page is revoked: kernel/grant_revoke.c.
  *
- * Each mapping holds a reference on the frame of its own, so that the frame outlives the granter if
- * it must. When a mapping goes, other vCPUs of the mapper may still use its translation until every
- * CPU has passed a quiescent point. The granter must not be told before that nobody uses its page:
- * the pins are given up through the epoch, those of a batch together, from an entry in one of its
- * handles, so that unmapping cannot fail for lack of memory.
+ * Each mapping holds a reference on the frame of its own, and is counted with the granter, which
+ * stays for as long as there is one. When a mapping goes, other vCPUs of the mapper may still use
+ *its translation until every CPU has passed a quiescent point. The granter must not be told before
+ *that nobody uses its page: the pins are given up through the epoch, those of a batch together,
+ *from an entry in one of its handles, so that unmapping cannot fail for lack of memory.
  *
  * Ready for many CPUs. Lock order: domain, grant table, p2m, and inside of them BUSY of one active
  * word at a time. All three are the mapper's: of the granter nothing is locked but the words, so
@@ -25,41 +26,15 @@
  * Source: Xen, public/grant_table.h.
  */
 #include "grant_pin.h"
-#include "mm/epoch.h"
 #include "mm/heap.h"
 #include "p2m.h"
 #include "public/errno.h"
 #include "vmx/ept_batch.h"
 
-enum track_state { TRACK_FREE, TRACK_LIVE, TRACK_RELEASING };
-
-/* A mapping, behind its handle. */
-struct grant_track {
-	struct epoch_deferred deferred;
-	struct grant_table *owner; /* of the mapper */
-	struct grant_track *next;  /* free, or released together */
-	mfn_t frame;
-	gfn_t gfn; /* where it is mapped */
-	uint32_t ref;
-	uint32_t handle;
-	domid_t granter;
-	bool readonly;
-	_Atomic uint8_t state; /* enum track_state */
-};
-
 /* The largest handle number is never given out: it says that there is none. */
 #define NO_HANDLE UINT32_MAX
 
 /* --- handles ---------------------------------------------------------------------------------- */
-
-static inline struct grant_track *track_at(struct grant_table *t, uint32_t handle)
-{
-	uint32_t pages = atomic_load_explicit(&t->track_pages, memory_order_acquire);
-
-	if (handle / GRANT_TRACKS_PER_PAGE >= pages)
-		return NULL;
-	return &t->tracks[handle / GRANT_TRACKS_PER_PAGE][handle % GRANT_TRACKS_PER_PAGE];
-}
 
 /* A page more of free handles. False: there are too many, or there is no memory. */
 static __attribute__((noinline)) bool tracks_grow(struct grant_table *t)
@@ -82,13 +57,29 @@ static __attribute__((noinline)) bool tracks_grow(struct grant_table *t)
 	return true;
 }
 
-/* Gives up what a mapping of a domain held: its pin, unless the granter is gone, and its frame. */
-static inline void track_drop(struct grant_track *track, domid_t mapper, struct grant_session *s)
+/* Gives up what a mapping of the session's mapper held: its pin and its frame. */
+static inline __attribute__((always_inline)) void
+track_drop(struct grant_track *track, domid_t mapper, struct grant_session *s)
 {
-	if (likely(s->granter_id == track->granter) || grant_session_switch(s, track->granter))
-		grant_entry_unpin(s, track->ref, mapper, track->readonly, track->frame);
+	if (unlikely(s->granter_id != track->granter))
+		grant_session_return(s, track->granter);
+	grant_entry_unpin(s, track->ref, mapper, track_readonly(track), track->frame);
+	s->mapped--;
 	frame_put(track->frame);
-	atomic_store_explicit(&track->state, TRACK_FREE, memory_order_relaxed);
+}
+
+void grant_track_drop(struct grant_track *track, struct grant_session *s)
+{
+	track_drop(track, s->mapper, s);
+}
+
+/* Puts a chain of handles back, as it is. Takes the grant table's lock. */
+void grant_tracks_put(struct grant_table *t, struct grant_track *first, struct grant_track *last)
+{
+	lock_acquire(&t->lock);
+	last->next = t->free;
+	t->free = first;
+	lock_release(&t->lock);
 }
 
 /* A chain of handles, after its epoch: onto the free list as it is. */
@@ -101,18 +92,16 @@ static void tracks_release(struct epoch_deferred *deferred)
 	struct grant_session session;
 	uint32_t count = 1;
 
-	grant_session_begin(&session);
+	grant_session_begin(&session, mapper);
 	for (;; count++) {
 		track_drop(track, mapper, &session);
+		atomic_store_explicit(&track->state, TRACK_FREE, memory_order_relaxed);
 		if (!track->next)
 			break;
 		track = track->next;
 	}
 	grant_session_end(&session);
-	lock_acquire(&t->lock);
-	track->next = t->free;
-	t->free = first;
-	lock_release(&t->lock);
+	grant_tracks_put(t, first, track);
 	atomic_fetch_sub_explicit(&t->releasing, count, memory_order_release);
 }
 
@@ -168,7 +157,8 @@ static inline __attribute__((always_inline)) int16_t map_one(struct maps *maps,
 	int16_t status;
 	mfn_t frame;
 
-	if (unlikely((op->flags & ~(GNTMAP_readonly | GNTMAP_guest_avail_mask)) != GNTMAP_host_map))
+	if (unlikely((op->flags & ~(GNTMAP_readonly | GNTMAP_keyhole_fault |
+				    GNTMAP_guest_avail_mask)) != GNTMAP_host_map))
 		return refused_flags(op->flags);
 	if (unlikely(gpa_offset(make_gpa(op->host_addr))))
 		return GNTST_bad_virt_addr;
@@ -196,14 +186,18 @@ static inline __attribute__((always_inline)) int16_t map_one(struct maps *maps,
 			return status;
 	}
 	struct grant_track *track = own->free;
+	uint32_t ref = op->ref, handle = track->handle;
 	own->free = track->next;
 	track->frame = frame;
 	track->gfn = gfn;
-	track->ref = op->ref;
+	track->ref = ref;
 	track->granter = op->dom;
-	track->readonly = readonly;
+	track->flags = (uint16_t)op->flags;
+	/* A hint for who looks for it; the last mapping of the frame counts. */
+	frame_set_note(frame, ref, handle);
+	maps->session.mapped++;
 	atomic_store_explicit(&track->state, TRACK_LIVE, memory_order_release);
-	op->handle = track->handle;
+	op->handle = handle;
 	return GNTST_okay;
 }
 
@@ -219,7 +213,7 @@ void grants_map(struct domain *mapper, struct gnttab_map_grant_ref *ops, unsigne
 {
 	struct maps maps = {.mapper = mapper};
 
-	grant_session_begin(&maps.session);
+	grant_session_begin(&maps.session, mapper->id);
 	lock_acquire(&mapper->lock);
 	lock_acquire(&mapper->grants->lock);
 	p2m_batch_begin(&maps.p2m, &mapper->p2m);
@@ -242,8 +236,36 @@ struct unmaps {
 	struct domain *mapper;
 	struct grant_track *gone; /* a chain */
 	uint32_t gone_count;
+	struct grant_track *revoked; /* the same, of handles that hold nothing any more */
 	struct p2m_batch p2m;
 };
+
+/*
+ * What is no live mapping: nothing, or a handle whose page was revoked. Then the place is a hole
+ * again, or has been one. Its pin may still wait for its epoch; who gives that up frees the handle.
+ */
+static __attribute__((noinline)) int16_t unmap_revoked(struct unmaps *unmaps,
+						       struct grant_track *track, gfn_t gfn)
+{
+	struct grant_table *t = unmaps->mapper->grants;
+	uint8_t state = TRACK_REVOKING;
+
+	if (!track || atomic_load_explicit(&track->state, memory_order_acquire) < TRACK_REVOKING)
+		return GNTST_bad_handle;
+	if (!gfn_equal(track->gfn, gfn))
+		return GNTST_bad_virt_addr;
+	if (!track_faults(track) && p2m_batch_clear(&unmaps->p2m, gfn))
+		return GNTST_no_space;
+	atomic_fetch_sub_explicit(&t->revoked, 1, memory_order_relaxed);
+	if (track_faults(track))
+		atomic_fetch_sub_explicit(&t->faulting, 1, memory_order_relaxed);
+	if (atomic_compare_exchange_strong(&track->state, &state, TRACK_RELEASING))
+		return GNTST_okay;
+	atomic_store_explicit(&track->state, TRACK_FREE, memory_order_relaxed);
+	track->next = unmaps->revoked;
+	unmaps->revoked = track;
+	return GNTST_okay;
+}
 
 static inline __attribute__((always_inline)) int16_t
 unmap_one(struct unmaps *unmaps, const struct gnttab_unmap_grant_ref *op)
@@ -257,7 +279,7 @@ unmap_one(struct unmaps *unmaps, const struct gnttab_unmap_grant_ref *op)
 	/* The domain's lock keeps others from closing it. */
 	if (unlikely(!track ||
 		     atomic_load_explicit(&track->state, memory_order_acquire) != TRACK_LIVE))
-		return GNTST_bad_handle;
+		return unmap_revoked(unmaps, track, gpa_to_gfn(make_gpa(op->host_addr)));
 	if (unlikely(!gfn_equal(track->gfn, gpa_to_gfn(make_gpa(op->host_addr)))))
 		return GNTST_bad_virt_addr;
 	if (unlikely(p2m_batch_clear(&unmaps->p2m, track->gfn)))
@@ -286,6 +308,12 @@ void grants_unmap(struct domain *mapper, struct gnttab_unmap_grant_ref *ops, uns
 	for (struct gnttab_unmap_grant_ref *op = ops; op < ops + count; op++)
 		op->status = unmap_one(&unmaps, op);
 	p2m_batch_end(&unmaps.p2m);
+	if (unlikely(unmaps.revoked)) {
+		struct grant_track *last = unmaps.revoked;
+		while (last->next)
+			last = last->next;
+		grant_tracks_put(mapper->grants, unmaps.revoked, last);
+	}
 	lock_release(&mapper->lock);
 	if (!unmaps.gone)
 		return;
@@ -306,7 +334,7 @@ bool grant_maps_release_step(struct domain *d)
 	if (t->release_cursor < pages) {
 		struct grant_track *page = t->tracks[t->release_cursor++];
 		struct grant_session session;
-		grant_session_begin(&session);
+		grant_session_begin(&session, d->id);
 		for (uint32_t i = 0; i < GRANT_TRACKS_PER_PAGE; i++)
 			if (atomic_load(&page[i].state) == TRACK_LIVE)
 				track_drop(&page[i], d->id, &session);

@@ -30,7 +30,7 @@ struct side {
 void grant_copies_begin(struct grant_copies *c, struct domain *d)
 {
 	c->domain = d;
-	grant_session_begin(&c->session);
+	grant_session_begin(&c->session, d->id);
 }
 
 void grant_copies_end(struct grant_copies *c)
@@ -82,11 +82,9 @@ static inline __attribute__((always_inline)) void side_close(struct grant_copies
 {
 	if (!side->pinned)
 		return;
-	/* Should the granter have ended meanwhile, its table goes, and nobody pins there any more.
-	 */
-	if (likely(c->session.granter_id == side->granter) ||
-	    grant_session_switch(&c->session, side->granter))
-		grant_entry_unpin(&c->session, side->ref, c->domain->id, !write, side->frame);
+	if (unlikely(c->session.granter_id != side->granter))
+		grant_session_return(&c->session, side->granter);
+	grant_entry_unpin(&c->session, side->ref, c->domain->id, !write, side->frame);
 	frame_put(side->frame);
 }
 

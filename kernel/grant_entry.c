@@ -7,14 +7,14 @@
  *   read and changed as one 32-bit word by compare-and-swap, and only what was so read is believed.
  * - An active word (heap, one per reference) says what is mapped through a reference now:
  *
- *	63    62    56 55    48 47    32 31          0
- *	+----+--------+--------+--------+-------------+
- *	|BUSY| writers| readers| mapper | frame       |
- *	+----+--------+--------+--------+-------------+
+ *	63    62    56 55    48 47      46    32 31          0
+ *	+----+--------+--------+-------+--------+-------------+
+ *	|BUSY| writers| readers|REVOKED| mapper | frame       |
+ *	+----+--------+--------+-------+--------+-------------+
  *
  *   It is changed by compare-and-swap; BUSY makes it a lock for as long as the shared entry's flags
- *   are changed with it, so that GTF_reading and GTF_writing always agree with the counts. All
- *   zero: not mapped.
+ *   are changed with it, so that GTF_reading and GTF_writing always agree with the counts.
+ *   REVOKED: no more pins until all have gone. All zero: not mapped.
  *
  * Ready for many CPUs. BUSY is the innermost lock, waited for with no other word's BUSY held, and
  * kept for a handful of instructions in which nothing is waited for.
@@ -46,33 +46,55 @@ static uint64_t writers_of(uint64_t a)
 
 static domid_t mapper_of(uint64_t a)
 {
-	return (domid_t)(a >> ACTIVE_MAPPER_SHIFT);
+	return (domid_t)(a >> ACTIVE_MAPPER_SHIFT & ACTIVE_MAPPER_MASK);
 }
 
 /* --- sessions --------------------------------------------------------------------------------- */
 
 /* Of no granter yet, and with no slot open. */
-void grant_session_begin(struct grant_session *s)
+void grant_session_begin(struct grant_session *s, domid_t mapper)
 {
 	s->granter_id = GRANT_SESSION_NONE;
 	s->first_ref = GRANT_SESSION_NONE;
+	s->mapper = mapper;
+	s->mapped = 0;
 }
 
-void grant_session_end(struct grant_session *s)
+static void close_frame(struct grant_session *s)
 {
 	if (s->first_ref != GRANT_SESSION_NONE)
 		window_close(WINDOW_GRANT);
 	s->first_ref = GRANT_SESSION_NONE;
 }
 
+/* When the count comes to 0 the granter may go, though not before this CPU's quiescent point. */
+void grant_session_end(struct grant_session *s)
+{
+	close_frame(s);
+	if (s->mapped)
+		atomic_fetch_add(&s->granter->granted_to[s->mapper], s->mapped);
+	s->mapped = 0;
+}
+
+static bool go_on_with(struct grant_session *s, domid_t id, struct domain *granter)
+{
+	grant_session_end(s);
+	s->granter = granter;
+	s->granter_id = granter ? id : GRANT_SESSION_NONE;
+	s->frame_count = 0;
+	return granter;
+}
+
 /* Goes on with the table of another domain. False: there is no such live one. */
 bool grant_session_switch(struct grant_session *s, domid_t granter)
 {
-	grant_session_end(s);
-	s->granter = domain_find(granter);
-	s->granter_id = s->granter ? granter : GRANT_SESSION_NONE;
-	s->frame_count = 0;
-	return s->granter;
+	return go_on_with(s, granter, domain_find(granter));
+}
+
+/* The same, to give up a pin: its granter is still there, whatever its state. */
+void grant_session_return(struct grant_session *s, domid_t granter)
+{
+	assert_always(go_on_with(s, granter, domain_owning(granter)));
 }
 
 /* Opens the table frame with a reference. False: the table is not that large. */
@@ -83,7 +105,7 @@ bool grant_session_take_frame(struct grant_session *s, uint32_t ref)
 
 	if (frame >= atomic_load_explicit(&t->frame_count, memory_order_acquire))
 		return false;
-	grant_session_end(s);
+	close_frame(s);
 	s->entries = window_open(WINDOW_GRANT, t->frames[frame]);
 	s->active = t->active[frame];
 	s->first_ref = frame * GRANT_ENTRIES_PER_FRAME;
@@ -182,7 +204,7 @@ int16_t grant_entry_pin_again(struct grant_session *s, uint32_t ref, uint64_t a,
 	bool pinned = readers || writers;
 	bool claim = !pinned || (!readonly && !writers);
 
-	if (pinned && mapper_of(a) != mapper)
+	if (pinned && (mapper_of(a) != mapper || a & ACTIVE_REVOKED))
 		status = GNTST_general_error;
 	else if (readonly ? readers == ACTIVE_READERS_MAX : writers == ACTIVE_WRITERS_MAX)
 		status = GNTST_no_space;
@@ -224,6 +246,26 @@ void grant_entry_unpin_again(struct grant_session *s, uint32_t ref, bool readonl
 	active_set(word, a);
 }
 
+/*
+ * Ends what an entry of the session's own domain grants: nothing is pinned through it from now on,
+ * until what is has gone and the owner grants it anew. Returns its active word: 0 when nothing is
+ * pinned; ACTIVE_BUSY alone: it is beyond the table.
+ */
+uint64_t grant_entry_revoke(struct grant_session *s, uint32_t ref)
+{
+	if (ref - s->first_ref >= GRANT_ENTRIES_PER_FRAME && !grant_session_take_frame(s, ref))
+		return ACTIVE_BUSY;
+	_Atomic uint64_t *word = &s->active[ref % GRANT_ENTRIES_PER_FRAME];
+	uint64_t a = active_lock(word);
+
+	atomic_fetch_and(entry_word(&s->entries[ref % GRANT_ENTRIES_PER_FRAME]),
+			 ~(uint32_t)GTF_type_mask);
+	if (a)
+		a |= ACTIVE_REVOKED;
+	active_set(word, a);
+	return a;
+}
+
 /* --- swapping --------------------------------------------------------------------------------- */
 
 /* Puts a value into an entry of the domain's own table that is known to be there; returns the old
@@ -261,7 +303,7 @@ int16_t grant_entries_swap(struct domain *d, uint32_t a, uint32_t b)
 		active_set(first, 0);
 		return GNTST_eagain;
 	}
-	grant_session_begin(&s);
+	grant_session_begin(&s, d->id);
 	s.granter = d;
 	uint64_t value = entry_exchange(&s, a, 0);
 	value = entry_exchange(&s, b, value);

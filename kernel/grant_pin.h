@@ -16,8 +16,12 @@
 #define ACTIVE_WRITERS_MAX   0x7full
 #define ACTIVE_READERS_SHIFT 48
 #define ACTIVE_READERS_MAX   0xffull
+#define ACTIVE_REVOKED	     (1ull << 47)
 #define ACTIVE_MAPPER_SHIFT  32
+#define ACTIVE_MAPPER_MASK   0x7fffull
 #define ACTIVE_FRAME_MASK    0xffffffffull
+
+_Static_assert(DOMAINS_MAX <= ACTIVE_MAPPER_MASK, "a mapper fits an active word");
 
 #define ENTRY_GRANTEE_SHIFT 16
 #define ENTRY_GRANTEE_MASK  0xffff0000u
@@ -105,7 +109,7 @@ grant_entry_pin(struct grant_session *s, uint32_t ref, domid_t mapper, bool read
 	return GNTST_okay;
 }
 
-/* One mapping less, which was of mapper and frame. The granter has not been taken apart. */
+/* One mapping less, which was of mapper and frame. */
 static inline __attribute__((always_inline)) void
 grant_entry_unpin(struct grant_session *s, uint32_t ref, domid_t mapper, bool readonly, mfn_t frame)
 {

@@ -38,7 +38,10 @@ int grant_table_create(struct domain *d)
 	d->grants->lock = (struct lock)LOCK_INIT(LOCK_GRANTS);
 	for (unsigned i = 0; i < GRANT_FRAMES_MAX; i++)
 		d->grants->gfns[i] = GFN_INVALID;
-	return grant_table_grow(d, 1);
+	rc = grant_table_grow(d, 1);
+	/* Now: one that is taken when it is needed could be missing then, and one for all would
+	 * show each what others write there. */
+	return rc ? rc : frame_alloc(0, d->id, FRAME_GUEST_SHARED, &d->poison);
 }
 
 /* Frames that a domain's table has now. */
@@ -169,8 +172,7 @@ void grant_table_frame_unmapped(struct domain *d, gfn_t gfn)
 
 /*
  * Frees a domain's grant table: nobody can find the domain any more, it holds no mapping of others,
- * and its p2m does not lead to its shared frames. Others may still have its pages mapped, frames of
- * the table among them: they hold the frames, not this.
+ * and its p2m does not lead to its shared frames. Nobody has its pages mapped any more.
  */
 void grant_table_free(struct domain *d)
 {
@@ -179,8 +181,10 @@ void grant_table_free(struct domain *d)
 	if (!t)
 		return;
 	d->grants = NULL;
+	if (mfn_raw(d->poison))
+		frame_free(d->poison, 0);
 	for (uint32_t i = 0; i < atomic_load(&t->frame_count); i++) {
-		frame_put(t->frames[i]);
+		frame_free(t->frames[i], 0);
 		heap_free((void *)t->active[i]);
 	}
 	grant_tracks_free(t);

@@ -133,7 +133,7 @@ static int remove_frame(struct domain *d, gfn_t gfn)
 	else if (e.type != P2M_RAM && e.type != P2M_FOREIGN && e.type != P2M_SHARED)
 		rc = -XEN_EBUSY;
 	else
-		rc = p2m_unmap(&d->p2m, gfn, 1, memory_put_removed, NULL);
+		rc = p2m_unmap(&d->p2m, gfn, 1, memory_put_removed, d);
 	if (!rc && e.type == P2M_SHARED) {
 		grant_table_frame_unmapped(d, gfn);
 		shared_info_unmapped(d, gfn);

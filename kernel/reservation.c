@@ -14,6 +14,7 @@
  */
 #include "kernel/reservation.h"
 #include "kernel/domain.h"
+#include "kernel/foreign_map.h"
 #include "kernel/hypercall.h"
 #include "lock.h"
 #include "mm/frame.h"
@@ -178,14 +179,18 @@ static bool is_own_ram(struct domain *d, uint64_t gfn, uint64_t frame_count)
 	return true;
 }
 
-/* The reference that being mapped was: see p2m_removed_fn. Should it be the last, the frame waits
- * for an epoch. Frames that the domain shares with the hypervisor are held by that. */
+/* The reference that being mapped by a domain was, ctx: see p2m_removed_fn. Should it be the last,
+ * the frame waits for an epoch. Frames that the domain shares with the hypervisor are held by that.
+ */
 void memory_put_removed(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame_count, void *ctx)
 {
+	const struct domain *d = ctx;
+
 	(void)gfn;
-	(void)ctx;
-	if (entry->type == P2M_RAM || entry->type == P2M_FOREIGN)
+	if (entry->type == P2M_RAM)
 		frame_put_run(entry->frame, frame_count);
+	else if (entry->type == P2M_FOREIGN)
+		foreign_put_run(d, entry->frame, frame_count);
 }
 
 /*
@@ -199,7 +204,7 @@ static int take_out(struct domain *d, uint64_t gfn, uint64_t frame_count)
 
 	lock_acquire(&d->lock);
 	if (is_own_ram(d, gfn, frame_count))
-		rc = p2m_unmap(&d->p2m, make_gfn(gfn), frame_count, memory_put_removed, NULL);
+		rc = p2m_unmap(&d->p2m, make_gfn(gfn), frame_count, memory_put_removed, d);
 	lock_release(&d->lock);
 	return rc;
 }
@@ -216,8 +221,7 @@ int reservation_vacate(struct domain *d, gfn_t gfn)
 	assert_locked(&d->lock);
 	if (!p2m_lookup(&d->p2m, gfn, &e))
 		return 0;
-	return e.type == P2M_RAM ? p2m_unmap(&d->p2m, gfn, 1, memory_put_removed, NULL)
-				 : -XEN_EBUSY;
+	return e.type == P2M_RAM ? p2m_unmap(&d->p2m, gfn, 1, memory_put_removed, d) : -XEN_EBUSY;
 }
 
 /* --- a batch ---------------------------------------------------------------------------------- */

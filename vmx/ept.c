@@ -235,12 +235,12 @@ nothing:
  * Each entry is as it was when it was read: who needs one state of the whole keeps others from
  * changing it.
  */
-void p2m_for_each(struct p2m *p2m, bool (*fn)(gfn_t gfn, const struct p2m_entry *entry, void *ctx),
-		  void *ctx)
+void p2m_for_each_from(struct p2m *p2m, gfn_t from,
+		       bool (*fn)(gfn_t gfn, const struct p2m_entry *entry, void *ctx), void *ctx)
 {
 	struct ept_cursor c = {.p2m = p2m};
 
-	for (uint64_t gfn = 0; gfn < p2m->max_gfn; gfn = ept_next(&c)) {
+	for (uint64_t gfn = gfn_raw(from); gfn < p2m->max_gfn; gfn = ept_next(&c)) {
 		uint64_t value = ept_seek(&c, gfn, 1, false);
 
 		if (!present(value))

@@ -211,9 +211,9 @@ static void exit_ept_violation(struct vcpu_regs *regs)
 		redeliver_event();
 		return;
 	}
-	if (present && entry.type == P2M_GRANT_RO &&
+	if ((present ? entry.type == P2M_GRANT_RO : memory_revoked(v->domain, gpa)) &&
 	    !(vmcs_read32(VMCS_IDT_VECTORING_INFO) & INTERRUPTION_VALID)) {
-		vmx_inject_gp(); /* as on Xen: a write to a read-only grant */
+		vmx_inject_gp(); /* as on Xen a write to a read-only grant */
 		return;
 	}
 	const char *why = present ? "which it may not access so" : vmx_exit_mmio(regs, gpa, q);

@@ -18,6 +18,7 @@ struct gnttab_unmap_grant_ref;
 
 int grant_table_create(struct domain *d) must_use;
 bool grant_maps_release_step(struct domain *d);
+bool grant_revoke_step(struct domain *d);
 void grant_table_free(struct domain *d);
 
 uint32_t grant_table_frames(struct domain *d);

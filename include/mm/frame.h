@@ -40,7 +40,7 @@ enum frame_type {
  * order is meaningful in the first frame of a free or retired block only. D: of a free frame,
  * contents not known to be zero; of an allocated one, retired, which means on its way to be free.
  * next and prev link free blocks, or a list that the owner of an allocated frame keeps; frame
- * numbers, FRAME_LINK_NONE at the end.
+ * numbers, FRAME_LINK_NONE at the end. Of guest RAM they are a note: frame_note().
  */
 struct frame_info {
 	_Atomic uint64_t state;
@@ -120,6 +120,27 @@ static inline void frame_put(mfn_t frame)
 
 	if (unlikely((uint32_t)old <= 1))
 		frame_put_last(frame, old);
+}
+#endif
+/* Two numbers that are kept with a frame of guest RAM, to which the caller holds a reference. What
+ * they were before its first one is unknown, and those of two writers may mix. */
+#ifdef KEYHOLE_FAKE_REFERENCES
+void frame_set_note(mfn_t frame, uint32_t a, uint32_t b);
+void frame_note(mfn_t frame, uint32_t *a, uint32_t *b);
+#else
+static inline void frame_set_note(mfn_t frame, uint32_t a, uint32_t b)
+{
+	struct frame_info *info = (struct frame_info *)LAYOUT_FRAME_TABLE + mfn_raw(frame);
+
+	__atomic_store_n(&info->next, a, __ATOMIC_RELAXED);
+	__atomic_store_n(&info->prev, b, __ATOMIC_RELAXED);
+}
+static inline void frame_note(mfn_t frame, uint32_t *a, uint32_t *b)
+{
+	struct frame_info *info = (struct frame_info *)LAYOUT_FRAME_TABLE + mfn_raw(frame);
+
+	*a = __atomic_load_n(&info->next, __ATOMIC_RELAXED);
+	*b = __atomic_load_n(&info->prev, __ATOMIC_RELAXED);
 }
 #endif
 struct frame_info *frame_info(mfn_t frame); /* NULL where there is no RAM or no entry yet */

@@ -43,8 +43,9 @@
 #define GNTMAP_device_map	0x01u
 #define GNTMAP_host_map		0x02u
 #define GNTMAP_readonly		0x04u
-#define GNTMAP_application_map	0x08u /* paravirtualised guests only */
-#define GNTMAP_contains_pte	0x10u /* paravirtualised guests only */
+#define GNTMAP_application_map	0x08u	/* paravirtualised guests only */
+#define GNTMAP_contains_pte	0x10u	/* paravirtualised guests only */
+#define GNTMAP_keyhole_fault	0x8000u /* Keyhole's own: when it is revoked, its use faults */
 #define GNTMAP_guest_avail_mask 0xffff0000u
 
 /* gnttab_copy.flags */

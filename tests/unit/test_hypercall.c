@@ -1,6 +1,6 @@
 /* sources: kernel/hypercall.c kernel/multicall.c kernel/hypercall_misc.c kernel/guest_input.c kernel/lifecycle_op.c kernel/grant.c kernel/grant_op.c */
 /* sources: kernel/grant_copy.c kernel/grant_entry.c kernel/grant_table.c kernel/foreign_map.c kernel/memory_op.c */
-/* sources: kernel/reservation.c kernel/foreign_op.c kernel/compat.c tests/unit/fake_cpu.c */
+/* sources: kernel/grant_revoke.c kernel/reservation.c kernel/foreign_op.c kernel/compat.c tests/unit/fake_cpu.c */
 /* flags: -pthread -DKEYHOLE_FAKE_REFERENCES */
 /*
  * Hypercalls end to end, from registers to registers, as two hostile guests would use them: all of
@@ -9,6 +9,7 @@
  */
 #include "cpu.h"
 #include "kernel/domain.h"
+#include "kernel/foreign_map.h"
 #include "kernel/grant.h"
 #include "kernel/guest_devices.h"
 #include "kernel/hypercall.h"
@@ -46,6 +47,7 @@ static struct {
 	_Atomic uint32_t refs;
 	domid_t owner;
 	enum frame_type type;
+	_Atomic uint32_t note[2];
 } frames[FRAMES];
 static uint32_t next_frame = 1;
 
@@ -135,6 +137,21 @@ int frame_get_present(mfn_t frame, domid_t owner, enum frame_type type)
 		return -XEN_EINVAL;
 	frames[frame.raw].refs++;
 	return 0;
+}
+
+domid_t frame_owner(mfn_t frame)
+{
+	return frames[frame.raw].owner;
+}
+void frame_set_note(mfn_t frame, uint32_t a, uint32_t b)
+{
+	frames[frame.raw].note[0] = a;
+	frames[frame.raw].note[1] = b;
+}
+void frame_note(mfn_t frame, uint32_t *a, uint32_t *b)
+{
+	*a = frames[frame.raw].note[0];
+	*b = frames[frame.raw].note[1];
 }
 
 void frame_put(mfn_t frame)
@@ -267,6 +284,15 @@ int p2m_batch_exchange(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t
 	b->removed = true;
 	return 0;
 }
+void p2m_for_each_from(struct p2m *p2m, gfn_t from,
+		       bool (*fn)(gfn_t gfn, const struct p2m_entry *entry, void *ctx), void *ctx)
+{
+	const struct guest *g = guest_of(p2m);
+
+	for (uint64_t gfn = from.raw; gfn < p2m->max_gfn; gfn++)
+		if (g->p2m[gfn].type != P2M_NONE && !fn(make_gfn(gfn), &g->p2m[gfn], ctx))
+			return;
+}
 int p2m_fill_page(struct p2m *p2m, gfn_t gfn, mfn_t frame)
 {
 	return p2m_map(p2m, gfn, frame, 1, P2M_RAM, P2M_RWX);
@@ -309,6 +335,10 @@ struct domain *domain_find(domid_t id)
 {
 	struct domain *d = id && id < array_size(guests) && guests[id] ? &guests[id]->d : NULL;
 	return d && d->end == END_NONE ? d : NULL;
+}
+struct domain *domain_owning(domid_t id)
+{
+	return id < array_size(guests) && guests[id] ? &guests[id]->d : NULL;
 }
 void domain_end(struct domain *d, enum domain_end why, uint64_t detail)
 {
@@ -508,6 +538,9 @@ static void fresh(void)
 		epoch_pass();
 		while (!grant_maps_release_step(&guests[i]->d))
 			;
+		for (unsigned gfn = 0; gfn < GFNS; gfn++)
+			if (guests[i]->p2m[gfn].type == P2M_FOREIGN)
+				foreign_put_run(&guests[i]->d, guests[i]->p2m[gfn].frame, 1);
 	}
 	for (unsigned i = 0; i < array_size(guests); i++) {
 		if (guests[i])
@@ -1245,6 +1278,191 @@ static void dying(void)
 	be(mapper);
 }
 
+#define ERRS MEM(mapper, 0x5000, int32_t)
+static int64_t foreign(domid_t target, unsigned n, uint64_t start)
+{
+	if (wide)
+		*MEM(mapper, 0, struct xen_add_to_physmap_batch) =
+		    (struct xen_add_to_physmap_batch){DOMID_SELF,  XENMAPSPACE_gmfn_foreign,
+						      (uint16_t)n, target,
+						      AT(0x1000),  AT(0x3000),
+						      AT(0x5000)};
+	else
+		*MEM(mapper, 0, struct compat_add_to_physmap_batch) =
+		    (struct compat_add_to_physmap_batch){DOMID_SELF,  XENMAPSPACE_gmfn_foreign,
+							 (uint16_t)n, target,
+							 AT(0x1000),  AT(0x3000),
+							 AT(0x5000)};
+	memset(&mapper->linear[0x5000], 0x77, 4 * n + 4);
+	return call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch | start << 6, AT(0), 0);
+}
+
+static void foreign_index(unsigned i, uint64_t idx, uint64_t gfn)
+{
+	if (wide) {
+		MEM(mapper, 0x1000, uint64_t)[i] = idx;
+		MEM(mapper, 0x3000, uint64_t)[i] = gfn;
+	} else {
+		MEM(mapper, 0x1000, uint32_t)[i] = (uint32_t)idx;
+		MEM(mapper, 0x3000, uint32_t)[i] = (uint32_t)gfn;
+	}
+}
+
+/* Whether nobody has a page of a guest any more, counted and referenced. */
+static bool unmapped(const struct guest *g)
+{
+	bool none = true;
+
+	for (unsigned id = 0; id <= DOMAINS_MAX; id++)
+		none &= !g->d.granted_to[id] && !g->d.foreign_in[id];
+	for (unsigned i = 1; i < RAM_FRAMES; i++) /* [0]: the arguments */
+		none &= frames[g->p2m[i].frame.raw].refs == 1;
+	return none;
+}
+
+/* What domain_destroy() does of it. */
+static unsigned revoke_all(struct guest *g)
+{
+	unsigned steps = 0;
+
+	while (!grant_revoke_step(&g->d)) {
+		if (++steps > 200)
+			bail_out("others keep its pages");
+		if (steps % 3 == 0)
+			epoch_pass();
+	}
+	return steps;
+}
+
+static int unmap_elsewhere(uint32_t handle, uint64_t gfn)
+{
+	int status = unmap(handle, gfn);
+	epoch_pass();
+	return status;
+}
+
+/* Pages of a domain that is destroyed. */
+static void revoked_by_destruction(void)
+{
+	uint32_t h[4], again;
+	int32_t errors = 0;
+
+	fresh();
+	mapper->d.priv = 1;
+	for (uint32_t ref = 8; ref < 12; ref++)
+		permit(ref, 2, ref, 0);
+	map(8, 100, GNTMAP_host_map, &h[0]);
+	map(9, 101, GNTMAP_host_map | GNTMAP_readonly, &h[1]);
+	map(10, 102, GNTMAP_host_map | GNTMAP_keyhole_fault, &h[2]);
+	map(11, 103, GNTMAP_host_map, &h[3]);
+	for (unsigned i = 0; i < 8; i++)
+		foreign_index(i, i + 1, 200 + i);
+	is(foreign(1, 8, 0), 0, "foreign pages");
+	for (unsigned i = 0; i < 8; i++)
+		errors |= ERRS[i];
+	is(errors, 0, "are mapped");
+	is(owner->d.granted_to[2], 4, "grants are counted");
+	is(owner->d.foreign_in[2], 8, "so are they");
+	is(unmap(h[3], 103), GNTST_okay, "one is unmapped, and waits for its epoch");
+	owner->d.end = END_DESTROYED;
+	ok(!grant_revoke_step(&owner->d), "the owner ends");
+	ok(revoke_all(owner) > 1 && unmapped(owner), "nobody has its pages any more");
+	is(mapper->p2m[100].frame.raw, mapper->d.poison.raw, "there is the mapper's own frame");
+	is(mapper->p2m[100].access, P2M_RW, "writable as before");
+	ok(mapper->p2m[101].frame.raw == mapper->d.poison.raw && mapper->p2m[101].access == P2M_R,
+	   "or not");
+	is(mapper->p2m[102].type, P2M_NONE, "or a hole");
+	ok(memory_revoked(&mapper->d, make_gpa(102 << 12)), "that faults");
+	ok(!memory_revoked(&mapper->d, make_gpa(103 << 12)) &&
+	       !memory_revoked(&mapper->d, make_gpa(100 << 12)),
+	   "others do not");
+	for (unsigned i = 0; i < 8; i++)
+		ok(mapper->p2m[200 + i].frame.raw == mapper->d.poison.raw &&
+		       mapper->p2m[200 + i].type == P2M_FOREIGN,
+		   "foreign page %u", i);
+	ok(frames[mapper->d.poison.raw].refs == 9 && mapper->d.foreign_in[2] == 8,
+	   "of its own, and counted as such");
+	is(call(__HYPERVISOR_memory_op, XENMEM_remove_from_physmap, AT(0), 0), -XEN_EPERM,
+	   "not so");
+
+	/* Another domain with its number. */
+	guests[1]->d.end = END_NONE;
+	permit(8, 2, 3, 0);
+	is(map(8, 100, GNTMAP_host_map, NULL), GNTST_general_error, "the place is taken");
+	is(map(8, 110, GNTMAP_host_map, &again), GNTST_okay, "its grants can be mapped");
+	is(unmap_elsewhere(h[0], 100), GNTST_okay, "the old handle is still good");
+	is(unmap_elsewhere(h[0], 100), GNTST_bad_handle, "once");
+	is(entry(8)->flags, GTF_permit_access | GTF_reading | GTF_writing, "the new one is apart");
+	is(mapper->p2m[100].type, P2M_NONE, "a hole again");
+	is(unmap_elsewhere(h[1], 100), GNTST_bad_virt_addr, "each where it is");
+	is(unmap_elsewhere(h[1], 101), GNTST_okay, "the read-only one");
+	permit(9, 2, 4, 0);
+	is(map(9, 102, GNTMAP_host_map, &h[0]), GNTST_okay, "a hole can be used anew");
+	is(unmap_elsewhere(h[2], 102), GNTST_okay, "its old handle");
+	is(mapper->p2m[102].frame.raw, owner->p2m[4].frame.raw, "does not touch it");
+	is(unmap_elsewhere(h[0], 102), GNTST_okay, "the new one does");
+	ok(!memory_revoked(&mapper->d, make_gpa(102 << 12)), "nothing faults");
+	is(unmap_elsewhere(again, 110), GNTST_okay, "all is unmapped");
+	is(entry(8)->flags, GTF_permit_access, "and the marks gone");
+	ok(unmapped(owner), "and the references");
+}
+
+/* The owner ends while the mapper unmaps, or ends too. */
+static void revoked_in_between(void)
+{
+	uint32_t h;
+
+	fresh();
+	permit(8, 2, 5, 0);
+	map(8, 100, GNTMAP_host_map, &h);
+	owner->d.end = END_DESTROYED;
+	ok(!grant_revoke_step(&owner->d), "revoked, and its epoch has not passed");
+	is(unmap(h, 100), GNTST_okay, "it can be unmapped");
+	is(unmap(h, 100), GNTST_bad_handle, "once");
+	is(mapper->p2m[100].type, P2M_NONE, "a hole");
+	ok(!grant_revoke_step(&owner->d), "the owner still waits");
+	epoch_pass();
+	ok(grant_revoke_step(&owner->d) && unmapped(owner), "for that");
+	owner->d.end = END_NONE;
+	permit(8, 2, 5, 0);
+	uint32_t h2;
+	map(8, 100, GNTMAP_host_map, &h2);
+	is(h2, h, "the handle is free again");
+
+	/* Both end, and have mapped pages of each other. */
+	fresh();
+	permit(8, 2, 5, 0);
+	map(8, 100, GNTMAP_host_map, &h);
+	mapper->d.priv = 1;
+	foreign_index(0, 6, 101);
+	is(foreign(1, 1, 0) | ERRS[0], 0, "a foreign page");
+	mapper->d.end = owner->d.end = END_DESTROYED;
+	mapper->d.maps_closed = true;
+	ok(!grant_revoke_step(&owner->d) && !grant_revoke_step(&owner->d),
+	   "a mapper that gives up its own is left alone");
+	is(mapper->p2m[100].frame.raw, owner->p2m[5].frame.raw, "with what it has");
+	while (!grant_maps_release_step(&mapper->d))
+		;
+	ok(!grant_revoke_step(&owner->d), "it has let go of the grant");
+	foreign_put_run(&mapper->d, mapper->p2m[101].frame, 1);
+	ok(grant_revoke_step(&owner->d) && unmapped(owner), "and of the foreign page");
+
+	/* No table is left to split a leaf. */
+	fresh();
+	mapper->d.priv = 1;
+	for (unsigned i = 0; i < 4; i++)
+		foreign_index(i, i + 1, 200 + i);
+	is(foreign(1, 4, 0), 0, "foreign pages");
+	owner->d.end = END_DESTROYED;
+	fail_at = 2;
+	ok(!grant_revoke_step(&owner->d), "no memory for the third");
+	is(mapper->p2m[201].frame.raw, mapper->d.poison.raw, "two are revoked");
+	is(mapper->p2m[202].type, P2M_NONE, "it is a hole");
+	revoke_all(owner);
+	is(mapper->p2m[203].frame.raw, mapper->d.poison.raw, "the fourth is revoked");
+	ok(unmapped(owner), "none is left");
+}
+
 #define REF  GNTCOPY_source_gref
 #define TO   GNTCOPY_dest_gref
 #define SELF DOMID_SELF
@@ -1370,7 +1588,7 @@ static void copying(void)
 
 static struct grant_entry_v1 *own_entry(uint32_t ref)
 {
-	return (struct grant_entry_v1 *)(void *)ram[2 + 2 * RAM_FRAMES] + ref;
+	return (struct grant_entry_v1 *)(void *)ram[3 + 2 * RAM_FRAMES] + ref;
 }
 
 static void other_grant_calls(void)
@@ -1595,36 +1813,6 @@ static void memory_maps(void)
 		is(call(__HYPERVISOR_memory_op, XENMEM_memory_map | 1 << 6, AT(0), 0), -XEN_ENOSYS,
 		   "a continuation of what has none");
 		is(call(__HYPERVISOR_memory_op, 5, AT(0), 0), -XEN_ENOSYS, "unknown");
-	}
-}
-
-#define ERRS MEM(mapper, 0x5000, int32_t)
-static int64_t foreign(domid_t target, unsigned n, uint64_t start)
-{
-	if (wide)
-		*MEM(mapper, 0, struct xen_add_to_physmap_batch) =
-		    (struct xen_add_to_physmap_batch){DOMID_SELF,  XENMAPSPACE_gmfn_foreign,
-						      (uint16_t)n, target,
-						      AT(0x1000),  AT(0x3000),
-						      AT(0x5000)};
-	else
-		*MEM(mapper, 0, struct compat_add_to_physmap_batch) =
-		    (struct compat_add_to_physmap_batch){DOMID_SELF,  XENMAPSPACE_gmfn_foreign,
-							 (uint16_t)n, target,
-							 AT(0x1000),  AT(0x3000),
-							 AT(0x5000)};
-	memset(&mapper->linear[0x5000], 0x77, 4 * n + 4);
-	return call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch | start << 6, AT(0), 0);
-}
-
-static void foreign_index(unsigned i, uint64_t idx, uint64_t gfn)
-{
-	if (wide) {
-		MEM(mapper, 0x1000, uint64_t)[i] = idx;
-		MEM(mapper, 0x3000, uint64_t)[i] = gfn;
-	} else {
-		MEM(mapper, 0x1000, uint32_t)[i] = (uint32_t)idx;
-		MEM(mapper, 0x3000, uint32_t)[i] = (uint32_t)gfn;
 	}
 }
 
@@ -2167,6 +2355,8 @@ int main(void)
 	batches();
 	two_mappers();
 	dying();
+	revoked_by_destruction();
+	revoked_in_between();
 	tables();
 	memory_maps();
 	foreigners();
