@@ -11,6 +11,7 @@
  */
 #include "kernel/lifecycle.h"
 #include "kernel/domain.h"
+#include "mm/fail.h"
 #include "mm/frame.h"
 #include "mm/heap.h"
 #include "mm/window.h"
@@ -181,13 +182,14 @@ bool domain_create_step(void)
 		any |= atomic_load_explicit(&wanted[i], memory_order_relaxed);
 	if (likely(!any))
 		return false;
-	if (making) {
+	fail_making(true);
+	if (making)
 		go_on(making);
-		return true;
-	}
-	for (domid_t id = 1; id <= DOMAINS_MAX && !making; id++)
-		if (is_wanted(id))
-			begin(id);
+	else
+		for (domid_t id = 1; id <= DOMAINS_MAX && !making; id++)
+			if (is_wanted(id))
+				begin(id);
+	fail_making(false);
 	return true;
 }
 

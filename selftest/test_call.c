@@ -140,7 +140,10 @@ static long test_fail(uint64_t nth)
 {
 	if (!nth)
 		return fail_disarm();
-	fail_arm(nth);
+	if (nth & KEYHOLE_FAIL_MAKING)
+		fail_arm_making(nth & ~KEYHOLE_FAIL_MAKING);
+	else
+		fail_arm(nth);
 	return 0;
 }
 

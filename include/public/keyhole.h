@@ -102,9 +102,11 @@
 #define KEYHOLE_TEST_WALK 4
 /*
  * The argument is a number n, not a pointer: the n-th allocation that the hypervisor makes for the
- * caller from now on fails. 0: none does any more; the value is then whether one did, 1 or 0.
+ * caller from now on fails; with KEYHOLE_FAIL_MAKING, that it makes for domains which it creates at
+ * run time. 0: none does any more; the value is then whether one did, 1 or 0.
  */
-#define KEYHOLE_TEST_FAIL 7
+#define KEYHOLE_TEST_FAIL   7
+#define KEYHOLE_FAIL_MAKING (1ull << 32)
 /* Asks about the caller's p2m, or changes it without regard for whose the frames are: struct
  * keyhole_test_p2m. */
 #define KEYHOLE_TEST_P2M 12
