@@ -112,6 +112,8 @@
 #define KEYHOLE_TEST_P2M 12
 /* Text as if it had been typed for the caller: struct keyhole_test_input. */
 #define KEYHOLE_TEST_INPUT 13
+/* A panic. No argument. */
+#define KEYHOLE_TEST_PANIC 14
 
 /*
  * keyhole_test_walk.access: what the access would be; bits as in a page fault's error code. Without
