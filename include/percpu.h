@@ -78,6 +78,7 @@ struct cpu_private {
 	struct cpu_shared *shared;   /* this CPU's other half */
 	struct vcpu_shared *current; /* vCPU whose secret is mapped here, or NULL */
 	uint64_t slice_end;	     /* time-stamp counter: from then on the vCPU gives way */
+	struct trace_ring *trace;    /* the ring of struct cpu_shared, for vmx/exit_trace.c */
 	uint32_t event_time;   /* low half: the end of the slice, or an earlier timer of this CPU */
 	uint64_t window_base;  /* address of slot 0 */
 	uint64_t *window_ptes; /* the window's 512 entries */

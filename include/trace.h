@@ -37,15 +37,14 @@ enum trace_kind {
 enum trace_flush { TRACE_FLUSH_EPT, TRACE_FLUSH_VPID, TRACE_FLUSH_HOST };
 
 /*
- * Codes of exits: the basic exit reason; for a hypercall that may exist, its number from
- * TRACE_CODE_HYPERCALL on. What is beyond either counts as one code.
+ * Codes of exits: the basic exit reason, and for a hypercall that may exist, its number from
+ * TRACE_CODE_HYPERCALL on. No exit is asked for whose reason is larger.
  */
-#define TRACE_CODE_OTHER     71u
 #define TRACE_CODE_HYPERCALL 72u
 #define TRACE_CODES	     128u
 #define TRACE_HYPERCALLS     (TRACE_CODES - TRACE_CODE_HYPERCALL)
 
-#define TRACE_EVENTS 4096u /* a power of two */
+#define TRACE_EVENTS 4096u
 
 /* An event as it is written: time and value, and kind | code << 8 | vCPU << 16 | domain << 24. */
 struct trace_slot {
@@ -56,14 +55,14 @@ struct trace_slot {
 #define TRACE_DOMAIN_SHIFT 24
 
 struct trace_ring {
-	_Atomic uint64_t head; /* events ever written */
+	_Atomic uint64_t head; /* bytes ever written: its low 16 bits are the place of the next */
 	struct trace_slot slots[TRACE_EVENTS];
 };
+static_assert_size(((struct trace_ring *)0)->slots, UINT16_MAX + 1);
 
-/* How often something happened, and for how many ticks. Written by one CPU at a time, read by any.
- */
-struct trace_count {
-	_Atomic uint64_t count, ticks;
+/* Exits by code: how many, and for how many ticks. Written by one CPU at a time, read by any. */
+struct trace_counts {
+	_Atomic uint64_t count[TRACE_CODES], ticks[TRACE_CODES];
 };
 
 extern _Atomic bool trace_enabled;
@@ -93,7 +92,7 @@ static inline __attribute__((always_inline)) uint32_t trace_put(struct trace_rin
 								bool measured, uint32_t value)
 {
 	uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
-	struct trace_slot *slot = &r->slots[head % TRACE_EVENTS];
+	struct trace_slot *slot = (struct trace_slot *)((char *)r->slots + (uint16_t)head);
 	uint32_t low, high;
 
 	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
@@ -103,7 +102,7 @@ static inline __attribute__((always_inline)) uint32_t trace_put(struct trace_rin
 		value = low - value;
 	atomic_store_explicit(&slot->value, value, memory_order_release);
 	atomic_store_explicit(&slot->what, what, memory_order_release);
-	atomic_store_explicit(&r->head, head + 1, memory_order_release);
+	atomic_store_explicit(&r->head, head + sizeof(*slot), memory_order_release);
 	return value;
 }
 

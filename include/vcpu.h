@@ -117,7 +117,7 @@ struct vcpu_shared {
 	uint32_t weight;       /* constant */
 	uint32_t trace_id;     /* constant: the vCPU in struct trace_slot.what */
 	bool traced;	       /* its exits are traced: vmx/exit_trace.c */
-	struct trace_count exits[TRACE_CODES];
+	struct trace_counts exits;
 };
 
 #define VCPU_NO_CPU	    UINT32_MAX

@@ -20,7 +20,7 @@
 
 _Atomic bool trace_enabled;
 
-static struct trace_count (*kept)[TRACE_CODES]; /* [domain id] */
+static struct trace_counts *kept; /* [domain id] */
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
@@ -44,10 +44,16 @@ void trace_record_current(uint32_t what, uint32_t value)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
+/* How many were ever written. */
+static uint64_t events(const struct trace_ring *r)
+{
+	return atomic_load_explicit(&r->head, memory_order_acquire) / sizeof(struct trace_slot);
+}
+
 uint64_t trace_last(uint32_t cpu, uint64_t n)
 {
 	struct trace_ring *r = cpu_shared[cpu].trace;
-	uint64_t head = r ? atomic_load_explicit(&r->head, memory_order_acquire) : 0;
+	uint64_t head = r ? events(r) : 0;
 
 	if (n > TRACE_EVENTS - 1)
 		n = TRACE_EVENTS - 1;
@@ -79,12 +85,12 @@ unsigned trace_read(uint32_t cpu, uint64_t *position, struct trace_event *out, u
 	if (!r)
 		return 0;
 	while (count < max) {
-		uint64_t head = atomic_load_explicit(&r->head, memory_order_acquire);
+		uint64_t head = events(r);
 
 		if (*position >= head)
 			break;
 		out[count] = load_event(&r->slots[*position % TRACE_EVENTS]);
-		head = atomic_load_explicit(&r->head, memory_order_relaxed);
+		head = events(r);
 		if (head - *position < TRACE_EVENTS) {
 			count++;
 			++*position;
@@ -101,29 +107,31 @@ unsigned trace_read(uint32_t cpu, uint64_t *position, struct trace_event *out, u
 	return count;
 }
 
+static void add(struct trace_sum *sum, const struct trace_counts *c, unsigned code)
+{
+	sum->count += atomic_load_explicit(&c->count[code], memory_order_relaxed);
+	sum->ticks += atomic_load_explicit(&c->ticks[code], memory_order_relaxed);
+}
+
 struct trace_sum trace_exits(domid_t domain, unsigned code)
 {
 	const struct domain *d = domain_find(domain);
 	struct trace_sum sum = {0, 0};
 
 	if (kept)
-		sum = (struct trace_sum){kept[domain][code].count, kept[domain][code].ticks};
-	for (uint32_t i = 0; d && i < d->vcpu_count; i++) {
-		const struct trace_count *c = &d->vcpus[i]->exits[code];
-
-		sum.count += atomic_load_explicit(&c->count, memory_order_relaxed);
-		sum.ticks += atomic_load_explicit(&c->ticks, memory_order_relaxed);
-	}
+		add(&sum, &kept[domain], code);
+	for (uint32_t i = 0; d && i < d->vcpu_count; i++)
+		add(&sum, &d->vcpus[i]->exits, code);
 	return sum;
 }
 
 void trace_keep(const struct vcpu_shared *v)
 {
 	for (unsigned code = 0; kept && code < TRACE_CODES; code++) {
-		struct trace_count *to = &kept[v->domain->id][code];
+		struct trace_counts *to = &kept[v->domain->id];
 
-		trace_add(&to->count, v->exits[code].count);
-		trace_add(&to->ticks, v->exits[code].ticks);
+		trace_add(&to->count[code], v->exits.count[code]);
+		trace_add(&to->ticks[code], v->exits.ticks[code]);
 	}
 }
 

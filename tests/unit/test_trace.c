@@ -130,8 +130,8 @@ static void test_sums(void)
 	static struct vcpu_shared v;
 
 	v.domain = &guest;
-	v.exits[10].count = 5;
-	v.exits[10].ticks = 500;
+	v.exits.count[10] = 5;
+	v.exits.ticks[10] = 500;
 	guest.vcpus[0] = &v;
 	guest.vcpu_count = 1;
 	is(trace_exits(3, 10).count, 5, "exits of a vCPU that lives");
@@ -139,7 +139,7 @@ static void test_sums(void)
 	guest.vcpu_count = 0;
 	is(trace_exits(3, 10).count, 5, "are kept when it goes");
 	is(trace_exits(3, 10).ticks, 500, "with their time");
-	v.exits[10].count = 2;
+	v.exits.count[10] = 2;
 	guest.vcpu_count = 1;
 	is(trace_exits(3, 10).count, 7, "and those of a later one are added");
 	is(trace_exits(4, 10).count, 0, "another domain has none");
