@@ -14,7 +14,6 @@ void *memset(void *to, int byte, size_t length);
 int memcmp(const void *a, const void *b, size_t length);
 size_t strlen(const char *text);
 int strcmp(const char *a, const char *b);
-int strncmp(const char *a, const char *b, size_t length);
 
 /* memcpy() inline, by words first: a repetition counts as an instruction. */
 static inline void copy_words(void *to, const void *from, size_t length)

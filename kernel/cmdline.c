@@ -99,12 +99,6 @@ static bool parse_loglvl(struct word value, struct cmdline_options *o)
 	return true;
 }
 
-static bool parse_window(struct word value, struct cmdline_options *o)
-{
-	o->window_cached = word_is(value, "cached");
-	return o->window_cached || word_is(value, "strict");
-}
-
 static bool parse_cpus(struct word value, struct cmdline_options *o)
 {
 	uint32_t cpus = 0;
@@ -136,65 +130,6 @@ static bool parse_selftest(struct word value, struct cmdline_options *o)
 	return true;
 }
 
-static bool parse_switch(struct word value, bool *out)
-{
-	static const struct choice choices[] = {{"yes", 1}, {"on", 1}, {"no", 0}, {"off", 0}};
-	uint32_t on;
-
-	if (!choose(value, choices, array_size(choices), &on))
-		return false;
-	*out = on;
-	return true;
-}
-
-static bool parse_poweroff(struct word value, struct cmdline_options *o)
-{
-	return parse_switch(value, &o->poweroff);
-}
-
-static bool parse_map(struct word value, struct cmdline_options *o)
-{
-	return parse_switch(value, &o->map);
-}
-
-static bool parse_registers(struct word value, struct cmdline_options *o)
-{
-	return parse_switch(value, &o->dump_registers);
-}
-
-static bool parse_apicv(struct word value, struct cmdline_options *o)
-{
-	return parse_switch(value, &o->apicv);
-}
-
-static bool parse_restart(struct word value, struct cmdline_options *o)
-{
-	return parse_switch(value, &o->restart);
-}
-
-static bool parse_colour(struct word value, struct cmdline_options *o)
-{
-	return parse_switch(value, &o->colour);
-}
-
-static bool parse_trace(struct word value, struct cmdline_options *o)
-{
-	return parse_switch(value, &o->trace);
-}
-
-#ifdef CONFIG_BENCH
-static bool parse_bench(struct word value, struct cmdline_options *o)
-{
-	static const struct choice choices[] = {{"quick", 0}, {"load", 1}};
-	uint32_t load;
-
-	if (!choose(value, choices, array_size(choices), &load))
-		return false;
-	o->bench_load = load;
-	return true;
-}
-#endif
-
 static const struct {
 	const char *name;
 	/* value.text is NULL for a word without "=". False: the value makes no sense, and the
@@ -204,21 +139,43 @@ static const struct {
 } option_table[] = {
     {"console", parse_console, "com1, com2, vga or none, separated by commas"},
     {"loglvl", parse_loglvl, "error, warn, info or debug"},
-    {"window", parse_window, "strict or cached"},
     {"cpus", parse_cpus, "a number from 1 to 512"},
     {"selftest", parse_selftest, "yes, only, explain or fail"},
-    {"poweroff", parse_poweroff, "yes or no"},
-    {"registers", parse_registers, "on or off"},
-    {"apicv", parse_apicv, "on or off"},
-    {"map", parse_map, "yes or no"},
-    {"restart", parse_restart, "yes or no"},
-    {"colour", parse_colour, "on or off"},
-    {"trace", parse_trace, "on or off"},
+};
+
+/* Those with two values: the second is true. */
+#define SWITCH(member, no, yes)                                    \
+	{                                                          \
+#member, offsetof(struct cmdline_options, member), \
+		{                                                  \
+			no, yes                                    \
+		}                                                  \
+	}
+static const struct {
+	const char *name;
+	size_t where; /* of a bool */
+	const char *values[2];
+} switches[] = {
+    {"window", offsetof(struct cmdline_options, window_cached), {"strict", "cached"}},
+    {"registers", offsetof(struct cmdline_options, dump_registers), {"off", "on"}},
+    SWITCH(poweroff, "no", "yes"),
+    SWITCH(apicv, "off", "on"),
+    SWITCH(map, "no", "yes"),
+    SWITCH(restart, "no", "yes"),
+    SWITCH(colour, "off", "on"),
+    SWITCH(trace, "off", "on"),
 #ifdef CONFIG_BENCH
-    {"bench", parse_bench, "quick or load"},
+    {"bench", offsetof(struct cmdline_options, bench_load), {"quick", "load"}},
 #endif
 };
 _Static_assert(LAYOUT_CPUS_MAX == 512, "the text of cpus=");
+
+static void ignored(struct word w, const char *name, const char *wants, const char * or,
+		    const char *wants2)
+{
+	print(LOG_WARN, "command line: \"%.*s\" is ignored: %s wants %s%s%s", (int)w.length, w.text,
+	      name, wants, or, wants2);
+}
 
 static void parse_word(struct word w, struct cmdline_options *o)
 {
@@ -232,8 +189,19 @@ static void parse_word(struct word w, struct cmdline_options *o)
 		if (option_table[i].parse(value, o))
 			return;
 		*o = before;
-		print(LOG_WARN, "command line: \"%.*s\" is ignored: %s wants %s", (int)w.length,
-		      w.text, option_table[i].name, option_table[i].wants);
+		ignored(w, option_table[i].name, option_table[i].wants, "", "");
+		return;
+	}
+	for (size_t i = 0; i < array_size(switches); i++) {
+		const char *const *values = switches[i].values;
+		bool yes = word_is(value, values[1]);
+
+		if (!word_is(name, switches[i].name))
+			continue;
+		if (yes || word_is(value, values[0]))
+			*(bool *)((char *)o + switches[i].where) = yes;
+		else
+			ignored(w, switches[i].name, values[0], " or ", values[1]);
 		return;
 	}
 	print(LOG_WARN, "command line: unknown option \"%.*s\" is ignored", (int)w.length, w.text);

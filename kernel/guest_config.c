@@ -9,6 +9,7 @@
  * allowed.
  */
 #include "kernel/guest_config.h"
+#include "mem.h"
 #include "print.h"
 #include "public/errno.h"
 #include "vcpu.h"
@@ -54,20 +55,14 @@ static const struct {
     [OPTION_START] = {"start", true, false, false},
 };
 
-static size_t text_length(const char *s)
-{
-	size_t n = 0;
+#define ASCII_LOWER 0x20 /* set in a letter, makes it a small one */
 
-	while (s[n])
-		n++;
-	return n;
-}
+/* What a mistake leaves in error, as the value of an expression. */
+#define REFUSE(...) (format_string(error, error_size, __VA_ARGS__), -XEN_EINVAL)
 
 static bool text_equal(const char *a, const char *b)
 {
-	while (*a && *a == *b)
-		a++, b++;
-	return *a == *b;
+	return !strcmp(a, b);
 }
 
 static bool is_space(char c)
@@ -98,25 +93,17 @@ static int next_word(const char **at, char *word, char *error, size_t error_size
 		}
 		if (c == '\\') {
 			c = *++s;
-			if (!c) {
-				format_string(error, error_size,
-					      "the command line ends in a backslash");
-				return -XEN_EINVAL;
-			}
+			if (!c)
+				return REFUSE("the command line ends in a backslash");
 		}
-		if (n + 1 >= WORD_MAX) {
-			format_string(error, error_size, "an option is longer than %u characters",
-				      WORD_MAX - 1);
-			return -XEN_EINVAL;
-		}
+		if (n + 1 >= WORD_MAX)
+			return REFUSE("an option is longer than %u characters", WORD_MAX - 1);
 		word[n++] = c;
 	}
 	word[n] = 0;
 	*at = s;
-	if (quoted) {
-		format_string(error, error_size, "a quote is not closed");
-		return -XEN_EINVAL;
-	}
+	if (quoted)
+		return REFUSE("a quote is not closed");
 	return 1;
 }
 
@@ -148,22 +135,11 @@ static bool parse_number(const char *s, bool suffixes, uint64_t *out)
 	if (s == first)
 		return false;
 	if (suffixes && *s) {
-		switch (*s++) {
-		case 'k':
-		case 'K':
-			shift = 10;
-			break;
-		case 'm':
-		case 'M':
-			shift = 20;
-			break;
-		case 'g':
-		case 'G':
-			shift = 30;
-			break;
-		default:
+		char c = *s++ | ASCII_LOWER;
+
+		shift = c == 'k' ? 10 : c == 'm' ? 20 : c == 'g' ? 30 : 0;
+		if (!shift)
 			return false;
-		}
 	}
 	if (*s || (value << shift) >> shift != value)
 		return false;
@@ -188,13 +164,10 @@ bool guest_config_name_valid(const char *name)
 static int copy_name(const char *option, const char *value, char *to, char *error,
 		     size_t error_size)
 {
-	if (!guest_config_name_valid(value)) {
-		format_string(error, error_size,
-			      "%s=%.40s: a name has 1 to %u characters from a-z A-Z 0-9 . _ -",
+	if (!guest_config_name_valid(value))
+		return REFUSE("%s=%.40s: a name has 1 to %u characters from a-z A-Z 0-9 . _ -",
 			      option, value, GUEST_NAME_MAX - 1);
-		return -XEN_EINVAL;
-	}
-	__builtin_memcpy(to, value, text_length(value) + 1);
+	__builtin_memcpy(to, value, strlen(value) + 1);
 	return 0;
 }
 
@@ -220,38 +193,14 @@ static int set_mem(struct guest_config *c, const char *value, char *error, size_
 {
 	uint64_t bytes;
 
-	if (!parse_number(value, true, &bytes)) {
-		format_string(error, error_size,
-			      "mem=%.40s: not a number with an optional suffix K, M or G", value);
-		return -XEN_EINVAL;
-	}
-	if (bytes < GUEST_MEM_MIN || bytes > GUEST_MEM_MAX) {
-		format_string(error, error_size, "mem=%.40s: from 1M to %uG are possible", value,
+	if (!parse_number(value, true, &bytes))
+		return REFUSE("mem=%.40s: not a number with an optional suffix K, M or G", value);
+	if (bytes < GUEST_MEM_MIN || bytes > GUEST_MEM_MAX)
+		return REFUSE("mem=%.40s: from 1M to %uG are possible", value,
 			      (unsigned)(GUEST_MEM_MAX >> 30));
-		return -XEN_EINVAL;
-	}
-	if (bytes & ~PAGE_MASK) {
-		format_string(error, error_size, "mem=%.40s: not a multiple of 4K", value);
-		return -XEN_EINVAL;
-	}
+	if (bytes & ~PAGE_MASK)
+		return REFUSE("mem=%.40s: not a multiple of 4K", value);
 	c->mem_bytes = bytes;
-	return 0;
-}
-
-static int set_vcpus(struct guest_config *c, const char *value, char *error, size_t error_size)
-{
-	uint64_t n;
-
-	if (!parse_number(value, false, &n) || n == 0) {
-		format_string(error, error_size, "vcpus=%.40s: not a number from 1 on", value);
-		return -XEN_EINVAL;
-	}
-	if (n > DOMAIN_VCPUS_MAX) {
-		format_string(error, error_size, "vcpus=%.40s: at most %u today", value,
-			      (unsigned)DOMAIN_VCPUS_MAX);
-		return -XEN_EINVAL;
-	}
-	c->vcpus = (uint32_t)n;
 	return 0;
 }
 
@@ -261,13 +210,20 @@ static int set_number(const char *option, const char *value, uint32_t min, uint3
 {
 	uint64_t n;
 
-	if (!parse_number(value, false, &n) || n < min || n > max) {
-		format_string(error, error_size, "%s=%.40s: from %u to %u are possible", option,
-			      value, min, max);
-		return -XEN_EINVAL;
-	}
+	if (!parse_number(value, false, &n) || n < min || n > max)
+		return REFUSE("%s=%.40s: from %u to %u are possible", option, value, min, max);
 	*out = (uint32_t)n;
 	return 0;
+}
+
+/* One of two words; *out: the second. */
+static int set_choice(const char *option, const char *value, const char *first, const char *second,
+		      bool *out, char *error, size_t error_size)
+{
+	*out = text_equal(value, second);
+	if (*out || text_equal(value, first))
+		return 0;
+	return REFUSE("%s=%.40s: there are %s and %s", option, value, first, second);
 }
 
 /* Takes a decimal CPU number off *at. */
@@ -301,9 +257,8 @@ static int set_pin(struct guest_config *c, const char *value, char *error, size_
 	} while (good && *s++ == ',');
 	if (good && !s[-1])
 		return 0;
-	format_string(error, error_size, "pin=%.40s: not a list of CPUs below %u, such as 0,2-3",
-		      value, LAYOUT_CPUS_MAX);
-	return -XEN_EINVAL;
+	return REFUSE("pin=%.40s: not a list of CPUs below %u, such as 0,2-3", value,
+		      LAYOUT_CPUS_MAX);
 }
 
 static int set_option(struct guest_config *c, enum option option, const char *value, char *error,
@@ -315,7 +270,8 @@ static int set_option(struct guest_config *c, enum option option, const char *va
 	case OPTION_MEM:
 		return set_mem(c, value, error, error_size);
 	case OPTION_VCPUS:
-		return set_vcpus(c, value, error, error_size);
+		return set_number("vcpus", value, 1, DOMAIN_VCPUS_MAX, &c->vcpus, error,
+				  error_size);
 	case OPTION_WEIGHT:
 		return set_number("weight", value, 1, VCPU_WEIGHT_MAX, &c->weight, error,
 				  error_size);
@@ -325,12 +281,10 @@ static int set_option(struct guest_config *c, enum option option, const char *va
 	case OPTION_PIN:
 		return set_pin(c, value, error, error_size);
 	case OPTION_CMDLINE:
-		if (text_length(value) >= GUEST_CMDLINE_MAX) {
-			format_string(error, error_size, "cmdline= is longer than %u characters",
+		if (strlen(value) >= GUEST_CMDLINE_MAX)
+			return REFUSE("cmdline= is longer than %u characters",
 				      GUEST_CMDLINE_MAX - 1);
-			return -XEN_EINVAL;
-		}
-		__builtin_memcpy(c->cmdline, value, text_length(value) + 1);
+		__builtin_memcpy(c->cmdline, value, strlen(value) + 1);
 		return 0;
 	case OPTION_PRIV:
 		if (text_equal(value, "*")) {
@@ -341,33 +295,20 @@ static int set_option(struct guest_config *c, enum option option, const char *va
 	case OPTION_IMAGE:
 		return copy_name("image", value, c->image, error, error_size);
 	case OPTION_MODULE:
-		if (c->module_count == GUEST_MODULES_MAX) {
-			format_string(error, error_size, "module= more than %u times",
-				      GUEST_MODULES_MAX);
-			return -XEN_EINVAL;
-		}
+		if (c->module_count == GUEST_MODULES_MAX)
+			return REFUSE("module= more than %u times", GUEST_MODULES_MAX);
 		return copy_name("module", value, c->modules[c->module_count++], error, error_size);
 	case OPTION_DATA:
 		c->is_data = true;
 		return 0;
 	case OPTION_POPULATE:
-		c->lazy = text_equal(value, "lazy");
-		if (c->lazy || text_equal(value, "eager"))
-			return 0;
-		format_string(error, error_size, "populate=%.40s: there are eager and lazy", value);
-		return -XEN_EINVAL;
+		return set_choice("populate", value, "eager", "lazy", &c->lazy, error, error_size);
 	case OPTION_MMIO:
-		c->mmio_strict = text_equal(value, "strict");
-		if (c->mmio_strict || text_equal(value, "absent"))
-			return 0;
-		format_string(error, error_size, "mmio=%.40s: there are absent and strict", value);
-		return -XEN_EINVAL;
+		return set_choice("mmio", value, "absent", "strict", &c->mmio_strict, error,
+				  error_size);
 	case OPTION_START:
-		c->start_later = text_equal(value, "later");
-		if (c->start_later || text_equal(value, "boot"))
-			return 0;
-		format_string(error, error_size, "start=%.40s: there are boot and later", value);
-		return -XEN_EINVAL;
+		return set_choice("start", value, "boot", "later", &c->start_later, error,
+				  error_size);
 	case OPTION_COUNT:
 		break;
 	}
@@ -416,23 +357,16 @@ int guest_config_parse(const char *cmdline, struct guest_config *out, char *erro
 
 		while (o < OPTION_COUNT && !starts_with_option(word, options[o].text, &rest))
 			o++;
-		if (o == OPTION_COUNT) {
-			format_string(
-			    error, error_size,
+		if (o == OPTION_COUNT)
+			return REFUSE(
 			    "unknown option \"%.40s\"; there are name= mem= vcpus= weight= "
 			    "cap= pin= cmdline= priv= image= module= data populate= mmio=",
 			    word);
-			return -XEN_EINVAL;
-		}
-		if (options[o].has_value != (*rest == '=')) {
-			format_string(error, error_size, "%s %s", options[o].text,
+		if (options[o].has_value != (*rest == '='))
+			return REFUSE("%s %s", options[o].text,
 				      options[o].has_value ? "needs a value" : "takes no value");
-			return -XEN_EINVAL;
-		}
-		if ((seen & (1u << o)) && !options[o].repeats) {
-			format_string(error, error_size, "%s is given twice", options[o].text);
-			return -XEN_EINVAL;
-		}
+		if ((seen & (1u << o)) && !options[o].repeats)
+			return REFUSE("%s is given twice", options[o].text);
 		seen |= 1u << o;
 		rc = set_option(out, (enum option)o, *rest ? rest + 1 : rest, error, error_size);
 		if (rc)
@@ -441,11 +375,8 @@ int guest_config_parse(const char *cmdline, struct guest_config *out, char *erro
 	if (rc < 0)
 		return rc;
 	for (unsigned o = 0; out->is_data && o < OPTION_COUNT; o++) {
-		if ((seen & (1u << o)) && !options[o].for_data) {
-			format_string(error, error_size, "%s= means nothing with data",
-				      options[o].text);
-			return -XEN_EINVAL;
-		}
+		if ((seen & (1u << o)) && !options[o].for_data)
+			return REFUSE("%s= means nothing with data", options[o].text);
 	}
 	out->valid = true;
 	return 0;
@@ -488,49 +419,36 @@ int guest_config_resolve(struct guest_config *configs, uint32_t count, uint32_t 
 {
 	struct guest_config *c = &configs[which];
 
-	if (!c->valid) {
-		format_string(error, error_size, "its options are not valid");
-		return -XEN_EINVAL;
-	}
+	if (!c->valid)
+		return REFUSE("its options are not valid");
 	c->valid = false;
-	if (find_name(configs, which, c->name) >= 0) {
-		format_string(
-		    error, error_size,
-		    "name \"%s\" is taken by an earlier module; give it another by name=", c->name);
-		return -XEN_EINVAL;
-	}
+	if (find_name(configs, which, c->name) >= 0)
+		return REFUSE("name \"%s\" is taken by an earlier module; give it another by name=",
+			      c->name);
 	c->image_module = which;
 	if (c->image[0]) {
 		int i = find_name(configs, count, c->image);
 		/* A chain of image= would have to be followed, and could be a circle. */
-		if (i < 0 || configs[i].image[0]) {
-			format_string(error, error_size, "image=%s: %s", c->image,
+		if (i < 0 || configs[i].image[0])
+			return REFUSE("image=%s: %s", c->image,
 				      i < 0 ? "no module has this name"
 					    : "that one has no file of its own");
-			return -XEN_EINVAL;
-		}
 		c->image_module = (uint32_t)i;
 	}
 	if (c->priv[0] == '*') {
 		c->priv_domain = DOMAIN_PRIV_ALL;
 	} else if (c->priv[0]) {
 		int i = find_name(configs, count, c->priv);
-		if (i < 0 || configs[i].is_data || (uint32_t)i == which) {
-			format_string(error, error_size,
-				      "priv=%s: not the name of another guest, nor * for all",
+		if (i < 0 || configs[i].is_data || (uint32_t)i == which)
+			return REFUSE("priv=%s: not the name of another guest, nor * for all",
 				      c->priv);
-			return -XEN_EINVAL;
-		}
 		c->priv_domain = configs[i].id;
 	}
 	for (uint32_t m = 0; m < c->module_count; m++) {
 		int i = find_name(configs, count, c->modules[m]);
-		if (i < 0 || !configs[i].is_data) {
-			format_string(error, error_size,
-				      "module=%s: no module with \"data\" has this name",
+		if (i < 0 || !configs[i].is_data)
+			return REFUSE("module=%s: no module with \"data\" has this name",
 				      c->modules[m]);
-			return -XEN_EINVAL;
-		}
 		c->module_index[m] = (uint32_t)i;
 	}
 	c->valid = true;

@@ -132,9 +132,9 @@ static void refusals(void)
 	refused("f mem=0", "from 1M to");
 	refused("f mem=257G", "from 1M to 256G");
 	refused("f mem=2097153", "not a multiple of 4K");
-	refused("f vcpus=0", "not a number from 1 on");
-	refused("f vcpus=x", "not a number");
-	refused("f vcpus=33", "at most 32 today");
+	refused("f vcpus=0", "from 1 to 32 are possible");
+	refused("f vcpus=x", "from 1 to 32");
+	refused("f vcpus=33", "vcpus=33: from 1 to 32");
 	refused("f cmdline=\"abc", "a quote is not closed");
 	refused("f cmdline=abc\\", "ends in a backslash");
 	refused("f data mem=1M", "mem= means nothing with data");
