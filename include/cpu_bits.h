@@ -37,10 +37,7 @@
 	 CR0_PG)
 
 /* --- CR3 --------------------------------------------------------------------------------------*/
-#define CR3_PWT	      BIT64(3)
-#define CR3_PCD	      BIT64(4)
 #define CR3_PCID_MASK CONST64(0xfff)
-#define CR3_NO_FLUSH  BIT64(63) /* in the operand of MOV to CR3 with CR4.PCIDE only */
 
 /* --- CR4 --------------------------------------------------------------------------------------*/
 #define CR4_VME	       BIT64(0)
@@ -51,23 +48,18 @@
 #define CR4_PAE	       BIT64(5)
 #define CR4_MCE	       BIT64(6)
 #define CR4_PGE	       BIT64(7)
-#define CR4_PCE	       BIT64(8)
 #define CR4_OSFXSR     BIT64(9)
 #define CR4_OSXMMEXCPT BIT64(10)
 #define CR4_UMIP       BIT64(11)
 #define CR4_LA57       BIT64(12)
 #define CR4_VMXE       BIT64(13)
-#define CR4_SMXE       BIT64(14)
 #define CR4_FSGSBASE   BIT64(16)
 #define CR4_PCIDE      BIT64(17)
 #define CR4_OSXSAVE    BIT64(18)
-#define CR4_KL	       BIT64(19)
 #define CR4_SMEP       BIT64(20)
 #define CR4_SMAP       BIT64(21)
 #define CR4_PKE	       BIT64(22)
 #define CR4_CET	       BIT64(23)
-#define CR4_PKS	       BIT64(24)
-#define CR4_UINTR      BIT64(25)
 
 /* --- IA32_EFER --------------------------------------------------------------------------------*/
 #define EFER_SCE      BIT64(0)
@@ -80,71 +72,38 @@
 #define XCR0_X87       BIT64(0)
 #define XCR0_SSE       BIT64(1)
 #define XCR0_AVX       BIT64(2)
-#define XCR0_BNDREGS   BIT64(3)
-#define XCR0_BNDCSR    BIT64(4)
 #define XCR0_OPMASK    BIT64(5)
 #define XCR0_ZMM_HI256 BIT64(6)
 #define XCR0_HI16_ZMM  BIT64(7)
-#define XSS_PT	       BIT64(8)
 #define XCR0_PKRU      BIT64(9)
-#define XSS_CET_U      BIT64(11)
-#define XSS_CET_S      BIT64(12)
-#define XCR0_TILECFG   BIT64(17)
-#define XCR0_TILEDATA  BIT64(18)
 
 /* --- RFLAGS -----------------------------------------------------------------------------------*/
-#define RFLAGS_CF	  BIT64(0)
-#define RFLAGS_FIXED1	  BIT64(1) /* always 1 */
-#define RFLAGS_PF	  BIT64(2)
-#define RFLAGS_AF	  BIT64(4)
-#define RFLAGS_ZF	  BIT64(6)
-#define RFLAGS_SF	  BIT64(7)
-#define RFLAGS_TF	  BIT64(8)
-#define RFLAGS_IF	  BIT64(9)
-#define RFLAGS_DF	  BIT64(10)
-#define RFLAGS_OF	  BIT64(11)
-#define RFLAGS_IOPL_SHIFT 12
-#define RFLAGS_IOPL	  CONST64(0x3000)
-#define RFLAGS_NT	  BIT64(14)
-#define RFLAGS_RF	  BIT64(16)
-#define RFLAGS_VM	  BIT64(17)
-#define RFLAGS_AC	  BIT64(18)
-#define RFLAGS_VIF	  BIT64(19)
-#define RFLAGS_VIP	  BIT64(20)
-#define RFLAGS_ID	  BIT64(21)
-#define RFLAGS_RESERVED	  CONST64(0xffffffffffc08028) /* bits that must be 0 */
+#define RFLAGS_CF	BIT64(0)
+#define RFLAGS_FIXED1	BIT64(1) /* always 1 */
+#define RFLAGS_PF	BIT64(2)
+#define RFLAGS_AF	BIT64(4)
+#define RFLAGS_ZF	BIT64(6)
+#define RFLAGS_SF	BIT64(7)
+#define RFLAGS_TF	BIT64(8)
+#define RFLAGS_IF	BIT64(9)
+#define RFLAGS_DF	BIT64(10)
+#define RFLAGS_OF	BIT64(11)
+#define RFLAGS_RF	BIT64(16)
+#define RFLAGS_VM	BIT64(17)
+#define RFLAGS_AC	BIT64(18)
+#define RFLAGS_RESERVED CONST64(0xffffffffffc08028) /* bits that must be 0 */
 
 /* --- debug registers --------------------------------------------------------------------------*/
 #define DR6_B0		BIT64(0)
 #define DR6_B1		BIT64(1)
 #define DR6_B2		BIT64(2)
 #define DR6_B3		BIT64(3)
-#define DR6_BLD		BIT64(11) /* 0: bus lock */
 #define DR6_BD		BIT64(13)
 #define DR6_BS		BIT64(14)
-#define DR6_BT		BIT64(15)
-#define DR6_RTM		BIT64(16) /* 0: in a transaction */
 #define DR6_RESET	CONST64(0xffff0ff0)
-#define DR6_WRITABLE	CONST64(0x0000e00f) /* without BLD and RTM */
-#define DR7_L0		BIT64(0)
-#define DR7_G0		BIT64(1)
-#define DR7_L1		BIT64(2)
-#define DR7_G1		BIT64(3)
-#define DR7_L2		BIT64(4)
-#define DR7_G2		BIT64(5)
-#define DR7_L3		BIT64(6)
-#define DR7_G3		BIT64(7)
-#define DR7_ENABLES	CONST64(0xff)
-#define DR7_LE		BIT64(8)
-#define DR7_GE		BIT64(9)
-#define DR7_FIXED1	BIT64(10)
-#define DR7_RTM		BIT64(11)
 #define DR7_GD		BIT64(13)
 #define DR7_RW_SHIFT(n) (16 + 4 * (n))
-#define DR7_RW_MASK(n)	(CONST64(3) << DR7_RW_SHIFT(n))
-#define DR7_RW_IO	2 /* meaningful with CR4.DE only */
 #define DR7_RESET	CONST64(0x400)
-#define DR7_WRITABLE	CONST64(0xffff23ff) /* without RTM */
 
 /* --- segments ---------------------------------------------------------------------------------
  * Access rights in the VMCS's format (SDM Vol. 3, "Guest Register State"): bits 23:8 of the upper
@@ -162,7 +121,6 @@
 #define SEG_AR_DPL_SHIFT 5
 #define SEG_AR_DPL_MASK	 UINT32_C(0x60)
 #define SEG_AR_P	 BIT32(7)
-#define SEG_AR_AVL	 BIT32(12)
 #define SEG_AR_L	 BIT32(13)
 #define SEG_AR_DB	 BIT32(14)
 #define SEG_AR_G	 BIT32(15)
@@ -193,9 +151,6 @@
 #define PF_RESERVED_BIT BIT32(3)
 #define PF_INSTRUCTION	BIT32(4)
 #define PF_PROTECT_KEY	BIT32(5)
-#define PF_SHADOW_STACK BIT32(6)
-#define PF_HLAT		BIT32(7)
-#define PF_SGX		BIT32(15)
 
 /* --- exception vectors ------------------------------------------------------------------------*/
 #define VECTOR_DE		  0
@@ -231,19 +186,11 @@
 #define MSR_IA32_TSC_ADJUST		 0x03b
 #define MSR_IA32_SPEC_CTRL		 0x048
 #define MSR_IA32_PRED_CMD		 0x049
-#define MSR_IA32_BIOS_UPDT_TRIG		 0x079
 #define MSR_IA32_BIOS_SIGN_ID		 0x08b
-#define MSR_IA32_SMM_MONITOR_CTL	 0x09b
-#define MSR_IA32_PMC0			 0x0c1
 #define MSR_PLATFORM_INFO		 0x0ce
-#define MSR_IA32_CORE_CAPABILITIES	 0x0cf
-#define MSR_IA32_UMWAIT_CONTROL		 0x0e1
-#define MSR_IA32_MPERF			 0x0e7
-#define MSR_IA32_APERF			 0x0e8
 #define MSR_IA32_MTRRCAP		 0x0fe
 #define MSR_IA32_ARCH_CAPABILITIES	 0x10a
 #define MSR_IA32_FLUSH_CMD		 0x10b
-#define MSR_IA32_TSX_CTRL		 0x122
 #define MSR_IA32_MCU_OPT_CTRL		 0x123
 #define MSR_MISC_FEATURES_ENABLES	 0x140
 #define MSR_IA32_SYSENTER_CS		 0x174
@@ -251,37 +198,16 @@
 #define MSR_IA32_SYSENTER_EIP		 0x176
 #define MSR_IA32_MCG_CAP		 0x179
 #define MSR_IA32_MCG_STATUS		 0x17a
-#define MSR_IA32_MCG_CTL		 0x17b
-#define MSR_IA32_PERFEVTSEL0		 0x186
-#define MSR_IA32_PERF_STATUS		 0x198
-#define MSR_IA32_PERF_CTL		 0x199
 #define MSR_IA32_MISC_ENABLE		 0x1a0
-#define MSR_IA32_XFD			 0x1c4
-#define MSR_IA32_XFD_ERR		 0x1c5
 #define MSR_IA32_DEBUGCTL		 0x1d9
-#define MSR_LASTBRANCHFROMIP		 0x1db
-#define MSR_LASTBRANCHTOIP		 0x1dc
-#define MSR_LASTINTFROMIP		 0x1dd
-#define MSR_LASTINTTOIP			 0x1de
 #define MSR_IA32_MTRR_PHYSBASE0		 0x200 /* + 2 per variable range */
-#define MSR_IA32_MTRR_PHYSMASK0		 0x201 /* + 2 per variable range */
 #define MSR_IA32_MTRR_FIX64K_00000	 0x250
 #define MSR_IA32_MTRR_FIX16K_80000	 0x258
 #define MSR_IA32_MTRR_FIX16K_A0000	 0x259
 #define MSR_IA32_MTRR_FIX4K_C0000	 0x268 /* to 0x26f, one per 32 KiB */
 #define MSR_IA32_MTRR_FIX4K_F8000	 0x26f
 #define MSR_IA32_PAT			 0x277
-#define MSR_IA32_MC0_CTL2		 0x280
 #define MSR_IA32_MTRR_DEF_TYPE		 0x2ff
-#define MSR_IA32_FIXED_CTR0		 0x309
-#define MSR_IA32_PERF_CAPABILITIES	 0x345
-#define MSR_IA32_FIXED_CTR_CTRL		 0x38d
-#define MSR_IA32_PERF_GLOBAL_STATUS	 0x38e
-#define MSR_IA32_PERF_GLOBAL_CTRL	 0x38f
-#define MSR_IA32_PERF_GLOBAL_OVF_CTRL	 0x390
-#define MSR_IA32_PEBS_ENABLE		 0x3f1
-#define MSR_IA32_MC0_CTL		 0x400 /* + 4 per bank */
-#define MSR_IA32_MC0_STATUS		 0x401
 #define MSR_IA32_VMX_BASIC		 0x480
 #define MSR_IA32_VMX_PINBASED_CTLS	 0x481
 #define MSR_IA32_VMX_PROCBASED_CTLS	 0x482
@@ -292,25 +218,13 @@
 #define MSR_IA32_VMX_CR0_FIXED1		 0x487
 #define MSR_IA32_VMX_CR4_FIXED0		 0x488
 #define MSR_IA32_VMX_CR4_FIXED1		 0x489
-#define MSR_IA32_VMX_VMCS_ENUM		 0x48a
 #define MSR_IA32_VMX_PROCBASED_CTLS2	 0x48b
 #define MSR_IA32_VMX_EPT_VPID_CAP	 0x48c
 #define MSR_IA32_VMX_TRUE_PINBASED_CTLS	 0x48d
 #define MSR_IA32_VMX_TRUE_PROCBASED_CTLS 0x48e
 #define MSR_IA32_VMX_TRUE_EXIT_CTLS	 0x48f
 #define MSR_IA32_VMX_TRUE_ENTRY_CTLS	 0x490
-#define MSR_IA32_VMX_VMFUNC		 0x491
-#define MSR_IA32_VMX_PROCBASED_CTLS3	 0x492
-#define MSR_IA32_VMX_EXIT_CTLS2		 0x493
-#define MSR_IA32_DS_AREA		 0x600
-#define MSR_IA32_U_CET			 0x6a0
-#define MSR_IA32_S_CET			 0x6a2
-#define MSR_IA32_PL0_SSP		 0x6a4
-#define MSR_IA32_PL3_SSP		 0x6a7
-#define MSR_IA32_INTERRUPT_SSP_TABLE	 0x6a8
 #define MSR_IA32_TSC_DEADLINE		 0x6e0
-#define MSR_IA32_PKRS			 0x6e1
-#define MSR_IA32_XSS			 0xda0
 #define MSR_IA32_EFER			 0xc0000080
 #define MSR_IA32_STAR			 0xc0000081
 #define MSR_IA32_LSTAR			 0xc0000082
@@ -330,20 +244,10 @@
 #define MSR_X2APIC_EOI		 0x80b
 #define MSR_X2APIC_LDR		 0x80d
 #define MSR_X2APIC_SIVR		 0x80f
-#define MSR_X2APIC_ISR0		 0x810
-#define MSR_X2APIC_TMR0		 0x818
-#define MSR_X2APIC_IRR0		 0x820
 #define MSR_X2APIC_ESR		 0x828
-#define MSR_X2APIC_LVT_CMCI	 0x82f
 #define MSR_X2APIC_ICR		 0x830
 #define MSR_X2APIC_LVT_TIMER	 0x832
-#define MSR_X2APIC_LVT_THERMAL	 0x833
-#define MSR_X2APIC_LVT_PMI	 0x834
-#define MSR_X2APIC_LVT_LINT0	 0x835
-#define MSR_X2APIC_LVT_LINT1	 0x836
-#define MSR_X2APIC_LVT_ERROR	 0x837
 #define MSR_X2APIC_INITIAL_COUNT 0x838
-#define MSR_X2APIC_CURRENT_COUNT 0x839
 #define MSR_X2APIC_DIVIDE_CONF	 0x83e
 #define MSR_X2APIC_SELF_IPI	 0x83f
 #define MSR_X2APIC_LAST		 0x8ff
@@ -368,7 +272,6 @@
 #define ARCH_CAP_FB_CLEAR		BIT64(17)
 #define MISC_ENABLE_FAST_STRINGS	BIT64(0)
 #define MISC_ENABLE_THERMAL		BIT64(3)
-#define MISC_ENABLE_PERFMON		BIT64(7)
 #define MISC_ENABLE_BTS_UNAVAILABLE	BIT64(11)
 #define MISC_ENABLE_PEBS_UNAVAILABLE	BIT64(12)
 #define MISC_ENABLE_SPEEDSTEP		BIT64(16)
@@ -376,27 +279,15 @@
 #define MISC_ENABLE_LIMIT_CPUID		BIT64(22)
 #define MISC_ENABLE_XTPR_DISABLE	BIT64(23)
 #define MISC_ENABLE_XD_DISABLE		BIT64(34)
-#define DEBUGCTL_LBR			BIT64(0)
 #define DEBUGCTL_BTF			BIT64(1)
 #define DEBUGCTL_BUS_LOCK_DETECT	BIT64(2)
-#define DEBUGCTL_TR			BIT64(6)
-#define DEBUGCTL_BTS			BIT64(7)
-#define DEBUGCTL_BTINT			BIT64(8)
-#define DEBUGCTL_BTS_OFF_OS		BIT64(9)
-#define DEBUGCTL_BTS_OFF_USR		BIT64(10)
-#define DEBUGCTL_FREEZE_LBRS_ON_PMI	BIT64(11)
-#define DEBUGCTL_FREEZE_PERFMON_ON_PMI	BIT64(12)
-#define DEBUGCTL_UNCORE_PMI		BIT64(13)
-#define DEBUGCTL_FREEZE_WHILE_SMM	BIT64(14)
 #define DEBUGCTL_RTM			BIT64(15)
 #define DEBUGCTL_RESERVED		CONST64(0xffffffffffff0038)
-#define MTRRCAP_VCNT_MASK		CONST64(0xff)
 #define MTRRCAP_FIX			BIT64(8)
 #define MTRRCAP_WC			BIT64(10)
 #define MTRR_DEF_TYPE_TYPE_MASK		CONST64(0xff)
 #define MTRR_DEF_TYPE_FE		BIT64(10)
 #define MTRR_DEF_TYPE_E			BIT64(11)
-#define MTRR_PHYSMASK_VALID		BIT64(11)
 
 /* Memory types, as in MTRRs, PAT entries and EPT entries. */
 #define MEMORY_TYPE_UC	     0
@@ -414,19 +305,15 @@
 #define CPUID_1_ECX_PCLMULQDQ	 BIT32(1)
 #define CPUID_1_ECX_DTES64	 BIT32(2)
 #define CPUID_1_ECX_MONITOR	 BIT32(3)
-#define CPUID_1_ECX_DS_CPL	 BIT32(4)
 #define CPUID_1_ECX_VMX		 BIT32(5)
 #define CPUID_1_ECX_SMX		 BIT32(6)
 #define CPUID_1_ECX_EIST	 BIT32(7)
 #define CPUID_1_ECX_TM2		 BIT32(8)
 #define CPUID_1_ECX_SSSE3	 BIT32(9)
-#define CPUID_1_ECX_SDBG	 BIT32(11)
 #define CPUID_1_ECX_FMA		 BIT32(12)
 #define CPUID_1_ECX_CMPXCHG16B	 BIT32(13)
-#define CPUID_1_ECX_XTPR	 BIT32(14)
 #define CPUID_1_ECX_PDCM	 BIT32(15)
 #define CPUID_1_ECX_PCID	 BIT32(17)
-#define CPUID_1_ECX_DCA		 BIT32(18)
 #define CPUID_1_ECX_SSE41	 BIT32(19)
 #define CPUID_1_ECX_SSE42	 BIT32(20)
 #define CPUID_1_ECX_X2APIC	 BIT32(21)
@@ -467,8 +354,6 @@
 #define CPUID_1_EDX_SSE2  BIT32(26)
 #define CPUID_1_EDX_SS	  BIT32(27)
 #define CPUID_1_EDX_HTT	  BIT32(28)
-#define CPUID_1_EDX_TM	  BIT32(29)
-#define CPUID_1_EDX_PBE	  BIT32(31)
 
 #define CPUID_6_EAX_ARAT BIT32(2)
 
@@ -522,8 +407,6 @@
 #define CPUID_D_1_EAX_XSAVEOPT BIT32(0)
 #define CPUID_D_1_EAX_XSAVEC   BIT32(1)
 #define CPUID_D_1_EAX_XGETBV1  BIT32(2)
-#define CPUID_D_1_EAX_XSAVES   BIT32(3)
-#define CPUID_D_1_EAX_XFD      BIT32(4)
 
 #define CPUID_80000001_ECX_LAHF		 BIT32(0)
 #define CPUID_80000001_ECX_LZCNT	 BIT32(5)

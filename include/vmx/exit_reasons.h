@@ -131,18 +131,7 @@ enum vmx_instruction_error { VMX_INSTRUCTION_ERRORS(VMX_ENUMERATE_ERROR) VMX_ERR
 
 /* The exit-reason field: the basic reason and flags ("Basic VM-Exit Information") */
 #define EXIT_REASON_BASIC_MASK	  UINT32_C(0xffff)
-#define EXIT_REASON_SHADOW_STACK  BIT32(25)
-#define EXIT_REASON_BUS_LOCK_FLAG BIT32(26)
-#define EXIT_REASON_ENCLAVE	  BIT32(27)
-#define EXIT_REASON_PENDING_MTF	  BIT32(28)
-#define EXIT_REASON_FROM_ROOT	  BIT32(29)
 #define EXIT_REASON_ENTRY_FAILURE BIT32(31)
-
-/* Exit qualification of reason 33, in a failed entry ("VM-Entry Failures During or After Loading
- * Guest State"). */
-#define ENTRY_FAILURE_PDPTE	   2
-#define ENTRY_FAILURE_NMI_INJECT   3
-#define ENTRY_FAILURE_LINK_POINTER 4
 
 /* "Exit Qualification for Control-Register Accesses" */
 #define CR_ACCESS_NUMBER_MASK	UINT64_C(0xf)
@@ -152,24 +141,15 @@ enum vmx_instruction_error { VMX_INSTRUCTION_ERRORS(VMX_ENUMERATE_ERROR) VMX_ERR
 #define CR_ACCESS_TYPE_MOV_FROM 1
 #define CR_ACCESS_TYPE_CLTS	2
 #define CR_ACCESS_TYPE_LMSW	3
-#define CR_ACCESS_LMSW_MEMORY	BIT64(6)
 #define CR_ACCESS_GPR_SHIFT	8
 #define CR_ACCESS_GPR_MASK	UINT64_C(0xf)
 #define CR_ACCESS_LMSW_SHIFT	16
-#define CR_ACCESS_LMSW_MASK	UINT64_C(0xffff)
-
-/* "Exit Qualification for MOV DR" */
-#define DR_ACCESS_NUMBER_MASK UINT64_C(0x7)
-#define DR_ACCESS_FROM	      BIT64(4) /* 1: MOV from DR */
-#define DR_ACCESS_GPR_SHIFT   8
-#define DR_ACCESS_GPR_MASK    UINT64_C(0xf)
 
 /* "Exit Qualification for I/O Instructions" */
 #define IO_ACCESS_SIZE_MASK  UINT64_C(0x7) /* size in bytes minus 1: 0, 1, 3 */
 #define IO_ACCESS_IN	     BIT64(3)
 #define IO_ACCESS_STRING     BIT64(4)
 #define IO_ACCESS_REP	     BIT64(5)
-#define IO_ACCESS_IMMEDIATE  BIT64(6)
 #define IO_ACCESS_PORT_SHIFT 16
 #define IO_ACCESS_PORT_MASK  UINT64_C(0xffff)
 
@@ -182,23 +162,12 @@ enum vmx_instruction_error { VMX_INSTRUCTION_ERRORS(VMX_ENUMERATE_ERROR) VMX_ERR
 #define EPT_VIOLATION_WAS_EXECUTABLE BIT64(5)
 #define EPT_VIOLATION_WAS_ANY \
 	(EPT_VIOLATION_WAS_READABLE | EPT_VIOLATION_WAS_WRITABLE | EPT_VIOLATION_WAS_EXECUTABLE)
-#define EPT_VIOLATION_WAS_EXECUTABLE_USER BIT64(6)
-#define EPT_VIOLATION_LINEAR_VALID	  BIT64(7)
-#define EPT_VIOLATION_TRANSLATED	  BIT64(8) /* 0: access by the guest's page walk */
-#define EPT_VIOLATION_USER_LINEAR	  BIT64(9)
-#define EPT_VIOLATION_RW_LINEAR		  BIT64(10)
-#define EPT_VIOLATION_NX_LINEAR		  BIT64(11)
-#define EPT_VIOLATION_NMI_UNBLOCKING	  BIT64(12)
-
-/* "Exit Qualification for Task Switches" */
-#define TASK_SWITCH_SELECTOR_MASK UINT64_C(0xffff)
-#define TASK_SWITCH_SOURCE_SHIFT  30
-#define TASK_SWITCH_SOURCE_MASK	  UINT64_C(0x3) /* 0 CALL, 1 IRET, 2 JMP, 3 task gate in IDT */
+#define EPT_VIOLATION_LINEAR_VALID   BIT64(7)
+#define EPT_VIOLATION_TRANSLATED     BIT64(8) /* 0: access by the guest's page walk */
+#define EPT_VIOLATION_NMI_UNBLOCKING BIT64(12)
 
 /* "Exit Qualification for APIC-access VM exits" */
 #define APIC_ACCESS_OFFSET_MASK UINT64_C(0xfff)
-#define APIC_ACCESS_TYPE_SHIFT	12
-#define APIC_ACCESS_TYPE_MASK	UINT64_C(0xf)
 
 /* Names for reports; never NULL ("unknown" for numbers that have none). */
 const char *vmx_exit_reason_name(uint32_t exit_reason);

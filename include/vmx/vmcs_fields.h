@@ -32,17 +32,10 @@ typedef struct {
 } vmcsn_t;
 
 #define VMCS_ENCODING_WIDTH_SHIFT 13
-#define VMCS_ENCODING_WIDTH_MASK  UINT32_C(3)
 #define VMCS_WIDTH_16		  0
 #define VMCS_WIDTH_64		  1
 #define VMCS_WIDTH_32		  2
 #define VMCS_WIDTH_NATURAL	  3
-#define VMCS_ENCODING_TYPE_SHIFT  10
-#define VMCS_ENCODING_TYPE_MASK	  UINT32_C(3)
-#define VMCS_TYPE_CONTROL	  0
-#define VMCS_TYPE_READ_ONLY	  1
-#define VMCS_TYPE_GUEST		  2
-#define VMCS_TYPE_HOST		  3
 
 /* clang-format off */
 #define VMCS_FIELDS_16(F) \
