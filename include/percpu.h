@@ -74,6 +74,7 @@ struct cpu_private {
 	struct cpu_private *self; /* must be first: read as gs:0 */
 	uint64_t run_stack;	  /* vmx/entry.S: the stack's depth while a guest runs */
 	bool vmcs_launched;	  /* vmx/entry.S: VMRESUME, else VMLAUNCH */
+	uint32_t trace_begin;	  /* vmx/entry.S: time of a traced exit */
 	uint32_t index;
 	struct cpu_shared *shared;   /* this CPU's other half */
 	struct vcpu_shared *current; /* vCPU whose secret is mapped here, or NULL */

@@ -31,6 +31,7 @@ enum trace_kind {
 	TRACE_MAP,    /* so many frames came into a p2m */
 	TRACE_UNMAP,  /* so many were taken out */
 	TRACE_BATCH,  /* a batch of single frames was mapped (0) or, also, taken out (1) */
+	TRACE_WORK,   /* ticks for what waited before an entry, after an exit that was done with */
 	TRACE_KINDS
 };
 

@@ -246,6 +246,8 @@ size_t trace_format(const struct trace_event *e, char *buf, size_t size)
 		return n + format_string(buf, size, "unmap %u", e->value);
 	case TRACE_BATCH:
 		return n + format_string(buf, size, "batch%s", e->value ? ", unmaps" : "");
+	case TRACE_WORK:
+		return n + format_string(buf, size, "work, %u ticks", e->value);
 	case TRACE_KINDS:
 		break;
 	}

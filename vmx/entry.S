@@ -24,7 +24,7 @@
 	pop %rax
 	.endm
 
-/* After an exit: what C may change goes into struct vcpu_regs. */
+/* After an exit: the same, to struct vcpu_regs. */
 	.macro PUSH_REST
 	push %rax
 	push %r9
@@ -36,16 +36,6 @@
 	push %rcx
 	push %r11
 	push %rbp
-	.endm
-
-/* And what C has preserved; RDI = struct vcpu_regs. */
-	.macro PUSH_PRESERVED
-	push %rbx
-	push %r12
-	push %r13
-	push %r14
-	push %r15
-	mov %rsp, %rdi
 	.endm
 
 	.text
@@ -94,20 +84,18 @@ failed:
 	mov %gs:CPU_RUN_STACK, %rsp
 	jmp leave
 
-vmx_exit_stub_traced: /* vmx/exit_trace.c */
+/* An exit: quick and rest are vmx_exit_quick() and vmx_exit(), or the same with the trace on. */
+	.macro EXIT_STUB name, quick, rest, traced
+\name:
 	PUSH_REST
-	PUSH_PRESERVED
-	mov %gs:CPU_RUN_STACK, %rsp
-	xor %ebp, %ebp
-	call vmx_exit_traced
-	jmp 4f
-
-vmx_exit_stub:
-	PUSH_REST
+	.if \traced
+	rdtsc
+	mov %eax, %gs:CPU_TRACE_BEGIN
+	.endif
 	lea -REGS_RBP(%rsp), %rdi
 	mov %gs:CPU_RUN_STACK, %rsp
 	xor %ebp, %ebp /* backtraces end here */
-	call vmx_exit_quick
+	call \quick
 	cmp $EXIT_ENTER, %rax
 	jne 2f
 1:
@@ -122,15 +110,26 @@ vmx_exit_stub:
 	mov REGS_RBX(%rbx), %rbx
 	jmp 1b
 3:
+	/* C has preserved the other registers; now they are stored too. */
 	mov 8(%rsp), %rsp
-	PUSH_PRESERVED
+	push %rbx
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	mov %rsp, %rdi
 	mov %rax, %rsi
 	mov %gs:CPU_RUN_STACK, %rsp
-	call vmx_exit
-4:
+	call \rest
 	mov (%rsp), %rdi
 	test %al, %al
 	jne enter
+	jmp leave
+	.endm
+
+	EXIT_STUB vmx_exit_stub, vmx_exit_quick, vmx_exit, 0
+	EXIT_STUB vmx_exit_stub_traced, vmx_exit_quick_traced, vmx_exit_traced, 1
+
 leave:
 	add $(RUN_STACK_ROOM + 24), %rsp
 	pop %r15

@@ -14,6 +14,7 @@
 #include "vmx/entry_offsets.h"
 #include "vmx/ept.h"
 #include "vmx/exit_reasons.h"
+#include "vmx/exit_trace.h"
 #include "vmx/vlapic.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
@@ -341,9 +342,12 @@ static inline void look_at_clock(void)
 
 /* After what did not even say that it had left guest mode: at worst it gets an IPI that was not
  * needed. */
-static inline __attribute__((always_inline)) int64_t enter_if_idle(int64_t how)
+static inline __attribute__((always_inline)) int64_t enter_if_idle(int64_t how, bool traced,
+								   unsigned code)
 {
 	look_at_clock();
+	if (traced)
+		trace_exit(code);
 	return likely(atomic_load_explicit(&this_cpu_field(shared)->entry_work,
 					   memory_order_acquire) == ENTRY_IN_GUEST)
 		   ? how
@@ -352,28 +356,40 @@ static inline __attribute__((always_inline)) int64_t enter_if_idle(int64_t how)
 
 /* What guests do most often: it ends behind the instruction, or, for a call that goes on or a
  * fault, where it is. */
-int64_t vmx_exit_quick(struct vcpu_regs *regs)
+static inline __attribute__((always_inline)) int64_t exit_quick(struct vcpu_regs *regs, bool traced)
 {
-	uint32_t reason = vmcs_read32(VMCS_EXIT_REASON);
+	uint32_t reason = vmcs_read32(VMCS_EXIT_REASON), code = reason;
 
 	switch (reason) {
 	case EXIT_REASON_VMCALL:
 		if (unlikely(!from_64bit_kernel()))
 			return EXIT_REASON_VMCALL;
+		if (traced)
+			code = trace_hypercall_code(regs->eax);
 		if (likely(vmcall_64(regs)))
 			vmx_advance_rip_64();
-		return enter_if_idle(EXIT_ENTER);
+		return enter_if_idle(EXIT_ENTER, traced, code);
 	case EXIT_REASON_CPUID:
 		exit_cpuid(regs);
 		vmx_advance_rip();
-		return enter_if_idle(EXIT_ENTER_RBX);
+		return enter_if_idle(EXIT_ENTER_RBX, traced, EXIT_REASON_CPUID);
 	case EXIT_REASON_RDMSR:
 		if (likely(vmx_exit_msr_read(regs)))
 			vmx_advance_rip();
-		return enter_if_idle(EXIT_ENTER);
+		return enter_if_idle(EXIT_ENTER, traced, EXIT_REASON_RDMSR);
 	default:
 		return reason;
 	}
+}
+
+int64_t vmx_exit_quick(struct vcpu_regs *regs)
+{
+	return exit_quick(regs, false);
+}
+
+int64_t vmx_exit_quick_traced(struct vcpu_regs *regs)
+{
+	return exit_quick(regs, true);
 }
 
 /* All else. What is marked for this CPU comes before the entry. */

@@ -3,9 +3,9 @@
  *
  * State: HOST_RIP of the current VMCS says which stub exits lead to; vcpu_shared.traced, of the
  * vCPU that is loaded here, says so, too. No lock. So an exit costs nothing more while the trace is
- * off.
+ * off, and the other stub calls functions that are compiled once more for it.
  */
-#include "trace.h"
+#include "vmx/exit_trace.h"
 #include "vmx/entry_offsets.h"
 #include "vmx/exit_reasons.h"
 #include "vmx/vmcs.h"
@@ -21,21 +21,18 @@ void vmx_follow_trace(bool on)
 	cpu->trace = cpu->shared->trace;
 }
 
-/* Called by the exit stub in the place of vmx_exit_quick() and vmx_exit(). False: leave. */
-bool vmx_exit_traced(struct vcpu_regs *regs)
+/* What vmx_exit_quick_traced() has left. What waited before the entry is an event of its own. */
+bool vmx_exit_traced(struct vcpu_regs *regs, int64_t reason)
 {
+	unsigned code = (unsigned)reason % TRACE_CODES;
 	uint32_t begin = trace_begin();
-	uint32_t code = vmcs_read32(VMCS_EXIT_REASON) % TRACE_CODES;
 
-	if (code == EXIT_REASON_VMCALL && (uint32_t)regs->rax < TRACE_HYPERCALLS)
-		code = TRACE_CODE_HYPERCALL + (uint32_t)regs->rax;
-	int64_t quick = vmx_exit_quick(regs);
-	bool enter = quick == EXIT_ENTER || quick == EXIT_ENTER_RBX || vmx_exit(regs, quick);
-	struct vcpu_shared *v = this_cpu_field(current);
-	uint32_t ticks = trace_put(this_cpu_field(trace), v->trace_id | code << TRACE_CODE_SHIFT,
-				   true, begin);
-
-	trace_add(&v->exits.count[code], 1);
-	trace_add(&v->exits.ticks[code], ticks);
+	if (reason == EXIT_REASON_VMCALL)
+		code = trace_hypercall_code(regs->eax);
+	bool enter = vmx_exit(regs, reason);
+	if (reason == EXIT_WORK)
+		trace_since(TRACE_WORK, begin);
+	else
+		trace_exit(code);
 	return enter;
 }

@@ -18,6 +18,7 @@
 
 _Static_assert(offsetof(struct cpu_private, run_stack) == CPU_RUN_STACK, "entry.S");
 _Static_assert(offsetof(struct cpu_private, vmcs_launched) == CPU_VMCS_LAUNCHED, "entry.S");
+_Static_assert(offsetof(struct cpu_private, trace_begin) == CPU_TRACE_BEGIN, "entry.S");
 _Static_assert(offsetof(struct vcpu_regs, rbx) == REGS_RBX, "entry.S");
 _Static_assert(offsetof(struct vcpu_regs, rbp) == REGS_RBP, "entry.S");
 

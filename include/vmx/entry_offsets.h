@@ -4,6 +4,7 @@
 
 #define CPU_RUN_STACK	  8
 #define CPU_VMCS_LAUNCHED 16
+#define CPU_TRACE_BEGIN	  20
 #define REGS_RBX	  32 /* of struct vcpu_regs */
 #define REGS_RBP	  40
 

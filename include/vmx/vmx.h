@@ -50,8 +50,9 @@ void vmx_follow_trace(bool on);
 int64_t vmx_exit_quick(struct vcpu_regs *regs);
 /* The rest, with all registers in regs; what vmx_exit_quick() has returned. False: leave. */
 bool vmx_exit(struct vcpu_regs *regs, int64_t reason);
-/* vmx/exit_trace.c: both of them, and the exit is traced. */
-bool vmx_exit_traced(struct vcpu_regs *regs);
+/* The same for exits that are traced; vmx/exit_trace.c. */
+int64_t vmx_exit_quick_traced(struct vcpu_regs *regs);
+bool vmx_exit_traced(struct vcpu_regs *regs, int64_t reason);
 /* vmx/flush.c: looks at this CPU's entry_work. True: enter. */
 bool vmx_entry_work(void);
 /* vmx/requests.c: what is asked of the current vCPU. False: it must leave. */

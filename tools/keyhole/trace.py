@@ -11,7 +11,8 @@ from . import ROOT
 
 LINE = re.compile(r"^trace: (.*)#([0-9a-f]{8})$")
 HYPERCALL = 72  # TRACE_CODE_HYPERCALL
-EXIT, LOAD, SLEEP, KICK, WAKE, INJECT, FLUSH, MAP, UNMAP, BATCH = range(10)  # enum trace_kind
+EXIT, LOAD, SLEEP, KICK, WAKE, INJECT, FLUSH, MAP, UNMAP, BATCH, WORK = range(11)  # enum trace_kind
+LONG = {EXIT: "exit", SLEEP: "sleep", WORK: "work"}  # their value is a length in ticks
 INJECTED = {0: "interrupt", 2: "NMI", 3: "exception"}
 FLUSHED = ("EPT", "VPID", "host")
 PROCESSORS = 1000  # the process of the picture under which they are; guests have their numbers
@@ -142,7 +143,7 @@ def _instant(e):
 def picture(trace):
     """The object to be written as JSON."""
     names = Names()
-    begins = [events[0].tsc - (events[0].value if events[0].kind in (EXIT, SLEEP) else 0)
+    begins = [events[0].tsc - (events[0].value if events[0].kind in LONG else 0)
               for events in trace.events.values() if events]
     origin = min(begins, default=0)
     out = []
@@ -164,8 +165,8 @@ def picture(trace):
             if e.kind == EXIT:
                 add("X", names.code(e.code), PROCESSORS, cpu, e.tsc - e.value, e.value,
                     who | {"ticks": e.value})
-            elif e.kind == SLEEP:
-                add("X", "sleep", PROCESSORS, cpu, e.tsc - e.value, e.value)
+            elif e.kind in LONG:
+                add("X", LONG[e.kind], PROCESSORS, cpu, e.tsc - e.value, e.value, who)
             elif e.kind == LOAD:
                 if loaded:
                     add("X", f"cpu{cpu}", *loaded[0], loaded[1], e.tsc - loaded[1])
@@ -227,8 +228,7 @@ def _others(trace):
     for cpu, events in sorted(trace.events.items()):
         kinds = {}
         for e in events:
-            name = "exit" if e.kind == EXIT else "sleep" if e.kind == SLEEP else \
-                "load" if e.kind == LOAD else _instant(e)[0]
+            name = LONG.get(e.kind) or ("load" if e.kind == LOAD else _instant(e)[0])
             kinds[name] = kinds.get(name, 0) + 1
         text = ", ".join(f"{n} {k}" for k, n in sorted(kinds.items(), key=lambda x: -x[1]))
         lines.append(f"  cpu{cpu}: {text or 'none'}; {trace.lost[cpu]} older ones overwritten")
