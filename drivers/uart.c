@@ -26,6 +26,7 @@
 #define FCR_ENABLE	0x07u /* FIFOs on and empty */
 #define FCR_TRIGGER_8	0x81u /* on as they are; an interrupt at 8 characters, or a pause */
 #define IER_RECEIVED	0x01u
+#define IER_ROOM	0x02u
 #define LCR_8N1		0x03u
 #define LCR_DLAB	0x80u
 #define MCR_DTR_RTS	0x03u
@@ -174,4 +175,9 @@ void uart_receive_later(enum uart which)
 
 	out8((uint16_t)(base + UART_IER), 0);
 	out8((uint16_t)(base + UART_IER), IER_RECEIVED);
+}
+
+void uart_tell_room(enum uart which, bool on)
+{
+	out8((uint16_t)(ports[which].base + UART_IER), IER_RECEIVED | (on ? IER_ROOM : 0));
 }

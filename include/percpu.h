@@ -69,6 +69,7 @@ static_assert_size(struct tss, 104);
 #define WINDOW_CACHE_SLOTS 64u
 #define LOCKS_HELD_MAX	   8u
 #define CONSOLE_INPUT_SIZE 256u /* characters */
+#define PRINT_LATER_SIZE   4096u
 
 struct cpu_private {
 	struct cpu_private *self; /* must be first: read as gs:0 */
@@ -99,6 +100,10 @@ struct cpu_private {
 	/* kernel/console_input.c: what was typed and not yet handed on */
 	uint32_t input_written, input_read; /* characters, ever */
 	char input[CONSOLE_INPUT_SIZE];
+	/* kernel/print_later.c: what waits to be printed */
+	bool prints_later, later_open;	    /* later_open: the first of a line is out */
+	uint32_t later_written, later_read; /* characters, ever */
+	char later[PRINT_LATER_SIZE];
 #ifdef CONFIG_TEST
 	struct lock *locks_held[LOCKS_HELD_MAX]; /* mm/lock_order.c, by rank */
 	uint32_t locks_held_count;

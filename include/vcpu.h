@@ -102,6 +102,7 @@ struct vcpu_shared {
 	bool blocking;			 /* will block when it has left guest mode; its CPU only */
 	bool yields;			 /* gives way to others when it has; its CPU only */
 	bool waits_for_sipi;		 /* its CPU only */
+	_Atomic bool inspected;		 /* the monitor wants it: sched_inspect() */
 	_Atomic bool loaded;  /* its VMCS is current somewhere: no other CPU may take it */
 	struct timer *timers; /* those of this vCPU (kernel/timer.h) */
 	struct vcpu_xen *xen; /* kernel/xen_state.h; NULL in built-in tests */
@@ -149,7 +150,8 @@ unsigned vcpu_cpl(void);
 bool vcpu_in_long_mode64(void); /* CS.L with EFER.LMA: the 64-bit hypercall ABI */
 /* Prints its registers on the console (never kept elsewhere). */
 void vcpu_dump(struct vcpu_shared *v);
-extern bool vcpu_dump_enabled; /* registers=off on the command line clears it */
+void vcpu_print_rip(const struct vcpu_shared *v); /* likewise */
+extern bool vcpu_dump_enabled;			  /* registers=off on the command line clears it */
 
 /* Front (kernel/), called by vmx/. All for the current vCPU. */
 /* RAX = call number; runs the call of a caller at that privilege level, in 64-bit mode if wide, and

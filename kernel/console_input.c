@@ -14,6 +14,8 @@
 #include "kernel/console.h"
 #include "kernel/domain.h"
 #include "kernel/guest_devices.h"
+#include "kernel/monitor.h"
+#include "kernel/print_later.h"
 #include "kernel/traps.h"
 #include "percpu.h"
 #include "print.h"
@@ -33,7 +35,7 @@ static const struct {
 } ports[] = {{UART_COM1, CONSOLE_COM1, UART_IRQ_COM1, "com1"},
 	     {UART_COM2, CONSOLE_COM2, UART_IRQ_COM2, "com2"}};
 
-static bool works;
+static unsigned works;	     /* the ports whose interrupts come, a bit each of ports[] */
 static domid_t focus;	     /* 0: the monitor */
 static unsigned switch_keys; /* that may be one of three */
 
@@ -49,6 +51,8 @@ static void typed(unsigned vector)
 
 		if (!(cmdline_options.console & ports[i].option))
 			continue;
+		if (works & 1u << i)
+			uart_tell_room(ports[i].uart, false);
 		for (; n < TAKEN_AT_ONCE && uart_receive(ports[i].uart, &c); n++)
 			if (cpu->input_written - cpu->input_read < CONSOLE_INPUT_SIZE)
 				cpu->input[cpu->input_written++ % CONSOLE_INPUT_SIZE] = c;
@@ -66,7 +70,7 @@ void console_input_init(void)
 		if (!(cmdline_options.console & ports[i].option) || !uart_receive_on(ports[i].uart))
 			continue;
 		if (ioapic_route_isa(ports[i].irq, VECTOR_INPUT, apic_id()))
-			works = true;
+			works |= 1u << i;
 		else
 			print(LOG_WARN,
 			      "console: no I/O APIC has the interrupt of %s: it takes no input",
@@ -88,11 +92,13 @@ static void say(void)
 {
 	const struct domain *d = focus ? domain_find(focus) : NULL;
 
+	print_later_begin();
 	if (d)
 		print(LOG_RESULT, "input goes to guest d%u \"%s\"; Ctrl-A three times: elsewhere",
 		      d->id, d->name);
 	else
-		print(LOG_RESULT, "input goes to the monitor; Ctrl-A three times: elsewhere");
+		print(LOG_RESULT, "input goes to the monitor: help; Ctrl-A three times: elsewhere");
+	print_later_end();
 }
 
 void console_input_announce(void)
@@ -116,9 +122,11 @@ static void hand_on(const char *text, size_t length)
 
 	if (!length)
 		return;
-	if (d)
+	if (!focus)
+		monitor_input(text, length);
+	else if (d)
 		guest_console_input(d, text, length);
-	else if (focus) /* it has ended: the monitor shall not get what was meant for it */
+	else /* it has ended: the monitor shall not get what was meant for it */
 		console_input_to(0);
 }
 
@@ -131,15 +139,26 @@ static char take(struct cpu_private *cpu)
 	return c;
 }
 
+void console_later_turn(void)
+{
+	/* The interrupt comes once the FIFO is empty, which may be now. */
+	if (print_later_drain() && works)
+		uart_tell_room(ports[__builtin_ctz(works)].uart, true);
+}
+
 void console_input_turn(void)
 {
 	struct cpu_private *cpu = this_cpu();
 	char text[TAKEN_AT_ONCE + SWITCH_TIMES];
 	size_t length = 0;
+	bool moved = false;
 
 	if (likely(cpu->input_read == cpu->input_written))
 		return;
 	for (unsigned n = 0; n < TAKEN_AT_ONCE && cpu->input_read != cpu->input_written; n++) {
+		/* What is typed ahead waits, until the command before it has been carried out. */
+		if (!focus && monitor_busy())
+			break;
 		char c = take(cpu);
 
 		if (c == SWITCH_KEY && ++switch_keys == SWITCH_TIMES) {
@@ -147,15 +166,22 @@ void console_input_turn(void)
 			length = 0;
 			switch_keys = 0;
 			const struct domain *d = next_live(focus);
-			console_input_to(d ? d->id : 0);
+			focus = d ? d->id : 0;
+			moved = true;
 		}
 		if (c == SWITCH_KEY)
 			continue;
 		for (; switch_keys; switch_keys--)
 			text[length++] = SWITCH_KEY;
 		text[length++] = c;
+		if (!focus) {
+			hand_on(text, length);
+			length = 0;
+		}
 	}
 	hand_on(text, length);
+	if (moved)
+		say();
 	__builtin_memset(text, 0, sizeof(text));
 	__asm__ volatile("" : : "r"(text) : "memory"); /* or the compiler drops the clearing */
 }

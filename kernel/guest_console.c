@@ -42,7 +42,8 @@ enum { SEQUENCE_NONE, SEQUENCE_ESCAPE, SEQUENCE_BEGUN, SEQUENCE_PARAMETERS };
 #define WAITING_WORDS ((DOMAINS_MAX + 64) / 64)
 static _Atomic uint64_t waiting[WAITING_WORDS]; /* bit n: domain n has text */
 static _Atomic bool draining;
-static _Atomic bool held, in_line;
+static _Atomic uint32_t held; /* by whom; 0: not */
+static _Atomic bool in_line;
 /* Whose turn it is. */
 static struct {
 	domid_t domain;
@@ -266,15 +267,18 @@ static void drain(struct domain *d)
 	guest_devices_close(d);
 }
 
-bool guest_console_hold(void)
+bool guest_console_hold(uint32_t who)
 {
-	atomic_store(&held, true);
+	uint32_t other = 0;
+
+	if (!atomic_compare_exchange_strong(&held, &other, who) && other != who)
+		return false;
 	return !atomic_load(&in_line);
 }
 
-void guest_console_go_on(void)
+void guest_console_go_on(uint32_t who)
 {
-	atomic_store(&held, false);
+	atomic_compare_exchange_strong(&held, &who, 0);
 }
 
 bool guest_console_drain(void)

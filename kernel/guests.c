@@ -172,7 +172,7 @@ static void report_end(struct domain *d)
 	print_end(d);
 	domain_report(d);
 	d->reported = true;
-	guest_console_go_on();
+	guest_console_go_on(cpu_index() + 1);
 }
 
 /*
@@ -191,7 +191,7 @@ bool domain_finish_step(void)
 	if (!d->reported) {
 		if (!guest_console_drained(d))
 			more = *first; /* who drains it kicks this CPU */
-		else if (guest_console_hold())
+		else if (guest_console_hold(cpu_index() + 1))
 			report_end(d);
 	} else {
 		domid_t id = d->id;

@@ -18,6 +18,7 @@
 #include "kernel/console_input.h"
 #include "kernel/domain.h"
 #include "kernel/lifecycle.h"
+#include "kernel/print_later.h"
 #include "kernel/sched.h"
 #include "kernel/smp.h"
 #include "kernel/timer.h"
@@ -287,6 +288,8 @@ noreturn_fn static void main_private(void)
 	console_input_announce();
 	domains_start_all();
 	sched_run();
+	while (print_later_drain())
+		__builtin_ia32_pause();
 	uint32_t guests, failed = domains_report(&guests);
 	trace_stop();
 	if (cmdline_options.trace)

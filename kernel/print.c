@@ -13,6 +13,7 @@
 #include "kernel/cmdline.h"
 #include "kernel/console.h"
 #include "kernel/format.h"
+#include "kernel/print_later.h"
 #include "lock.h"
 #include "mem.h"
 
@@ -116,7 +117,9 @@ static void print_line(enum log_level line_level, bool on_screen, const char *fm
 {
 	char line[LINE_MAX];
 
-	if (line_level > level)
+	bool later = this_cpu()->prints_later;
+
+	if (line_level > level && !later)
 		return;
 	__builtin_memcpy(line, PREFIX, sizeof(PREFIX) - 1);
 	/* Room is left for the line end. */
@@ -124,6 +127,11 @@ static void print_line(enum log_level line_level, bool on_screen, const char *fm
 	length += format_string_v(line + length, sizeof(line) - length - 1, fmt, args);
 	line[length++] = '\n';
 
+	if (later) {
+		if (print_later_room() >= length)
+			print_later_put(line, length);
+		return;
+	}
 	bool locked = lock_console();
 	end_open_line();
 	serial_write(line, length);
@@ -216,5 +224,6 @@ void console_drain(void)
 
 void console_break_lock(void)
 {
+	this_cpu()->prints_later = false;
 	atomic_store(&lock_broken_by, cpu_index() + 1);
 }

@@ -23,6 +23,7 @@
 #include "kernel/cmdline.h"
 #include "kernel/domain.h"
 #include "kernel/lifecycle.h"
+#include "kernel/monitor.h"
 #include "kernel/run_queue.h"
 #include "kernel/smp.h"
 #include "kernel/timer.h"
@@ -47,7 +48,7 @@ static bool ended(const struct vcpu_shared *v)
 
 static bool paused(const struct vcpu_shared *v)
 {
-	return atomic_load(&v->domain->paused);
+	return atomic_load(&v->domain->paused) || atomic_load(&v->inspected);
 }
 
 static struct run_queue *lock_queue_of(const struct vcpu_shared *v)
@@ -353,12 +354,32 @@ void domain_resume(struct domain *d)
 			vcpu_kick(d->vcpus[i]);
 }
 
+/* Who takes v off a queue looks whether it is paused after it has set the state. */
+bool sched_inspect(struct vcpu_shared *v)
+{
+	atomic_store(&v->inspected, true);
+	if (!atomic_load(&v->loaded) && atomic_load(&v->state) != VCPU_RUNNING)
+		return true;
+	cpu_kick(atomic_load(&v->cpu), ENTRY_WORK_RESCHEDULE);
+	return false;
+}
+
+void sched_inspect_end(struct vcpu_shared *v)
+{
+	atomic_store(&v->inspected, false);
+	if (atomic_load(&v->state) == VCPU_PAUSED)
+		vcpu_kick(v);
+}
+
 bool sched_turn(void)
 {
 	struct run_queue *q = &queues[cpu_index()];
 	bool busy = domain_finish_step();
 
 	busy |= domain_create_step();
+	busy |= monitor_turn();
+	if (this_cpu()->current && atomic_load(&this_cpu()->current->inspected))
+		vcpu_load(NULL);
 	if (!atomic_load_explicit(&this_cpu_shared()->runs_guests, memory_order_relaxed))
 		return busy;
 	struct vcpu_shared *v = take(q);

@@ -120,6 +120,7 @@ void smp_turn(void)
 			 WORK_OF_SLEEPERS | (loaded ? ENTRY_WORK_EPT_FLUSH : 0));
 	run_call();
 	console_input_turn();
+	console_later_turn();
 	bool text = guest_console_drain();
 	bool busy = sched_turn() || epoch_pending() || frame_scrub_ahead();
 
@@ -207,6 +208,11 @@ void smp_call(uint32_t cpu, void (*fn)(void *arg), void *arg)
 	atomic_store(&call->busy, true);
 	atomic_store(&call->fn, fn);
 	apic_send_ipi(cpu_shared[cpu].apic_id, VECTOR_WAKE);
+}
+
+bool smp_called(uint32_t cpu)
+{
+	return !atomic_load(&calls[cpu].busy);
 }
 
 /*

@@ -20,6 +20,12 @@ static void dump_segment(const char *name, vmcs16_t selector, vmcsn_t base, vmcs
 
 bool vcpu_dump_enabled = true;
 
+void vcpu_print_rip(const struct vcpu_shared *v)
+{
+	print_guest_state(LOG_WARN, "d%uv%u: rip %016lx", v->domain->id, v->id,
+			  vmcs_readn(VMCS_GUEST_RIP));
+}
+
 void vcpu_dump(struct vcpu_shared *v)
 {
 	const struct vcpu_regs *r = vcpu_registers();

@@ -18,5 +18,7 @@ void uart_drain(enum uart which);
 bool uart_receive_on(enum uart which) must_use;
 bool uart_receive(enum uart which, char *c) must_use;
 void uart_receive_later(enum uart which);
+/* Once receiving is on: whether an interrupt shall say that the line has room. */
+void uart_tell_room(enum uart which, bool on);
 
 #endif

@@ -10,6 +10,9 @@ void console_input_init(void);
 void console_input_announce(void);
 /* From now on input goes to that domain, which is live; 0: to the monitor. */
 void console_input_to(domid_t id);
+/* A piece of what waits to be printed (kernel/print_later.c); comes again when the line has room.
+ */
+void console_later_turn(void);
 /* Hands on what was typed: at each turn of a CPU's loop, with no lock held. */
 void console_input_turn(void);
 

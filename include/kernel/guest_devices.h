@@ -109,10 +109,11 @@ void guest_console_input(struct domain *d, const char *text, size_t length);
 /* One piece of what guests have written to the console, if the line has room, from any CPU. Whether
  * there is more. */
 bool guest_console_drain(void);
-/* Has no guest begin another line; true if none is in the middle of one, so that a line of the
- * hypervisor's cuts none in two. Else to be called again. */
-bool guest_console_hold(void);
-void guest_console_go_on(void);
+/* Has no guest begin another line, until go_on; true if none is in the middle of one, and nobody
+ * else holds them, so that lines of the hypervisor's cut none in two. Else to be called again. who:
+ * not 0, another one for each caller. */
+bool guest_console_hold(uint32_t who);
+void guest_console_go_on(uint32_t who);
 /* Whether all that d has written is out. */
 bool guest_console_drained(const struct domain *d);
 

@@ -13,6 +13,13 @@ void sched_uncap(struct vcpu_shared *v);
 /* Runs guests on this CPU, as long as there are any for it. False: there was nothing to do, and no
  * vCPU is loaded any more. */
 bool sched_turn(void);
+/*
+ * The monitor wants v to be loaded nowhere, and to stay so until sched_inspect_end(). Whether it
+ * is; else its CPU has been told, and the caller asks again at a later turn. Boot CPU; v's domain
+ * was found in this turn.
+ */
+bool sched_inspect(struct vcpu_shared *v) must_use;
+void sched_inspect_end(struct vcpu_shared *v);
 /* Boot CPU: runs all guests, with the other CPUs, until the last has ended and is gone. */
 void sched_run(void);
 

@@ -15,6 +15,8 @@ int smp_enable_vmx(void) must_use;
 void smp_turn(void);
 /* Has fn(arg) called on another CPU, in its idle loop. arg lies in shared memory. */
 void smp_call(uint32_t cpu, void (*fn)(void *arg), void *arg);
+/* Whether the last one there has been carried out. */
+bool smp_called(uint32_t cpu);
 /* Waits until every call has been carried out; this CPU passes quiescent points meanwhile. */
 void smp_wait(void);
 

@@ -1,12 +1,15 @@
 /*
  * The console: which lines go to which device.
  */
-/* sources: kernel/print.c kernel/format.c tests/unit/fake_cpu.c */
+/* sources: kernel/print.c kernel/print_later.c kernel/format.c tests/unit/fake_cpu.c */
 #include "boot_info.h"
 #include "drivers/uart.h"
 #include "drivers/vga.h"
 #include "kernel/cmdline.h"
 #include "kernel/console.h"
+#include "kernel/guest_devices.h"
+#include "kernel/print_later.h"
+#include "percpu.h"
 #include "print.h"
 #include "tap.h"
 
@@ -14,7 +17,7 @@ struct cmdline_options cmdline_options = {.console = CONSOLE_COM1 | CONSOLE_VGA,
 					  .loglvl = LOG_INFO};
 struct boot_info boot_info = {.vga_text = true};
 
-static char serial[4096], screen[4096];
+static char serial[16384], screen[4096];
 
 bool uart_init(enum uart which)
 {
@@ -48,9 +51,75 @@ void vga_write(const char *text, size_t length)
 	strncat(screen, text, length);
 }
 
+static bool held, in_line;
+bool guest_console_hold(uint32_t who)
+{
+	held = who;
+	return !in_line;
+}
+
+void guest_console_go_on(uint32_t who)
+{
+	(void)who;
+	held = false;
+}
+
 static void begin(void)
 {
 	serial[0] = screen[0] = 0;
+}
+
+static void drain(void)
+{
+	while (print_later_drain()) {
+	}
+}
+
+/* What waits for the line: in pieces, between others' lines. */
+static void test_later(void)
+{
+	struct console_piece p;
+
+	begin();
+	print_later_begin();
+	print(LOG_DEBUG, "rax %x, and more that is longer than a FIFO", 0x1234u);
+	print_later_end();
+	is_str(serial, "", "nothing goes out at once");
+	in_line = true;
+	ok(print_later_drain() && !*serial, "nor while a guest's line is half out");
+	in_line = false;
+	ok(print_later_drain() && held, "then other lines wait");
+	is_str(serial, "keyhole: rax 123", "as much as the FIFO takes");
+	print(LOG_INFO, "ours");
+	drain();
+	is_str(serial,
+	       "keyhole: rax 123\r\nkeyhole: ours\r\n"
+	       "keyhole: 4, and more that is longer than a FIFO\r\n",
+	       "what was cut goes on behind our name");
+	ok(!held, "guests go on");
+	is_str(screen, "keyhole: ours\n", "not to the screen");
+
+	unsigned left = 0;
+	for (unsigned i = 0; i < sizeof(this_cpu()->later); i++)
+		left += this_cpu()->later[i] != 0 && this_cpu()->later[i] != '\n';
+	is(left, 0, "nothing stays behind");
+
+	begin();
+	for (unsigned i = 0; i < 2 * PRINT_LATER_SIZE; i++)
+		print_later_put("x", 1);
+	is(print_later_room(), 0, "a full ring loses what comes");
+	drain();
+	is(strlen(serial), PRINT_LATER_SIZE, "and nothing else");
+	is(print_later_room(), PRINT_LATER_SIZE, "it is empty again");
+
+	begin();
+	print_later_put(" go\n", 4);
+	ok(console_piece_begin(3, &p), "a guest's line ends ours");
+	console_piece_end(3, &p, false);
+	print_later_begin();
+	console_break_lock();
+	print(LOG_ERROR, "PANIC");
+	ok(strstr(serial, "PANIC") != NULL, "a panic does not wait");
 }
 
 int main(void)
@@ -100,5 +169,7 @@ int main(void)
 	console_piece_end(3, &p, true);
 	print(LOG_INFO, "ours");
 	is_str(serial, "x\x1b[0m\r\nkeyhole: ours\r\n", "the colour ends with it");
+	cmdline_options.colour = false;
+	test_later();
 	return tap_end();
 }

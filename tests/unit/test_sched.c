@@ -15,6 +15,7 @@
 #include "kernel/domain.h"
 #include "kernel/guest_devices.h"
 #include "kernel/lifecycle.h"
+#include "kernel/monitor.h"
 #include "kernel/sched.h"
 #include "kernel/smp.h"
 #include "kernel/timer.h"
@@ -136,6 +137,11 @@ struct cmdline_options cmdline_options;
 static struct domain *finished; /* the last one */
 
 void console_input_turn(void) {}
+void console_later_turn(void) {}
+bool monitor_turn(void)
+{
+	return false;
+}
 int heap_alloc(size_t size, domid_t owner, void **out)
 {
 	(void)owner;

@@ -97,16 +97,18 @@ class Machine:
     def alive(self):
         return self.child is not None and self.child.poll() is None
 
-    def run(self, seconds, until=console.END_LINE, on_text=None, wait_exit=True):
+    def run(self, seconds, until=console.END_LINE, on_text=None, wait_exit=True, on_turn=None):
         """Runs until the machine ends, or `until` (a regex) was printed, or the time is over.
 
         With wait_exit, a machine that has printed `until` is given a few seconds to end by itself.
-        Returns 'exit', 'until', 'panic' or 'timeout'. self.text holds all serial output.
+        on_turn() is called every now and then. Returns 'exit', 'until', 'panic' or 'timeout'. self.text holds all serial output.
         """
         deadline = time.monotonic() + seconds
         reason = None
         while True:
             was_alive = self.alive()
+            if on_turn:
+                on_turn()
             new = self._poll_output(0.05)
             if new:
                 self.text += new

@@ -1,0 +1,13 @@
+/* What the monitor's commands do, step by step: kernel/monitor.c says how. kernel/monitor_guests.c,
+ * kernel/monitor_machine.c. */
+#ifndef KEYHOLE_KERNEL_MONITOR_STEPS_H
+#define KEYHOLE_KERNEL_MONITOR_STEPS_H
+
+#include "monitor.h"
+
+#define X(name, usage, min, max, help) \
+	bool step_##name(const struct monitor_command *c, uint32_t *at) must_use;
+MONITOR_COMMANDS(X)
+#undef X
+
+#endif
