@@ -8,6 +8,7 @@
  */
 #include "print.h"
 #include "boot_info.h"
+#include "domain.h"
 #include "drivers/uart.h"
 #include "drivers/vga.h"
 #include "kernel/cmdline.h"
@@ -19,7 +20,7 @@
 
 #define PREFIX	  "keyhole: "
 #define LINE_MAX  320u
-#define PIECE_MIN 8u /* CONSOLE_LINE_END and a bit */
+#define PIECE_MIN 8u /* CONSOLE_CUT, CONSOLE_LINE_END and a bit */
 
 static struct lock console_lock = LOCK_INIT(LOCK_CONSOLE);
 static uint32_t devices; /* CONSOLE_*, present and asked for */
@@ -58,9 +59,17 @@ static void serial_write(const char *text, size_t length)
 	}
 }
 
+/* A guest's line that another cuts in two. */
+static bool cuts_guest(void)
+{
+	return line_writer && line_writer <= DOMAINS_MAX;
+}
+
 /* What is printed next begins a line. */
 static void end_open_line(void)
 {
+	if (cuts_guest())
+		serial_write(CONSOLE_CUT, sizeof(CONSOLE_CUT) - 1);
 	if (line_writer && cmdline_options.colour)
 		serial_write(CONSOLE_RESET, sizeof(CONSOLE_RESET) - 1);
 	if (line_writer)
@@ -200,6 +209,8 @@ bool console_piece_begin(uint32_t writer, struct console_piece *p)
 		lock_release(&console_lock);
 		return false;
 	}
+	if (cuts_guest() && !p->open)
+		console_piece_put(p, CONSOLE_CUT, sizeof(CONSOLE_CUT) - 1);
 	if (line_writer && !p->open)
 		console_piece_end_line(p);
 	return true;

@@ -149,6 +149,14 @@ def test_console():
     assert not log.guest_report("b").passed
 
 
+def test_console_cut_lines():
+    text = "[a] ok 1 - o\\\nkeyhole: x\n[b] hel\\\n[a] ne, and \\\nkeyhole: y\n[a] more\n[b] lo\n"
+    text += "[a] a path\\\n[a] itself\n[b] never\\\nkeyhole: z\n"
+    log = console.parse(text)
+    assert log.guests == {"a": ["ok 1 - one, and more", "a path\\", "itself"], "b": ["hello", "never"]}
+    assert log.host == ["x", "y", "z"]
+
+
 @pytest.mark.parametrize("old, new, words", [
     ("status 0", "status 1", "status 1"),
     ("cpu0 ok", "cpu0 FAILED", "audit"),

@@ -8,6 +8,8 @@ struct cmdline_options;
 
 /* With colour=on, each line of a guest begins with its colour and ends with this. */
 #define CONSOLE_RESET "\x1b[0m"
+/* Ends the first part of a guest's line that another's cuts in two. */
+#define CONSOLE_CUT "\\"
 /* What the end of a line takes of the port's FIFO, at most. */
 #define CONSOLE_LINE_END (sizeof(CONSOLE_RESET "\r\n") - 1)
 

@@ -1,6 +1,7 @@
 """Reading what the hypervisor printed on its serial console.
 
-Its own lines start with `keyhole: `, a guest's with `[name] `. What a boot loader or firmware printed
+Its own lines start with `keyhole: `, a guest's with `[name] `. A guest's line that another's cut in two
+has a backslash at the end of its first part. What a boot loader or firmware printed
 before is ignored.
 """
 
@@ -17,6 +18,7 @@ GUEST_END = re.compile(r'^guest d(\d+) "([^"]*)": (.*)$')
 END = re.compile(r"^end: (\d+) guests?, (\d+) ok, (\d+) failed, status (\d+)")
 AUDIT = re.compile(r"^audit: cpu(\d+) (\S+), (\d+) pages? mapped of (\d+), (\d+) of any guest")
 FREE = re.compile(r"^free: mfn (?:0x)?([0-9a-f]+)-(?:0x)?([0-9a-f]+)$")
+CUT = "\\"
 PANIC = re.compile(r"keyhole: PANIC")
 END_LINE = re.compile(r"^keyhole: end: .*status \d+[^\n]*\n", re.M)
 
@@ -67,11 +69,19 @@ def clean(text, keep_colours=False):
 def parse(text):
     """Takes the whole serial output (str) apart."""
     log = Log()
-    for line in clean(text).split("\n"):
+    lines = clean(text).split("\n")
+    begun = {}  # name -> the first part of a line that another's cut in two
+    for line, after in zip(lines, [*lines[1:], ""]):
         if m := HOST.match(line):
             _host_line(log, m[1])
         elif m := GUEST.match(line):
-            log.guests.setdefault(m[1], []).append(m[2])
+            whole = begun.pop(m[1], "") + m[2]
+            if whole.endswith(CUT) and not after.startswith(f"[{m[1]}]"):
+                begun[m[1]] = whole.removesuffix(CUT)
+            else:
+                log.guests.setdefault(m[1], []).append(whole)
+    for name, part in begun.items():
+        log.guests.setdefault(name, []).append(part)
     return log
 
 
