@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from conftest import BUILD, LOGS, ROOT
-from keyhole import bench, benchmemory, benchpeer, benchrows, benchtrace, machine
+from keyhole import bench, benchmemory, benchpeer, benchplot, benchrows, benchscale, benchtrace, machine
 
 
 def build_bench():
@@ -39,6 +39,29 @@ def test_bench_counts(tap_results, log_dir):
             tap_results.check(good, f"{name}: {now} instructions, {then} in the baseline",
                               "if the change is meant: make bench-baseline, in the same commit")
     tap_results.finish()
+
+
+def test_bench_scale_ticks(tap_results):
+    found = benchscale.measure(BUILD, BUILD / "keyhole.elf", *benchscale.COMPARED)
+    baseline = bench.load_baseline()
+    if (here := bench.compiler()) != baseline["compiler"]:
+        tap_results._count("skipped", "comparison of ticks", f"made with {baseline['compiler']}, this is {here}")
+    else:
+        for name, now, then, good in benchscale.compare(found, baseline["scale"]):
+            tap_results.check(good, f"{name}: {now} ticks, {then} in the baseline",
+                              "if the change is meant: make bench-baseline, in the same commit")
+    tap_results.finish()
+
+
+def test_bench_scale_lines():
+    text = ("[scale] scale: ipi cpus=2 samples=100 median=800 mean=801 max=900\r\n"
+            "[s0] scale: yield_switch cpus=2 samples=100 median=7 mean=8 max=9\n[scale] scale: x cpus=2\n")
+    found = {name: {"2": point} for name, point in benchscale.parse(text).items()}
+    assert benchscale.medians(found) == {"ipi": {"2": 800}, "yield_switch": {"2": 7}}
+    assert "ipi" in benchscale.table(found) and benchscale.as_json(found)[0]["cpus"]["2"]["max"] == 900
+    base = {"ipi": {"2": 720}, "yield_switch": {"2": 7}, "gone": {"2": 1}}
+    assert [g for *_, g in benchscale.compare(found, base)] == [False, False, True]
+    assert "8 5" in benchplot.scale_script({"a": {"1": 4, "8": 5}}, "x.svg")
 
 
 def test_bench_comparison():

@@ -1,4 +1,4 @@
-"""The plot of cost against load, drawn by gnuplot."""
+"""The plots of cost against load and against the number of processors, drawn by gnuplot."""
 
 import shutil
 import subprocess
@@ -35,10 +35,26 @@ def script(load, output):
     return "\n".join(lines + ["unset multiplot"]) + "\n"
 
 
-def draw(load, output):
+def scale_script(medians, output):
+    """The same for rows (name -> {processors: ticks}) that grow with the number of processors."""
+    counts = sorted({int(c) for points in medians.values() for c in points})
+    lines = ["set encoding utf8",
+             "set terminal svg size 900,520 dynamic background rgb 'white' font 'sans,13'",
+             f"set output '{output}'", "set title 'Ticks against processors (Bochs)'", "set logscale x 2",
+             f"set xrange [{counts[0] * 0.9}:{counts[-1] * 1.1}]", "set yrange [0:*]",
+             "set xtics (" + ", ".join(map(str, counts)) + ")", "set xlabel 'processors'",
+             "set ylabel 'ticks'", "set key outside right noenhanced", "set grid"]
+    names = sorted(medians)
+    lines.append("plot " + ", ".join(f"'-' using 1:2 with linespoints pt 7 lw 2 title '{name}'" for name in names))
+    for name in names:
+        lines += [f"{c} {ticks}" for c, ticks in medians[name].items()] + ["e"]
+    return "\n".join(lines) + "\n"
+
+
+def draw(commands):
     if shutil.which("gnuplot") is None:
         raise PlotError("gnuplot is missing (package gnuplot-nox): run tools/deps bench")
-    done = subprocess.run(["gnuplot"], input=script(load, output), text=True, capture_output=True,
+    done = subprocess.run(["gnuplot"], input=commands, text=True, capture_output=True,
                           check=False)
     if done.returncode != 0 or "error" in done.stderr.lower():
         raise PlotError("gnuplot: " + done.stderr.strip())
