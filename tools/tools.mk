@@ -89,6 +89,10 @@ gdb: iso ## run under QEMU with a debugger's stub, and gdb with symbols
 test: ## all tests; T=pattern runs some, JOBS=n side by side (2)
 	@$(PYTHON) tools/test
 
+.PHONY: test-fuzz
+test-fuzz: ## a guest makes a million hypercalls, valid ones, wrong ones and random ones (CALLS=n, SEED=n)
+	@FUZZ_CALLS=$(or $(CALLS),1000000) FUZZ_SEED=$(SEED) T=test_fuzz $(PYTHON) tools/test
+
 # The gadget, with the normal design and with a direct map to compare with: builds of their own.
 .PHONY: lab-leak lab-builds
 lab-builds:
