@@ -1,5 +1,5 @@
 """Debian's Linux, which nobody here wrote, as a guest under Bochs: from its boot to its power-off, with
-some work for its memory and its processes in between (tools/linux/init).
+some work for its memory and its processes in between (tools/linux/init), and a shell that is typed to.
 
 One boot is part of `make test`; LINUX=all, as `make test-linux` sets it, takes the others too.
 """
@@ -12,12 +12,24 @@ from conftest import BUILD
 from keyhole import console, guestspec, iso, linuxguest, machine
 
 SECONDS = 280
+SHELL = re.compile(r"^\[linux\] A shell of busybox's", re.M)
+ANSWER = re.compile(r"^\[linux\] 42y$", re.M)
 ENDED = "halted with interrupts off"  # Linux, which has no ACPI sleep states here
 # Model, processors, and the vCPUs of each guest.
 BOOTS = [(machine.BOCHS_CPU, 2, (2,))]
 if os.environ.get("LINUX") == "all":
     BOOTS += [(machine.BOCHS_CPU, 1, (1,)), (machine.BOCHS_CPU, 1, (1, 2)),
               (machine.BOCHS_CPU, 2, (1, 2))]
+
+
+def use_shell(box, tap_results):
+    """Types to the shell that comes behind the tests, and has it end the guest."""
+    reason = box.run(SECONDS, until=SHELL, wait_exit=False)
+    if tap_results.check(reason == "until", "a shell", f"ended by: {reason}"):
+        box.type("echo $((6*7))x\x7fy\r")  # Backspace is the line editor's
+        reason = box.run(SECONDS / 4, until=ANSWER, wait_exit=False)
+        tap_results.check(reason == "until", "a typed command's output", f"ended by: {reason}")
+        box.type("tty\rpoweroff\r")
 
 
 @pytest.mark.timeout(SECONDS * 2 + 300)
@@ -28,10 +40,14 @@ def test_linux(model, cpus, vcpus, tap_results, log_dir):
     except linuxguest.SetupError as e:
         pytest.skip(f"no Linux to run: {e}")
     log_dir = log_dir.with_name("linux-{}-{}-{}".format(model, cpus, "-".join(map(str, vcpus))))
-    specs = guestspec.check_all(guestspec.parse_list(linuxguest.guests(paths, vcpus)))
+    alone = len(vcpus) == 1
+    do = "tests,shell" if alone else "tests"
+    specs = guestspec.check_all(guestspec.parse_list(linuxguest.guests(paths, vcpus, do)))
     image = BUILD / f"boots/{log_dir.name}.iso"
     iso.make(image, BUILD / "test/keyhole.elf", [], specs)
-    with machine.make("bochs", image, log_dir, model=model, mem=640, cpus=cpus) as box:
+    with machine.make("bochs", image, log_dir, model=model, mem=640, cpus=cpus, typing=alone) as box:
+        if alone:
+            use_shell(box, tap_results)
         reason = box.run(SECONDS * len(vcpus))
         log = console.parse(box.text)
         tail = "\n".join([*box.complaints(), *console.clean(box.text).splitlines()[-30:]])

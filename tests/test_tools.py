@@ -1,16 +1,67 @@
 """The tools themselves: what a person types, what an emulator printed, what a machine can run."""
 
 import os
+import pty
 import stat
 import struct
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from keyhole import checks, console, guestspec, host, iso, pagetables, stack, tap
+from keyhole import checks, console, guestspec, host, iso, keys, pagetables, stack, tap
 
 ELF64 = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HH", 2, 62)
+
+
+# --- the terminal's keys -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def terminal():
+    """Both ends of one: the person's, and the program's."""
+    ends = pty.openpty()
+    yield ends
+    for fd in ends:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("typed, read", [
+    ([b"ls\r", b"\x03\x1a\x11"], [b"ls\r", b"\x03\x1a\x11"]),
+    ([b"\x01\x01\x01", b"a"], [b"\x01\x01\x01", b"a"]),
+    ([b"\x01", b"ax"], [b"\x01", b"ax"]),
+    ([b"a\x01x"], [None]),
+    ([b"\x01", b"x"], [b"\x01", None]),
+    ([b"\x01", b"\x01", b"xy"], [b"\x01", b"\x01", None]),
+])
+def test_keys(terminal, typed, read):
+    person, program = terminal
+    before = termios.tcgetattr(program)
+    got = []
+    with keys.Keys(got.append, True, program) as forward:
+        forward()
+        for text in typed:
+            os.write(person, text)
+            if text == typed[-1] and read[-1] is None:
+                with pytest.raises(keys.Quit):
+                    forward()
+                got.append(None)
+            else:
+                forward()
+    assert got == read
+    assert termios.tcgetattr(program) == before
+
+
+@pytest.mark.parametrize("every_key", [False, True])
+def test_keys_restore_the_terminal(terminal, every_key):
+    before = termios.tcgetattr(terminal[1])
+    with pytest.raises(RuntimeError), keys.Keys(print, every_key, terminal[1]):
+        flags = termios.tcgetattr(terminal[1])[keys.LFLAG]
+        assert not flags & termios.ECHO
+        assert bool(flags & termios.ISIG) != every_key
+        raise RuntimeError
+    assert termios.tcgetattr(terminal[1]) == before
 
 
 # --- guest specifications ------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from . import tap
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]|\x1b[=>]|\x00")
-NOT_COLOURS = re.compile(r"\x1b\[[0-9;?=]*[A-Za-ln-z]|\x1b[=>]|\x00")
+# What a terminal is not shown: all but colours and erasing to the end of the line.
+NOT_COLOURS = re.compile(r"\x1b\[[0-9;?=]*[A-JL-Za-ln-z]|\x1b[=>]|\x00")
 HOST = re.compile(r"^keyhole: ?(.*)$")
 GUEST = re.compile(r"^\[([A-Za-z0-9_.-]+)\] ?(.*)$")
 GUEST_END = re.compile(r'^guest d(\d+) "([^"]*)": (.*)$')

@@ -81,13 +81,13 @@ def _write(path, data):
     part.replace(path)
 
 
-def guests(paths, vcpus):
-    """The text of GUESTS= for as many guests as vcpus has numbers."""
+def guests(paths, vcpus, do):
+    """The text of GUESTS= for as many guests as vcpus has numbers. do: see tools/linux/init."""
     kernel, archive = paths
     words = [f"{archive}:name=initramfs,data"]
     for i, n in enumerate(vcpus):
         name = "linux" if len(vcpus) == 1 else f"linux{i + 1}"
         file = f"{kernel}:" if i == 0 else f":image=linux1,"
         words.append(f'{file}name={name},mem={MEM},vcpus={n},module=initramfs,'
-                     f'cmdline="{CMDLINE} VCPUS={n}"')
+                     f'cmdline="{CMDLINE} VCPUS={n} DO={do}"')
     return " ".join(words)

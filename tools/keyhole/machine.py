@@ -50,6 +50,10 @@ def _die_with_parent():
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def as_bytes(text):
+    return text if isinstance(text, bytes) else text.encode()
+
+
 class Machine:
     """One boot of one image.
 
@@ -91,7 +95,8 @@ class Machine:
         raise NotImplementedError
 
     def type(self, text):
-        """Types on the serial console, at the pace of its line; the machine was made for typing."""
+        """Types text or bytes on the serial console, at the pace of its line; the machine was made for
+        typing."""
         raise NotImplementedError
 
     def alive(self):
@@ -260,10 +265,10 @@ clock: sync=none
         return data
 
     def type(self, text):
-        data = text.encode()
-        while data:
-            select.select([], [self._line[0]], [], 1)
-            data = data[os.write(self._line[0], data):]
+        data = as_bytes(text)
+        while data and self.alive():
+            if select.select([], [self._line[0]], [], 1)[1]:
+                data = data[os.write(self._line[0], data):]
 
     def _read_terminal(self):
         data = os.read(self._terminal, 65536)
@@ -354,7 +359,7 @@ class Qemu(Machine):
         return self._decoder.decode(data)
 
     def type(self, text):
-        self.child.stdin.write(text.encode())
+        self.child.stdin.write(as_bytes(text))
         self.child.stdin.flush()
 
     def monitor(self, command, cpu=0):
