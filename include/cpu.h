@@ -157,6 +157,12 @@ static inline void invlpg(uint64_t va)
 	__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
 }
 
+/* Takes the interrupts that wait. */
+static inline void cpu_take_interrupts(void)
+{
+	__asm__ volatile("sti; nop; cli" : : : "memory");
+}
+
 /* Sleeps until an interrupt, with interrupts on from the instruction before; off again then. */
 static inline void cpu_sleep(void)
 {

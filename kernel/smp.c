@@ -119,6 +119,7 @@ void smp_turn(void)
 	atomic_fetch_and(&shared->entry_work,
 			 WORK_OF_SLEEPERS | (loaded ? ENTRY_WORK_EPT_FLUSH : 0));
 	run_call();
+	cpu_take_interrupts(); /* or one that has no guest and does not come to sleep took none */
 	console_input_turn();
 	console_later_turn();
 	bool text = guest_console_drain();

@@ -6,7 +6,8 @@
 
 uint64_t fake_rdtsc(void);
 void fake_sleep(void);
-#define rdtsc()	    fake_rdtsc()
-#define cpu_sleep() fake_sleep()
+#define rdtsc()		      fake_rdtsc()
+#define cpu_sleep()	      fake_sleep()
+#define cpu_take_interrupts() ((void)0)
 
 #endif
