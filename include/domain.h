@@ -36,6 +36,7 @@ enum domain_end {
 	END_DEBUG_EXIT, /* wrote to the debug-exit port: poweroff if the value says success */
 	END_OUT_OF_MEMORY,
 	END_DESTROYED,
+	END_WATCHDOG,	/* it did not rearm its watchdog in time */
 	END_NOT_STARTED /* it could not be built */
 };
 

@@ -13,6 +13,7 @@
 #include "domain.h"
 #include "guest_call.h"
 #include "layout.h"
+#include "public/hvm/hvm_vcpu.h"
 #include "trace.h"
 #include "types.h"
 
@@ -46,8 +47,10 @@ struct vcpu_secret {
 	uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
 	uint64_t tsc_adjust, misc_enable;
 	struct vcpu_mtrr mtrr;
+	struct vcpu_hvm_context start; /* vmx/start.c: how it is to start */
 	uint8_t spare[PAGE_SIZE - 8 * (1 + 5 + 1 + 6 + 2) - sizeof(struct vcpu_mtrr) -
-		      sizeof(struct hypercall) - sizeof(struct vcpu_regs)];
+		      sizeof(struct vcpu_hvm_context) - sizeof(struct hypercall) -
+		      sizeof(struct vcpu_regs)];
 	struct hypercall call; /* in progress */
 	struct vcpu_regs regs; /* ends the first page: HOST_RSP points just behind it */
 	uint8_t xsave[PAGE_SIZE] aligned_to(64);
@@ -62,6 +65,7 @@ enum vcpu_state {
 	VCPU_RUNNING,  /* taken off the queue by its CPU */
 	VCPU_BLOCKED,  /* waits for vcpu_kick() */
 	VCPU_CAPPED,   /* waits for its timer: its domain has used what its cap allows */
+	VCPU_DOWN,     /* taken down by its guest: VCPUOP_down */
 	VCPU_PAUSED,   /* would be runnable, but its domain is paused; loaded nowhere */
 	VCPU_ENDED     /* its domain has ended, and it is loaded nowhere */
 };
@@ -79,7 +83,9 @@ enum vcpu_request {
 	VCPU_REQUEST_ILLEGAL_VECTOR = 0x20, /* an IPI that its local APIC reports as an error */
 	VCPU_REQUEST_UPCALL = 0x40, /* its events, by the domain's callback vector: an interrupt */
 	VCPU_REQUEST_WAKE = 0x80,   /* end its wait */
-	VCPU_REQUEST_NMI_AGAIN = 0x100 /* a second one, before the first was taken */
+	VCPU_REQUEST_NMI_AGAIN = 0x100, /* a second one, before the first was taken */
+	VCPU_REQUEST_START = 0x200,	/* start as vcpu_start_prepare() has said */
+	VCPU_REQUEST_WATCHDOG = 0x400	/* its domain's has expired, which ends it */
 };
 #define VCPU_SIPI_VECTOR_SHIFT 24
 #define VCPU_SIPI_VECTOR_MASK  0xff000000u
@@ -101,7 +107,9 @@ struct vcpu_shared {
 	_Atomic bool wakes_on_interrupt; /* VCPU_BLOCKED: interrupts are on */
 	bool blocking;			 /* will block when it has left guest mode; its CPU only */
 	bool yields;			 /* gives way to others when it has; its CPU only */
-	bool waits_for_sipi;		 /* its CPU only */
+	_Atomic bool waits_for_sipi;	 /* or to be started; changed by its CPU only */
+	_Atomic bool starts;		 /* vcpu_start_prepare() was called meanwhile */
+	_Atomic bool down;		 /* its guest has taken it down */
 	_Atomic bool inspected;		 /* the monitor wants it: sched_inspect() */
 	_Atomic bool loaded;  /* its VMCS is current somewhere: no other CPU may take it */
 	struct timer *timers; /* those of this vCPU (kernel/timer.h) */
@@ -116,8 +124,14 @@ struct vcpu_shared {
 	struct vcpu_shared *run_next;
 	uint64_t virtual_time; /* ticks used, by weight */
 	uint32_t weight;       /* constant */
-	uint32_t trace_id;     /* constant: the vCPU in struct trace_slot.what */
-	bool traced;	       /* its exits are traced: vmx/exit_trace.c */
+	/* What the guest is told of that (kernel/runstate.c); as state. */
+	struct {
+		uint32_t state;	   /* RUNSTATE_ */
+		uint64_t since;	   /* time-stamp counter of the host */
+		uint64_t ticks[4]; /* in each state, before */
+	} runstate;
+	uint32_t trace_id; /* constant: the vCPU in struct trace_slot.what */
+	bool traced;	   /* its exits are traced: vmx/exit_trace.c */
 	struct trace_counts exits;
 };
 
@@ -133,6 +147,9 @@ void vcpu_destroy(struct vcpu_shared *v);
 void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info);
 /* A further vCPU of a domain: waits for a start-up IPI. */
 void vcpu_set_parked(struct vcpu_shared *v);
+/* How a vCPU that waits to be started shall start, when VCPU_REQUEST_START is made. -XEN_EINVAL: no
+ * processor could be in this state, or it has what is not offered. The domain's lock is held. */
+int vcpu_start_prepare(struct vcpu_shared *v, const struct vcpu_hvm_context *context) must_use;
 /* Makes v current on this CPU (maps its secret, loads its VMCS and registers); NULL unloads. */
 void vcpu_load(struct vcpu_shared *v);
 /* Runs the current vCPU until its slice (in TSC ticks) ends, it yields, blocks or ends. Timers of

@@ -15,6 +15,7 @@
 #include "kernel/guest_build.h"
 #include "kernel/guest_devices.h"
 #include "kernel/reservation.h"
+#include "kernel/sched_op.h"
 #include "kernel/smp.h"
 #include "kernel/timer.h"
 #include "kernel/trace.h"
@@ -70,6 +71,7 @@ static const struct {
     [END_DEBUG_EXIT] = {"wrote to the debug-exit port", "value", false},
     [END_OUT_OF_MEMORY] = {"out of memory", NULL, false},
     [END_DESTROYED] = {"destroyed", NULL, true},
+    [END_WATCHDOG] = {"its watchdog has expired", NULL, false},
     [END_NOT_STARTED] = {"could not be started", NULL, false},
 };
 
@@ -146,8 +148,9 @@ void domain_end(struct domain *d, enum domain_end why, uint64_t detail)
 /* Whether anything can ever wake a vCPU that waits. */
 static bool can_be_woken(const struct vcpu_shared *v)
 {
-	return vcpu_pending(v) || (atomic_load(&v->wakes_on_interrupt) &&
-				   (timers_armed(v) || evtchn_from_others(v->domain)));
+	return vcpu_pending(v) ||
+	       (atomic_load(&v->wakes_on_interrupt) &&
+		(timers_armed(v) || evtchn_from_others(v->domain) || sched_op_watches(v->domain)));
 }
 
 /*
@@ -165,9 +168,9 @@ void domain_check_blocked(struct domain *d)
 		const struct vcpu_shared *v = d->vcpus[i];
 		uint32_t state = atomic_load(&v->state);
 
-		if (state != VCPU_PARKED && state != VCPU_BLOCKED) {
+		if (state != VCPU_PARKED && state != VCPU_DOWN && state != VCPU_BLOCKED) {
 			alive = true;
-		} else if (state == VCPU_BLOCKED) {
+		} else if (state == VCPU_BLOCKED && !atomic_load(&v->down)) {
 			alive = can_be_woken(v);
 			interrupts_on |= atomic_load(&v->wakes_on_interrupt);
 		}

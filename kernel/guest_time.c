@@ -25,11 +25,16 @@ uint64_t guest_time_ticks(uint64_t ns)
 	return ns / NS_PER_MS * khz + ns % NS_PER_MS * khz / NS_PER_MS;
 }
 
-uint64_t guest_time_now(const struct domain *d)
+uint64_t guest_time_ns(uint64_t ticks)
 {
-	uint64_t ticks = rdtsc() + d->tsc_offset, khz = tsc_khz();
+	uint64_t khz = tsc_khz();
 
 	return ticks / khz * NS_PER_MS + ticks % khz * NS_PER_MS / khz;
+}
+
+uint64_t guest_time_now(const struct domain *d)
+{
+	return guest_time_ns(rdtsc() + d->tsc_offset);
 }
 
 /* All ones: never, as far as anybody can tell. */

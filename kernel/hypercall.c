@@ -143,6 +143,7 @@ const hypercall_handler hypercall_handlers[HYPERCALL_NUMBERS] = {
     [__HYPERVISOR_xen_version] = hypercall_xen_version,
     [__HYPERVISOR_console_io] = hypercall_console_io,
     [__HYPERVISOR_grant_table_op] = hypercall_grant_table_op,
+    [__HYPERVISOR_vm_assist] = hypercall_vm_assist,
     [__HYPERVISOR_vcpu_op] = hypercall_vcpu_op,
     [__HYPERVISOR_sched_op] = hypercall_sched_op,
     [__HYPERVISOR_event_channel_op] = hypercall_event_channel_op,

@@ -1,17 +1,16 @@
 /*
- * The small hypercalls: console_io, xen_version, sched_op.
+ * The small hypercalls: console_io, xen_version.
  *
  * State: none. No lock of its own. Text of a guest passes through a buffer on the private stack,
  * which is cleared afterwards, and goes nowhere but to the guest's own console buffer.
  *
- * Sources: Xen, public/xen.h, version.h, features.h, sched.h.
+ * Sources: Xen, public/xen.h, version.h, features.h.
  */
 #include "kernel/guest_devices.h"
 #include "kernel/hypercall.h"
 #include "mem.h"
 #include "public/console.h"
 #include "public/errno.h"
-#include "public/sched.h"
 #include "public/version.h"
 #include "vcpu.h"
 
@@ -166,47 +165,4 @@ int64_t hypercall_xen_version(struct hypercall *c)
 	if (cmd == XENVER_version)
 		return VERSION_MAJOR << 16 | VERSION_MINOR;
 	return version_text(c, cmd, make_gva(c->arg[1]));
-}
-
-/* --- sched_op --------------------------------------------------------------------------------- */
-
-static int64_t shutdown(struct hypercall *c)
-{
-	static const enum domain_end ends[SHUTDOWN_MAX + 1] = {
-	    [SHUTDOWN_poweroff] = END_POWEROFF, [SHUTDOWN_reboot] = END_REBOOT,
-	    [SHUTDOWN_suspend] = END_SUSPEND,	[SHUTDOWN_crash] = END_CRASH,
-	    [SHUTDOWN_watchdog] = END_CRASH,	[SHUTDOWN_soft_reset] = END_REBOOT,
-	};
-	struct sched_shutdown s;
-	int rc = hypercall_copy_in(c, &layout_sched_shutdown, &s, make_gva(c->arg[1]));
-
-	if (rc)
-		return rc;
-	/* The summary shows a reason that is one; any other number is the guest's own affair. */
-	if (s.reason <= SHUTDOWN_MAX)
-		domain_end(c->domain, ends[s.reason], s.reason);
-	else
-		domain_end(c->domain, END_CRASH, SHUTDOWN_crash);
-	return 0;
-}
-
-/* sched_op(cmd, arg): 0; -XEN_EFAULT: the reason of a shutdown cannot be read; -XEN_ENOSYS. */
-int64_t hypercall_sched_op(struct hypercall *c)
-{
-	switch ((uint32_t)c->arg[0]) {
-	case SCHEDOP_yield:
-		vcpu_yield();
-		return 0;
-	case SCHEDOP_block:
-		/* It enables event delivery: what can wake a vCPU can reach it. */
-		if (!vcpu_event_waits())
-			vcpu_block(true);
-		return 0;
-	case SCHEDOP_shutdown:
-		return shutdown(c);
-	case SCHEDOP_poll:
-		return sched_op_poll(c);
-	default:
-		return -XEN_ENOSYS;
-	}
 }

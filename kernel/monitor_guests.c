@@ -55,10 +55,10 @@ static void list_live(const struct domain *d)
 	    [KEYHOLE_DOMAIN_ENDING] = "has ended",
 	};
 	static const char *const vcpu_states[] = {
-	    [VCPU_PARKED] = "not started", [VCPU_RUNNABLE] = "waits for",
-	    [VCPU_RUNNING] = "runs on",	   [VCPU_BLOCKED] = "sleeps, was on",
-	    [VCPU_CAPPED] = "capped on",   [VCPU_PAUSED] = "paused, was on",
-	    [VCPU_ENDED] = "ended on",
+	    [VCPU_PARKED] = "not started",    [VCPU_RUNNABLE] = "waits for",
+	    [VCPU_RUNNING] = "runs on",	      [VCPU_BLOCKED] = "sleeps, was on",
+	    [VCPU_DOWN] = "down, was on",     [VCPU_CAPPED] = "capped on",
+	    [VCPU_PAUSED] = "paused, was on", [VCPU_ENDED] = "ended on",
 	};
 	char text[LINE_MAX];
 	size_t length = 0;

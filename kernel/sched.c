@@ -25,11 +25,13 @@
 #include "kernel/lifecycle.h"
 #include "kernel/monitor.h"
 #include "kernel/run_queue.h"
+#include "kernel/runstate.h"
 #include "kernel/smp.h"
 #include "kernel/timer.h"
 #include "mm/audit.h"
 #include "mm/frame.h"
 #include "percpu.h"
+#include "public/vcpu.h"
 
 #define SLICE_US 2000ull
 
@@ -63,6 +65,26 @@ static struct run_queue *lock_queue_of(const struct vcpu_shared *v)
 	}
 }
 
+/* The lock of its queue is held, or nobody else looks at it any more. */
+static void set_state(struct vcpu_shared *v, enum vcpu_state state)
+{
+	static const uint8_t runstates[] = {
+	    [VCPU_PARKED] = RUNSTATE_offline,  [VCPU_RUNNABLE] = RUNSTATE_runnable,
+	    [VCPU_RUNNING] = RUNSTATE_running, [VCPU_BLOCKED] = RUNSTATE_blocked,
+	    [VCPU_CAPPED] = RUNSTATE_runnable, [VCPU_DOWN] = RUNSTATE_offline,
+	    [VCPU_PAUSED] = RUNSTATE_offline,  [VCPU_ENDED] = RUNSTATE_offline};
+	uint64_t now = rdtsc();
+
+	atomic_store(&v->state, state);
+	if (v->runstate.state == runstates[state])
+		return;
+	/* Another CPU's clock may be a little behind. */
+	if (now > v->runstate.since)
+		v->runstate.ticks[v->runstate.state] += now - v->runstate.since;
+	v->runstate.state = runstates[state];
+	v->runstate.since = now;
+}
+
 /* --- waking ----------------------------------------------------------------------------------- */
 
 /* Whether a vCPU that waits has something to wake up for. */
@@ -74,11 +96,15 @@ static bool wakeable(const struct vcpu_shared *v, enum vcpu_state state)
 		return true;
 	if (state == VCPU_CAPPED)
 		return false;
-	if (state == VCPU_PARKED)
-		return requests & VCPU_REQUEST_SIPI;
 	if (state == VCPU_PAUSED)
 		return !paused(v);
-	return requests & ~(uint32_t)VCPU_REQUEST_UPCALL ||
+	if (requests & VCPU_REQUEST_WATCHDOG)
+		return true;
+	if (state == VCPU_PARKED)
+		return requests & (VCPU_REQUEST_SIPI | VCPU_REQUEST_START);
+	if (atomic_load(&v->down)) /* a start-up follows */
+		return requests & VCPU_REQUEST_INIT;
+	return state == VCPU_DOWN || requests & ~(uint32_t)VCPU_REQUEST_UPCALL ||
 	       (atomic_load(&v->wakes_on_interrupt) && vcpu_interrupt_posted(v));
 }
 
@@ -115,14 +141,14 @@ static void wake(struct vcpu_shared *v, bool capped)
 	struct run_queue *q = lock_queue_of(v);
 	enum vcpu_state state = (enum vcpu_state)atomic_load(&v->state);
 	bool waits = state == VCPU_BLOCKED || state == VCPU_PARKED || state == VCPU_CAPPED ||
-		     state == VCPU_PAUSED;
+		     state == VCPU_PAUSED || state == VCPU_DOWN;
 	bool wakes = waits && ((capped && state == VCPU_CAPPED) || wakeable(v, state));
 	uint32_t cpu = atomic_load(&v->cpu);
 	const struct vcpu_shared *running = q->running;
 	bool preempt = false;
 
 	if (wakes) {
-		atomic_store(&v->state, VCPU_RUNNABLE);
+		set_state(v, VCPU_RUNNABLE);
 		run_queue_wake(q, v, slice_ticks());
 		preempt = running && (int64_t)(v->virtual_time - running->virtual_time) < 0;
 	}
@@ -148,6 +174,7 @@ void vcpu_kick(struct vcpu_shared *v)
 	case VCPU_PARKED:
 	case VCPU_PAUSED:
 	case VCPU_CAPPED:
+	case VCPU_DOWN:
 		wake(v, false);
 		break;
 	case VCPU_RUNNABLE: /* looks when it is loaded */
@@ -184,7 +211,7 @@ static void retire(struct vcpu_shared *v)
 	if (this_cpu()->current == v)
 		vcpu_load(NULL);
 	timers_cancel(v);
-	atomic_store(&v->state, VCPU_ENDED);
+	set_state(v, VCPU_ENDED);
 	if (atomic_fetch_sub(&d->vcpus_alive, 1) == 1)
 		domain_finish(d);
 }
@@ -197,18 +224,20 @@ static void put_back(struct run_queue *q, struct vcpu_shared *v, uint64_t start,
 	atomic_store_explicit(sum, *sum + ticks, memory_order_relaxed);
 	cap_charge(v->domain, start, ticks);
 	lock_acquire(&q->lock);
-	bool blocks = v->blocking || v->waits_for_sipi;
-	enum vcpu_state waiting = v->waits_for_sipi ? VCPU_PARKED : VCPU_BLOCKED;
+	bool blocks = v->blocking || v->waits_for_sipi || atomic_load(&v->down);
+	enum vcpu_state waiting = v->waits_for_sipi ? VCPU_PARKED
+				  : v->blocking	    ? VCPU_BLOCKED
+						    : VCPU_DOWN;
 
 	q->running = NULL;
 	v->blocking = false;
 	run_queue_charge(v, ticks);
 	if (blocks) {
-		atomic_store(&v->state, waiting);
+		set_state(v, waiting);
 		blocks = !wakeable(v, waiting);
 	}
 	if (!blocks) {
-		atomic_store(&v->state, VCPU_RUNNABLE);
+		set_state(v, VCPU_RUNNABLE);
 		if (v->yields)
 			run_queue_yield(q, v);
 		else
@@ -216,6 +245,7 @@ static void put_back(struct run_queue *q, struct vcpu_shared *v, uint64_t start,
 	}
 	v->yields = false;
 	lock_release(&q->lock);
+	runstate_show(v);
 	if (blocks)
 		domain_check_blocked(v->domain);
 }
@@ -228,9 +258,9 @@ static void set_aside(struct run_queue *q, struct vcpu_shared *v, uint64_t until
 	vcpu_cap_timer_set(v, until);
 	lock_acquire(&q->lock);
 	q->running = NULL;
-	atomic_store(&v->state, VCPU_CAPPED);
+	set_state(v, VCPU_CAPPED);
 	if (ended(v)) { /* who ended it may have seen it running */
-		atomic_store(&v->state, VCPU_RUNNABLE);
+		set_state(v, VCPU_RUNNABLE);
 		run_queue_add(q, v);
 	}
 	lock_release(&q->lock);
@@ -258,7 +288,7 @@ static struct vcpu_shared *take(struct run_queue *q)
 	struct vcpu_shared *v = run_queue_take(q, any, NULL);
 
 	if (v)
-		atomic_store(&v->state, VCPU_RUNNING);
+		set_state(v, VCPU_RUNNING);
 	q->running = v;
 	lock_release(&q->lock);
 	return v;
@@ -279,7 +309,7 @@ static struct vcpu_shared *steal(struct run_queue *own)
 		uint64_t from_time = q->virtual_time;
 		if (v) {
 			atomic_store(&v->cpu, me);
-			atomic_store(&v->state, VCPU_RUNNING);
+			set_state(v, VCPU_RUNNING);
 		}
 		lock_release(&q->lock);
 		if (!v)
@@ -312,8 +342,9 @@ static void run(struct run_queue *q, struct vcpu_shared *v)
 	if (old && old != v && atomic_load(&old->state) == VCPU_RUNNABLE)
 		(void)offer(old); /* from now on others may have it */
 	timers_follow(v);
+	runstate_show(v);
 	/* What was asked while it was queued: vcpu_kick() left it to us. */
-	if (vcpu_pending(v))
+	if (vcpu_pending(v) || atomic_load(&v->down))
 		atomic_fetch_or(&this_cpu_shared()->entry_work, ENTRY_WORK_VCPU);
 	vcpu_run(slice_ticks());
 	print_map_once();
@@ -330,9 +361,9 @@ static void set_paused(struct run_queue *q, struct vcpu_shared *v)
 		vcpu_load(NULL);
 	lock_acquire(&q->lock);
 	q->running = NULL;
-	atomic_store(&v->state, VCPU_PAUSED);
+	set_state(v, VCPU_PAUSED);
 	if (wakeable(v, VCPU_PAUSED)) {
-		atomic_store(&v->state, VCPU_RUNNABLE);
+		set_state(v, VCPU_RUNNABLE);
 		run_queue_add(q, v);
 	}
 	lock_release(&q->lock);
@@ -408,6 +439,19 @@ bool sched_turn(void)
 	return true;
 }
 
+void sched_runstate(struct vcpu_shared *v, struct vcpu_runstate_info *out)
+{
+	struct run_queue *q = lock_queue_of(v);
+	uint64_t now = rdtsc(), in_state = now > v->runstate.since ? now - v->runstate.since : 0;
+
+	out->state = (int32_t)v->runstate.state;
+	out->state_entry_time = v->runstate.since;
+	for (unsigned i = 0; i < array_size(out->time); i++)
+		out->time[i] = v->runstate.ticks[i];
+	out->time[out->state] += in_state;
+	lock_release(&q->lock);
+}
+
 /* --- all guests ------------------------------------------------------------------------------- */
 
 void sched_add(struct vcpu_shared *v)
@@ -424,6 +468,9 @@ void sched_add(struct vcpu_shared *v)
 
 	lock_acquire(&q->lock);
 	atomic_store(&v->cpu, cpu);
+	v->runstate.state = RUNSTATE_offline; /* until now, since its domain was made */
+	v->runstate.since = -v->domain->tsc_offset;
+	set_state(v, (enum vcpu_state)atomic_load(&v->state));
 	if (atomic_load(&v->state) == VCPU_RUNNABLE)
 		run_queue_add(q, v);
 	lock_release(&q->lock);

@@ -7,6 +7,8 @@
 #include "kernel/xen_state.h"
 #include "kernel/domain.h"
 #include "kernel/evtchn.h"
+#include "kernel/runstate.h"
+#include "kernel/sched_op.h"
 #include "kernel/shared_info.h"
 #include "kernel/vcpu_op.h"
 #include "mm/frame.h"
@@ -22,6 +24,7 @@ static int vcpu_state_create(struct vcpu_shared *v)
 		return rc;
 	v->xen = object;
 	v->xen->vcpu = v;
+	v->xen->runstate_lock = (struct lock)LOCK_INIT(LOCK_RUNSTATE);
 	vcpu_op_timers_init(v);
 	vcpu_info_init(v);
 	return 0;
@@ -39,6 +42,7 @@ int xen_state_create(struct domain *d)
 	d->xen = object;
 	d->xen->lock = (struct lock)LOCK_INIT_ORDERED(LOCK_EVTCHN, d->id);
 	d->xen->first_free = 1;
+	sched_op_init(d);
 	d->xen->shared_info = d->xen->console_ring = MFN_INVALID;
 	d->xen->shared_info_gfn = GFN_INVALID;
 	rc = frame_alloc(0, d->id, FRAME_GUEST_SHARED, &d->xen->shared_info);
@@ -61,12 +65,15 @@ bool xen_state_release_step(struct domain *d)
 {
 	if (d->xen && !evtchn_release_step(d))
 		return false;
+	if (d->xen)
+		sched_op_release(d);
 	for (uint32_t i = 0; i < d->vcpu_count; i++) {
 		struct vcpu_shared *v = d->vcpus[i];
 
 		if (!v->xen)
 			continue;
 		vcpu_info_release(v);
+		runstate_release(v);
 		timers_cancel(v);
 		v->timers->next_of_vcpu = NULL; /* the others are in what goes now */
 		heap_free(v->xen);

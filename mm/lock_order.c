@@ -26,6 +26,7 @@ static const char *const names[LOCK_RANKS] = {
     [LOCK_FRAME_CACHE] = "frame cache",
     [LOCK_FRAMES] = "frames",
     [LOCK_VPID] = "VPIDs",
+    [LOCK_RUNSTATE] = "runstate",
     [LOCK_TIMERS] = "timers",
     [LOCK_RUN_QUEUE] = "run queue",
     [LOCK_CONSOLE] = "console",

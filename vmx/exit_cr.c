@@ -17,9 +17,6 @@
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 
-#define CR0_VALID                                                                                  \
-	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | \
-	 CR0_PG)
 /* What never reaches the real register: caching stays on; NE is on always. */
 #define CR0_HIDDEN (CR0_CD | CR0_NW)
 
@@ -29,7 +26,7 @@
 #define PDPTE_RESERVED (BIT64(1) | BIT64(2) | (BIT64(5) | BIT64(6) | BIT64(7) | BIT64(8)))
 #define CR3_PAE_MASK   0xffffffe0ull
 
-static bool load_pdptes(void)
+bool vmx_load_pdptes(void)
 {
 	gpa_t where = make_gpa(vmcs_readn(VMCS_GUEST_CR3) & CR3_PAE_MASK);
 	uint64_t reserved = PDPTE_RESERVED | ~((1ull << vmx_machine.caps.physical_bits) - 1);
@@ -64,7 +61,7 @@ static bool write_guest_cr0(uint64_t value)
 
 	if (value >> 32)
 		return false;
-	value &= CR0_VALID; /* reserved bits of the lower half are ignored */
+	value &= CR0_DEFINED; /* reserved bits of the lower half are ignored */
 	value |= CR0_ET;
 	changed = (cr0 ^ value) & ~(CR0_NE | CR0_HIDDEN);
 
@@ -80,7 +77,7 @@ static bool write_guest_cr0(uint64_t value)
 		if (value & CR0_PG && efer & EFER_LME)
 			efer |= EFER_LMA;
 	}
-	if (changed & CR0_PG && uses_pae_paging(value, cr4, efer) && !load_pdptes())
+	if (changed & CR0_PG && uses_pae_paging(value, cr4, efer) && !vmx_load_pdptes())
 		return false;
 
 	if (changed & CR0_PG) {
@@ -112,7 +109,7 @@ static bool write_guest_cr4(uint64_t value)
 	    (!(efer & EFER_LMA) || vmcs_readn(VMCS_GUEST_CR3) & CR3_PCID_MASK))
 		return false;
 	if (uses_pae_paging(cr0, value, efer) &&
-	    changed & (CR4_PGE | CR4_PSE | CR4_PAE | CR4_SMEP) && !load_pdptes())
+	    changed & (CR4_PGE | CR4_PSE | CR4_PAE | CR4_SMEP) && !vmx_load_pdptes())
 		return false;
 	/* VMX operation and machine checks need their bits whatever the guest wants to see. */
 	vmcs_writen(VMCS_GUEST_CR4, value | CR4_VMXE | CR4_MCE);

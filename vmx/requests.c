@@ -37,6 +37,13 @@ static void reset(struct vcpu_shared *v)
 	v->waits_for_sipi = !(a->base & APIC_BASE_BSP);
 }
 
+static void started(struct vcpu_shared *v)
+{
+	atomic_store(&v->waits_for_sipi, false);
+	atomic_store(&v->starts, false); /* in this order: VCPUOP_initialise looks the other way */
+	atomic_store(&v->down, false);
+}
+
 /* Another processor's NMI or start-up is ignored in a state that does not take it. */
 static void take(struct vcpu_shared *v, uint32_t requests)
 {
@@ -45,8 +52,11 @@ static void take(struct vcpu_shared *v, uint32_t requests)
 	if (requests & VCPU_REQUEST_INIT && !v->waits_for_sipi)
 		reset(v);
 	if (requests & VCPU_REQUEST_SIPI && v->waits_for_sipi) {
-		v->waits_for_sipi = false;
 		vmcs_setup_guest_sipi((uint8_t)(requests >> VCPU_SIPI_VECTOR_SHIFT));
+		started(v);
+	} else if (requests & VCPU_REQUEST_START && v->waits_for_sipi) {
+		vmx_start(v);
+		started(v);
 	} else if (requests & VCPU_REQUEST_NMI && !v->waits_for_sipi) {
 		vlapic_nmi(a);
 		if (requests & VCPU_REQUEST_NMI_AGAIN)
@@ -58,6 +68,8 @@ static void take(struct vcpu_shared *v, uint32_t requests)
 	}
 	if (requests & VCPU_REQUEST_UPCALL)
 		a->upcall = true;
+	if (requests & VCPU_REQUEST_WATCHDOG)
+		domain_end(v->domain, END_WATCHDOG, 0);
 	if (requests & VCPU_REQUEST_ILLEGAL_VECTOR)
 		vlapic_error(a, APIC_ESR_RECEIVE_ILLEGAL_VECTOR);
 }
@@ -71,5 +83,5 @@ bool vmx_requests(void)
 	if (atomic_load(&v->requests) & ~(uint32_t)VCPU_REQUEST_PAUSE)
 		take(v, atomic_fetch_and(&v->requests, VCPU_REQUEST_PAUSE));
 	vlapic_collect(vlapic_current(), v);
-	return !v->waits_for_sipi && vmx_deliver_events();
+	return !v->waits_for_sipi && !atomic_load(&v->down) && vmx_deliver_events();
 }

@@ -201,3 +201,42 @@ void vmcs_setup_guest_sipi(uint8_t vector)
 	vmcs_writen(VMCS_GUEST_CS_BASE, (uint64_t)vector << 12);
 	vmcs_writen(VMCS_GUEST_RIP, 0);
 }
+
+static void set_given(struct segment_fields f, const struct vmx_segment *s)
+{
+	set_segment(f, 0, s->limit, s->rights);
+	vmcs_writen(f.base, s->base);
+}
+
+/* What a guest asked for, checked before; all else as after reset. */
+void vmcs_setup_guest_segments(const struct vmx_segment *cs, const struct vmx_segment *ss,
+			       const struct vmx_segment *ds, const struct vmx_segment *es,
+			       const struct vmx_segment *tr)
+{
+	setup_guest_common();
+	set_given(SEGMENT(CS), cs);
+	set_given(SEGMENT(SS), ss);
+	set_given(SEGMENT(DS), ds);
+	set_given(SEGMENT(ES), es);
+	set_given(SEGMENT(TR), tr);
+	set_segment(SEGMENT(FS), 0, 0, SEG_AR_UNUSABLE);
+	set_segment(SEGMENT(GS), 0, 0, SEG_AR_UNUSABLE);
+	vmcs_write32(VMCS_GUEST_GDTR_LIMIT, 0);
+	vmcs_write32(VMCS_GUEST_IDTR_LIMIT, 0);
+}
+
+/* Control registers, in place of those after reset. CR3 is there already. Directory pointers that
+ * cannot be loaded are not present. */
+void vmcs_setup_guest_control(uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+	vmcs_writen(VMCS_GUEST_CR0, (cr0 & ~(CR0_CD | CR0_NW)) | CR0_ET | CR0_NE);
+	vmcs_writen(VMCS_CR0_READ_SHADOW, cr0 | CR0_ET);
+	vmcs_writen(VMCS_GUEST_CR4, cr4 | CR4_VMXE | CR4_MCE);
+	vmcs_writen(VMCS_CR4_READ_SHADOW, cr4);
+	vmcs_write64(VMCS_GUEST_EFER, efer);
+	if (efer & EFER_LMA)
+		vmcs_write32(VMCS_ENTRY_CONTROLS,
+			     vmcs_read32(VMCS_ENTRY_CONTROLS) | ENTRY_IA32E_MODE_GUEST);
+	else if (cr0 & CR0_PG && cr4 & CR4_PAE)
+		(void)!vmx_load_pdptes();
+}

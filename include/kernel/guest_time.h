@@ -11,6 +11,7 @@ struct vcpu_time_info guest_time_record(const struct domain *d);
 uint64_t guest_time_now(const struct domain *d);
 uint64_t guest_time_to_tsc(const struct domain *d, uint64_t ns);
 uint64_t guest_time_ticks(uint64_t ns);
+uint64_t guest_time_ns(uint64_t ticks);
 void guest_time_write_wall_clock(struct domain *d, uint32_t offset);
 
 #endif

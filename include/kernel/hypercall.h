@@ -35,6 +35,7 @@ int64_t hypercall_control(struct hypercall *c); /* kernel/lifecycle_op.c */
 int64_t hypercall_foreign(struct hypercall *c); /* kernel/foreign_op.c */
 int64_t hypercall_vcpu_op(struct hypercall *c);
 int64_t hypercall_hvm_op(struct hypercall *c);
+int64_t hypercall_vm_assist(struct hypercall *c); /* kernel/runstate.c */
 int64_t hypercall_multicall(struct hypercall *c); /* kernel/multicall.c */
 /* A call in its list, of the caller's width: any but another list. kernel/hypercall.c. */
 int64_t hypercall_in_list(struct hypercall *c, uint32_t number);

@@ -10,6 +10,9 @@ struct vcpu_shared;
 void sched_add(struct vcpu_shared *v);
 /* v runs again if it waits for its domain's cap. From any CPU; as vcpu_kick(). */
 void sched_uncap(struct vcpu_shared *v);
+/* How v has spent its time, in ticks; state_entry_time by the host's time-stamp counter. */
+struct vcpu_runstate_info;
+void sched_runstate(struct vcpu_shared *v, struct vcpu_runstate_info *out);
 /* Runs guests on this CPU, as long as there are any for it. False: there was nothing to do, and no
  * vCPU is loaded any more. */
 bool sched_turn(void);

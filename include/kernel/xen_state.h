@@ -18,6 +18,12 @@
 #define EVTCHN_PORTS_PER_CHUNK (PAGE_SIZE / sizeof(uint64_t))
 #define EVTCHN_CHUNKS	       (EVTCHN_2L_NR_CHANNELS / EVTCHN_PORTS_PER_CHUNK)
 
+#define WATCHDOGS 2u /* as on Xen */
+struct watchdog {
+	struct timer timer;
+	struct domain *domain; /* constant */
+};
+
 struct domain_xen {
 	/* kernel/shared_info.c; the place is under the domain's lock */
 	mfn_t shared_info; /* constant */
@@ -25,6 +31,12 @@ struct domain_xen {
 	_Atomic bool narrow; /* the guest uses the 32-bit layout */
 	/* kernel/hvm_op.c */
 	_Atomic uint64_t callback; /* HVM_PARAM_CALLBACK_IRQ, as it was set */
+	/* kernel/runstate.c */
+	_Atomic uint32_t assist; /* bit VMASST_TYPE_ */
+	/* kernel/sched_op.c */
+	_Atomic uint32_t shutdown_code; /* a SHUTDOWN_ plus 1; 0: not named */
+	_Atomic uint32_t watchdogs_used;
+	struct watchdog watchdogs[WATCHDOGS];
 	/* kernel/console_ring.c */
 	mfn_t console_ring;	/* constant */
 	_Atomic bool ring_open; /* somebody drains it now */
@@ -41,6 +53,13 @@ struct domain_xen {
 
 #define VCPU_POLLS_ANY UINT32_MAX
 
+/* Where a vCPU's runstate is written. */
+struct runstate_area {
+	struct guest_place place;
+	bool wide;
+	_Atomic bool present;
+};
+
 struct vcpu_xen {
 	struct vcpu_shared *vcpu; /* constant */
 	/* kernel/shared_info.c: machine address of its vcpu_info, 0: none; changes once */
@@ -50,6 +69,9 @@ struct vcpu_xen {
 	_Atomic uint8_t upcall_vector; /* of its local APIC; 0: the domain's callback */
 	_Atomic uint32_t polls;	       /* a port, VCPU_POLLS_ANY, or 0 */
 	_Atomic uint16_t virq_ports[NR_VIRQS];
+	/* kernel/runstate.c */
+	struct lock runstate_lock;
+	struct runstate_area runstate;
 	/* kernel/vcpu_op.c */
 	struct timer singleshot, periodic, poll;
 	_Atomic uint64_t period; /* ticks */

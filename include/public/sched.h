@@ -43,6 +43,15 @@ XEN_CHECK_SIZE(struct compat_sched_poll, 16);
 struct sched_shutdown {
 	uint32_t reason;
 };
+struct sched_remote_shutdown {
+	domid_t domain_id;
+	uint32_t reason;
+};
+XEN_CHECK_SIZE(struct sched_remote_shutdown, 8);
+struct sched_watchdog {
+	uint32_t id;	  /* 0: a new one, whose id is the result */
+	uint32_t timeout; /* s from now on; 0: none any more */
+};
 XEN_CHECK_SIZE(struct sched_shutdown, 4);
 #endif
 

@@ -27,6 +27,9 @@
 #define RUNSTATE_blocked  2
 #define RUNSTATE_offline  3
 
+/* In state_entry_time while the record changes, if vm_assist asks for it. */
+#define XEN_RUNSTATE_UPDATE (1ull << 63)
+
 #define VCPU_SSHOTTMR_future (1u << 0) /* a time that has passed is an error */
 
 #ifndef __ASSEMBLER__

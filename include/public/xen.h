@@ -58,6 +58,11 @@
 #define XEN_HYPERCALL_ENTRY_SIZE 32u
 #define XEN_HYPERCALL_ENTRIES	 (4096u / XEN_HYPERCALL_ENTRY_SIZE)
 
+/* vm_assist(cmd, type) */
+#define VMASST_CMD_enable		 0
+#define VMASST_CMD_disable		 1
+#define VMASST_TYPE_runstate_update_flag 5
+
 /* An element of multicall(list, count): a call, and its result when it is done. */
 #ifndef __ASSEMBLER__
 struct multicall_entry {

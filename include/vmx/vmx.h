@@ -36,6 +36,14 @@ void vmcs_setup_host(void);
 void vmcs_setup_guest_pvh(gpa_t entry);
 void vmcs_setup_guest_reset(void);
 void vmcs_setup_guest_sipi(uint8_t vector); /* after that */
+struct vmx_segment {
+	uint64_t base;
+	uint32_t limit, rights; /* SEG_AR_ */
+};
+void vmcs_setup_guest_segments(const struct vmx_segment *cs, const struct vmx_segment *ss,
+			       const struct vmx_segment *ds, const struct vmx_segment *es,
+			       const struct vmx_segment *tr);
+void vmcs_setup_guest_control(uint64_t cr0, uint64_t cr4, uint64_t efer); /* after that */
 
 /* vmx/entry.S: runs the guest until vmx_exit() says to leave. 0, or the VMX status of a failed
  * entry. */
@@ -89,6 +97,11 @@ void vmx_msr_allow(uint8_t *bitmap, uint32_t msr, bool write);
 /* vmx/mtrr.c: false is #GP(0). */
 bool mtrr_read(struct vcpu_mtrr *m, uint32_t msr, uint64_t *value);
 bool mtrr_write(struct vcpu_mtrr *m, uint32_t msr, uint64_t value, unsigned physical_bits);
+
+/* vmx/exit_cr.c: from the table that CR3 names, for PAE paging. False: that is not possible. */
+bool vmx_load_pdptes(void);
+/* vmx/start.c */
+void vmx_start(struct vcpu_shared *v);
 
 /* vmx/flush.c: drop what the TLB of this CPU holds of a vCPU's tag; what must go when a vCPU is
  * loaded. */

@@ -1,4 +1,4 @@
-/* sources: kernel/hypercall.c kernel/multicall.c kernel/hypercall_misc.c kernel/guest_input.c kernel/lifecycle_op.c kernel/grant.c kernel/grant_op.c */
+/* sources: kernel/hypercall.c kernel/multicall.c kernel/sched_op.c kernel/hypercall_misc.c kernel/guest_input.c kernel/lifecycle_op.c kernel/grant.c kernel/grant_op.c */
 /* sources: kernel/grant_copy.c kernel/grant_entry.c kernel/grant_table.c kernel/foreign_map.c kernel/memory_op.c */
 /* sources: kernel/grant_revoke.c kernel/reservation.c kernel/foreign_op.c kernel/compat.c tests/unit/fake_cpu.c */
 /* flags: -pthread -DKEYHOLE_FAKE_REFERENCES */
@@ -15,7 +15,10 @@
 #include "kernel/hypercall.h"
 #include "kernel/lifecycle.h"
 #include "kernel/reservation.h"
+#include "kernel/sched_op.h"
 #include "kernel/shared_info.h"
+#include "kernel/timer.h"
+#include "kernel/xen_state.h"
 #include "mm/epoch.h"
 #include "mm/frame.h"
 #include "mm/heap.h"
@@ -54,6 +57,7 @@ static uint32_t next_frame = 1;
 struct guest {
 	struct domain d;
 	struct vcpu_shared v;
+	struct domain_xen xen;
 	struct p2m_entry p2m[GFNS];
 	uint8_t linear[LINEAR_SIZE];
 };
@@ -373,6 +377,7 @@ static int64_t elsewhere(struct hypercall *c)
 int64_t hypercall_event_channel_op(struct hypercall *c) __attribute__((alias("elsewhere")));
 int64_t hypercall_vcpu_op(struct hypercall *c) __attribute__((alias("elsewhere")));
 int64_t hypercall_hvm_op(struct hypercall *c) __attribute__((alias("elsewhere")));
+int64_t hypercall_vm_assist(struct hypercall *c) __attribute__((alias("elsewhere")));
 int64_t sched_op_poll(struct hypercall *c) __attribute__((alias("elsewhere")));
 int shared_info_map(struct domain *d, gfn_t gfn, bool wide_layout)
 {
@@ -402,6 +407,37 @@ void vcpu_yield(void)
 void vcpu_block(bool interrupts_on)
 {
 	blocks += interrupts_on;
+}
+/* Timers stand still; a test has them fire. */
+void timer_init(struct timer *t, struct vcpu_shared *v, uint64_t (*fn)(struct timer *t))
+{
+	if (v)
+		bail_out("a timer of a vCPU");
+	t->fn = fn;
+}
+void timer_arm(struct timer *t, uint64_t tsc_deadline)
+{
+	t->deadline = tsc_deadline;
+	t->armed = true;
+}
+void timer_cancel(struct timer *t)
+{
+	t->armed = false;
+}
+uint64_t guest_time_now(const struct domain *d)
+{
+	(void)d;
+	return 1000;
+}
+uint64_t guest_time_to_tsc(const struct domain *d, uint64_t ns)
+{
+	(void)d;
+	return ns;
+}
+static struct vcpu_shared *kicked;
+void vcpu_kick(struct vcpu_shared *v)
+{
+	kicked = v;
 }
 static unsigned lifecycle_asked;
 int lifecycle_request(domid_t id, unsigned command)
@@ -511,6 +547,9 @@ static struct guest *new_guest(domid_t id)
 	g->d.p2m.max_gfn = GFNS;
 	g->d.ram_bytes = RAM_FRAMES * PAGE_SIZE;
 	g->v.domain = &g->d;
+	g->d.vcpus[0] = &g->v;
+	g->d.xen = &g->xen;
+	sched_op_init(&g->d);
 	for (uint64_t i = 0; i < RAM_FRAMES; i++) {
 		mfn_t frame;
 		if (frame_alloc(0, id, FRAME_GUEST_RAM, &frame) ||
@@ -924,7 +963,7 @@ static void scheduling(void)
 	is(call(__HYPERVISOR_sched_op, SCHEDOP_shutdown, 0, 0), -XEN_EFAULT, "no reason to read");
 	is(mapper->d.end, END_NONE, "and no shutdown");
 	static const enum domain_end ends[] = {END_POWEROFF, END_REBOOT, END_SUSPEND, END_CRASH,
-					       END_CRASH,    END_REBOOT, END_CRASH};
+					       END_WATCHDOG, END_REBOOT, END_CRASH};
 	for (uint32_t i = 0; i < array_size(ends); i++) {
 		fresh();
 		MEM(mapper, 0, struct sched_shutdown)->reason = i == 6 ? 0x12345678 : i;
@@ -932,6 +971,71 @@ static void scheduling(void)
 		is(mapper->d.end, ends[i], "shutdown with reason %u", i);
 	}
 	is(mapper->d.end_detail, SHUTDOWN_crash, "a reason that is none is not kept");
+	fresh();
+	MEM(mapper, 0, struct sched_shutdown)->reason = SHUTDOWN_reboot;
+	is(call(__HYPERVISOR_sched_op, SCHEDOP_shutdown_code, AT(0), 0), 0, "a reason named ahead");
+	is(mapper->d.end, END_NONE, "ends nothing");
+	MEM(mapper, 0, struct sched_shutdown)->reason = SHUTDOWN_poweroff;
+	call(__HYPERVISOR_sched_op, SCHEDOP_shutdown, AT(0), 0);
+	is(mapper->d.end, END_REBOOT, "but holds when it ends");
+	is(call(__HYPERVISOR_sched_op, SCHEDOP_shutdown_code, 0, 0), -XEN_EFAULT, "none to read");
+	is(call(__HYPERVISOR_sched_op, SCHEDOP_pin_override, AT(0), 0), -XEN_EPERM,
+	   "no pinning by guests");
+}
+
+static int64_t remote(uint32_t domain, uint32_t reason)
+{
+	*MEM(mapper, 0, struct sched_remote_shutdown) =
+	    (struct sched_remote_shutdown){(domid_t)domain, reason};
+	return call(__HYPERVISOR_sched_op, SCHEDOP_remote_shutdown, AT(0), 0);
+}
+
+static int64_t watchdog(uint32_t id, uint32_t timeout)
+{
+	*MEM(mapper, 0, struct sched_watchdog) = (struct sched_watchdog){id, timeout};
+	return call(__HYPERVISOR_sched_op, SCHEDOP_watchdog, AT(0), 0);
+}
+
+static void other_ends(void)
+{
+	for (int w = 1; w >= 0; w--) {
+		fresh();
+		wide = w;
+		is(remote(1, SHUTDOWN_crash), -XEN_EPERM, "another's end, without the right");
+		is(remote(3, SHUTDOWN_crash), -XEN_EPERM, "nor is told who is there");
+		is(remote(2, SHUTDOWN_crash), -XEN_EPERM, "nor for oneself");
+		is(remote(0xffff, 0), -XEN_EPERM, "nobody's");
+		mapper->d.priv = 1;
+		is(remote(1, SHUTDOWN_reboot), 0, "with it");
+		is(owner->d.end, END_REBOOT, "it has ended");
+		is(remote(1, SHUTDOWN_crash), -XEN_ESRCH, "twice: it has gone");
+		is(remote(3, SHUTDOWN_crash), -XEN_EPERM, "the right is for one");
+		is(call(__HYPERVISOR_sched_op, SCHEDOP_remote_shutdown, 0, 0), -XEN_EFAULT,
+		   "none named");
+
+		is(watchdog(0, 0), -XEN_EINVAL, "a watchdog without a time");
+		is(watchdog(1, 5), -XEN_EINVAL, "one that is not there");
+		is(watchdog(0, 5), 1, "a new one");
+		is(mapper->xen.watchdogs[0].timer.deadline, 1000 + 5000000000ull, "due in 5 s");
+		is(watchdog(0, 0xffffffff), 2, "a second one");
+		is(watchdog(0, 5), -XEN_ENOSPC, "no third");
+		is(watchdog(3, 5), -XEN_EINVAL, "nor by its number");
+		is(watchdog(0xffffffff, 5), -XEN_EINVAL, "of all ones");
+		is(watchdog(1, 7), 0, "armed again");
+		is(mapper->xen.watchdogs[0].timer.deadline, 1000 + 7000000000ull, "for later");
+		is(watchdog(1, 0), 0, "given back");
+		ok(!mapper->xen.watchdogs[0].timer.armed, "it is off");
+		is(watchdog(1, 5), -XEN_EINVAL, "and not there");
+		is(watchdog(0, 5), 1, "but free");
+		is(call(__HYPERVISOR_sched_op, SCHEDOP_watchdog, 0, 0), -XEN_EFAULT, "nowhere");
+		kicked = NULL;
+		is(mapper->xen.watchdogs[0].timer.fn(&mapper->xen.watchdogs[0].timer), 0,
+		   "expires");
+		ok(kicked == &mapper->v && mapper->v.requests & VCPU_REQUEST_WATCHDOG,
+		   "and a vCPU ends the domain");
+		sched_op_release(&mapper->d);
+		ok(!mapper->xen.watchdogs[1].timer.armed, "none outlives it");
+	}
 }
 
 static void granting(void)
@@ -2347,6 +2451,7 @@ int main(void)
 	console();
 	wrapping();
 	scheduling();
+	other_ends();
 	granting();
 	hostile_grants();
 	copying();

@@ -16,6 +16,7 @@
 #include "kernel/guest_devices.h"
 #include "kernel/lifecycle.h"
 #include "kernel/monitor.h"
+#include "kernel/runstate.h"
 #include "kernel/sched.h"
 #include "kernel/smp.h"
 #include "kernel/timer.h"
@@ -26,6 +27,7 @@
 #include "mm/heap.h"
 #include "mm/private.h"
 #include "mm/window.h"
+#include "public/vcpu.h"
 #include "tap.h"
 #include "vcpu.h"
 
@@ -197,6 +199,12 @@ void domain_check_blocked(struct domain *d)
 {
 	(void)d;
 }
+static unsigned shown;
+void runstate_show(struct vcpu_shared *v)
+{
+	(void)v;
+	shown++;
+}
 
 void vcpu_load(struct vcpu_shared *v)
 {
@@ -225,7 +233,8 @@ void vcpu_run(uint64_t slice_ticks)
 	uint64_t *now = &sim[cpu_index()].now, end = *now + slice_ticks, next = timers_run();
 
 	*now += ENTRY_COST;
-	while (!must_leave(this_cpu()->current) && *now < end) {
+	while (!must_leave(this_cpu()->current) && *now < end &&
+	       !atomic_load(&this_cpu()->current->down)) {
 		uint64_t until = next < end ? next : end;
 
 		ran[this_cpu()->current->domain->id] += until - *now;
@@ -402,6 +411,79 @@ static void shares(uint32_t vcpus)
 	end(&three);
 }
 
+/* What a vCPU was, in ticks; all of it, from the making of its domain on. */
+static struct vcpu_runstate_info times(struct guest *g)
+{
+	struct vcpu_runstate_info info;
+	uint64_t all = 0, made = -g->domain->tsc_offset;
+
+	be(0);
+	sched_runstate(g->domain->vcpus[0], &info);
+	for (unsigned i = 0; i < 4; i++)
+		all += info.time[i];
+	ok(all == sim[0].now - made, "all of its time is one state's or another's");
+	be(OUTSIDE);
+	return info;
+}
+
+static void ups_and_downs(void)
+{
+	struct guest g = guest(1, 256, 0), other = guest(1, 256, 0);
+	struct vcpu_shared *v = g.domain->vcpus[0];
+
+	shown = 0;
+	go_on(400 * MS);
+	struct vcpu_runstate_info t = times(&g);
+	ok(about(t.time[RUNSTATE_running], 200 * MS) && about(t.time[RUNSTATE_runnable], 200 * MS),
+	   "half of the time it ran, half it was to run");
+	ok(!t.time[RUNSTATE_blocked] && shown > 200, "which is shown at each switch");
+	atomic_store(&v->down, true);
+	vcpu_kick(v);
+	go_on(20 * MS);
+	is(state(&g), VCPU_DOWN, "taken down");
+	g.used += used(&g);
+	vcpu_kick(v);
+	atomic_store(&v->posted[1], 1);
+	atomic_store(&v->wakes_on_interrupt, true);
+	vcpu_kick(v);
+	go_on(380 * MS);
+	is(used(&g), 0, "it does not run");
+	t = times(&g);
+	is(t.state, RUNSTATE_offline, "it is offline");
+	ok(about(t.time[RUNSTATE_offline], 390 * MS), "for so long");
+	atomic_store(&v->posted[1], 0);
+	atomic_store(&v->down, false);
+	vcpu_kick(v);
+	go_on(100 * MS);
+	ok(about(used(&g), 50 * MS), "up again, it has its half");
+	/* It waits, is taken down, and what wakes it comes meanwhile. */
+	atomic_store(&v->down, true);
+	v->blocking = true;
+	vcpu_kick(v);
+	go_on(20 * MS);
+	is(state(&g), VCPU_BLOCKED, "taken down while it waits");
+	atomic_fetch_or(&v->requests, VCPU_REQUEST_WAKE);
+	vcpu_kick(v);
+	go_on(20 * MS);
+	is(state(&g), VCPU_BLOCKED, "it stays down");
+	atomic_store(&v->down, false);
+	vcpu_kick(v);
+	g.used += used(&g);
+	go_on(100 * MS);
+	ok(used(&g) > 30 * MS, "up, it has not missed it");
+	atomic_store(&v->requests, 0);
+	atomic_store(&v->down, true);
+	vcpu_kick(v);
+	go_on(20 * MS);
+	atomic_fetch_or(&v->requests, VCPU_REQUEST_WATCHDOG);
+	vcpu_kick(v);
+	be(0);
+	ok(atomic_load(&v->state) != VCPU_DOWN, "a watchdog's end reaches it all the same");
+	be(OUTSIDE);
+	end(&g);
+	end(&other);
+}
+
 int main(void)
 {
 	tap_no_plan();
@@ -417,6 +499,7 @@ int main(void)
 	test_cpu = cpus[OUTSIDE];
 	boot_info.ranges[0].usable = true;
 	boot_info.ranges[0].end = make_paddr(0x80000);
+	ups_and_downs();
 	caps(false);
 	caps(true);
 	shares(1);

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 SYMBOL = re.compile(r"^([0-9a-f]+) <([^>]+)>:$")
 CALL = re.compile(r"^\s*[0-9a-f]+:\s+(call|jmp|j[a-z]+)\s+(?:\*)?(.*)$")
-TARGET = re.compile(r"^([0-9a-f]+) <[^>+]+(?:\+0x([0-9a-f]+))?>")
+TARGET = re.compile(r"^([0-9a-f]+) <([^>+]+)(?:\+0x([0-9a-f]+))?>")
 INDIRECT = re.compile(r"^\s*[0-9a-f]+:\s+(?:notrack )?call\s+\*")
 PUSH = re.compile(r"^\s*[0-9a-f]+:\s+push")
 SUB_RSP = re.compile(r"^\s*[0-9a-f]+:\s+sub\s+\$0x([0-9a-f]+),%rsp")
@@ -67,9 +67,11 @@ def read_calls(elf, frames):
             current.indirect = True
         elif m := CALL.match(line):
             if t := TARGET.match(m[2]):
-                start = int(t[1], 16) - int(t[2] or "0", 16)
-                # A jump inside the function is none of ours; one into another is a call.
-                if start != here or (m[1] == "call" and not t[2]):
+                start = int(t[1], 16) - int(t[3] or "0", 16)
+                # A jump inside the function is none of ours, nor one from its cold part back; one
+                # into another is a call.
+                back = m[1] != "call" and t[3] and current.name == f"{t[2]}.cold"
+                if (start != here and not back) or (m[1] == "call" and not t[3]):
                     current.calls.add(start)
         elif not current.known:
             # Assembly: what it pushes is its frame; no path pops and pushes again.

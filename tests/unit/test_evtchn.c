@@ -1,0 +1,610 @@
+/* sources: kernel/evtchn.c kernel/shared_info.c tests/unit/fake_cpu.c */
+/* flags: -pthread -DKEYHOLE_FAKE_REFERENCES */
+/*
+ * Event channels of three domains: a few cases by hand; then random operations, hostile ones among
+ * them, held against a model that knows nothing but the rules; then several threads at once. Heap,
+ * window and p2m are made up.
+ */
+#include "cpu.h"
+#include "kernel/domain.h"
+#include "kernel/evtchn.h"
+#include "kernel/guest_time.h"
+#include "kernel/reservation.h"
+#include "kernel/shared_info.h"
+#include "kernel/xen_state.h"
+#include "mm/frame.h"
+#include "mm/heap.h"
+#include "mm/window.h"
+#include "public/errno.h"
+#include "public/hvm/hvm_op.h"
+#include "public/shared_info.h"
+#include "tap.h"
+#include <pthread.h>
+
+#define DOMAINS 3u
+#define VCPUS	2u
+#define PORTS	EVTCHN_2L_NR_CHANNELS
+
+static uint8_t pages[DOMAINS + 1][PAGE_SIZE] aligned_to(4096);
+static struct domain *live[DOMAINS + 1];
+static _Atomic int objects;
+static bool no_memory;
+
+/* --- the made-up machine ---------------------------------------------------------------------- */
+
+int heap_alloc(size_t size, domid_t owner, void **out)
+{
+	(void)owner;
+	if (no_memory)
+		return -XEN_ENOMEM;
+	*out = aligned_alloc(64, (size + 63) & ~63ul);
+	memset(*out, 0, size);
+	objects++;
+	return 0;
+}
+void heap_free(void *object)
+{
+	if (object)
+		objects--;
+	free(object);
+}
+/* A frame's number is the page's; each thread has its own slots. */
+static _Thread_local bool slot_open[WINDOW_SLOT_COUNT];
+void *window_open(enum window_slot slot, mfn_t frame)
+{
+	if (slot_open[slot] || frame.raw > DOMAINS)
+		bail_out("a slot opened twice, or on no frame of a page");
+	slot_open[slot] = true;
+	return pages[frame.raw];
+}
+void window_close(enum window_slot slot)
+{
+	slot_open[slot] = false;
+}
+struct domain *domain_find(domid_t id)
+{
+	return id <= DOMAINS && live[id] && live[id]->end == END_NONE ? live[id] : NULL;
+}
+static _Atomic unsigned kicks, checks;
+void vcpu_kick(struct vcpu_shared *v)
+{
+	(void)v;
+	kicks++;
+}
+void domain_check_blocked(struct domain *d)
+{
+	(void)d;
+	checks++;
+}
+static bool drained = true;
+bool console_ring_event(struct domain *d)
+{
+	(void)d;
+	return drained;
+}
+struct vcpu_time_info guest_time_record(const struct domain *d)
+{
+	(void)d;
+	return (struct vcpu_time_info){.version = 2};
+}
+void guest_time_write_wall_clock(struct domain *d, uint32_t offset)
+{
+	(void)d;
+	(void)offset;
+}
+int reservation_vacate(struct domain *d, gfn_t gfn)
+{
+	(void)d;
+	(void)gfn;
+	return 0;
+}
+struct p2m_entry p2m_find(const struct p2m *p2m, gfn_t gfn)
+{
+	(void)p2m;
+	(void)gfn;
+	return (struct p2m_entry){.access = 0};
+}
+int p2m_map(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t count, enum p2m_type type,
+	    unsigned access)
+{
+	(void)p2m, (void)gfn, (void)frame, (void)count, (void)type, (void)access;
+	return 0;
+}
+int p2m_unmap(struct p2m *p2m, gfn_t gfn, uint64_t count, p2m_removed_fn removed, void *ctx)
+{
+	(void)p2m, (void)gfn, (void)count, (void)removed, (void)ctx;
+	return 0;
+}
+int frame_get_present(mfn_t frame, domid_t owner, enum frame_type type)
+{
+	(void)frame, (void)owner, (void)type;
+	return -XEN_EINVAL;
+}
+void frame_put(mfn_t frame)
+{
+	(void)frame;
+}
+
+/* --- domains ---------------------------------------------------------------------------------- */
+
+static struct domain *make(domid_t id, bool wide)
+{
+	struct domain *d = calloc(1, sizeof(*d));
+
+	d->id = id;
+	d->p2m.max_gfn = 1 << 20;
+	d->vcpu_count = VCPUS;
+	d->xen = calloc(1, sizeof(*d->xen));
+	d->xen->first_free = 1;
+	d->xen->shared_info = make_mfn(id);
+	d->xen->shared_info_gfn = GFN_INVALID;
+	memset(pages[id], 0, PAGE_SIZE);
+	for (uint32_t i = 0; i < VCPUS; i++) {
+		struct vcpu_shared *v = calloc(1, sizeof(*v));
+
+		d->vcpus[i] = v;
+		v->domain = d;
+		v->id = i;
+		v->xen = calloc(1, sizeof(*v->xen));
+		v->xen->vcpu = v;
+		vcpu_info_init(v);
+	}
+	if (shared_info_map(d, make_gfn(5), wide))
+		bail_out("no shared page");
+	live[id] = d;
+	return d;
+}
+
+static void gone(struct domain *d)
+{
+	while (!evtchn_release_step(d))
+		;
+	evtchn_table_free(d);
+	live[d->id] = NULL;
+	for (uint32_t i = 0; i < VCPUS; i++) {
+		free(d->vcpus[i]->xen);
+		free(d->vcpus[i]);
+	}
+	free(d->xen);
+	free(d);
+}
+
+static void make_all(bool wide)
+{
+	for (domid_t id = 1; id <= DOMAINS; id++)
+		make(id, wide);
+}
+static void all_gone(void)
+{
+	for (domid_t id = 1; id <= DOMAINS; id++)
+		gone(live[id]);
+	is(objects, 0, "all tables are free again");
+}
+
+/* The port's bit in an array of the shared page, as a guest with that layout sees it. */
+static bool guest_bit(const struct domain *d, bool mask, uint32_t port)
+{
+	const uint8_t *page = pages[d->id];
+	size_t at = d->xen->narrow ? (mask ? offsetof(struct compat_shared_info, evtchn_mask)
+					   : offsetof(struct compat_shared_info, evtchn_pending))
+				   : (mask ? offsetof(struct shared_info, evtchn_mask)
+					   : offsetof(struct shared_info, evtchn_pending));
+
+	return page[at + port / 8] >> port % 8 & 1;
+}
+static void guest_flip(const struct domain *d, bool mask, uint32_t port)
+{
+	uint8_t *page = pages[d->id];
+	size_t at = d->xen->narrow ? (mask ? offsetof(struct compat_shared_info, evtchn_mask)
+					   : offsetof(struct compat_shared_info, evtchn_pending))
+				   : (mask ? offsetof(struct shared_info, evtchn_mask)
+					   : offsetof(struct shared_info, evtchn_pending));
+
+	page[at + port / 8] ^= (uint8_t)(1u << port % 8);
+}
+
+/* --- by hand ---------------------------------------------------------------------------------- */
+
+static void limits(bool wide)
+{
+	uint32_t port, last = 0, n = 0, limit = wide ? 4096 : 1024;
+
+	make_all(wide);
+	struct domain *d = live[1];
+	while (!evtchn_bind_ipi(d, n % VCPUS, &port)) {
+		n++;
+		last = port;
+	}
+	is(n, limit - 1, "so many ports, but for number 0");
+	is(last, limit - 1, "the last of them");
+	is(evtchn_bind_ipi(d, 0, &port), -XEN_ENOSPC, "no more");
+	is(evtchn_alloc_unbound(d, 2, &port), -XEN_ENOSPC, "of any kind");
+	is(evtchn_bind_virq(d, VIRQ_TIMER, 0, &port), -XEN_ENOSPC, "nor for an interrupt");
+	is(evtchn_send(d, last), 0, "the last one works");
+	ok(guest_bit(d, false, last), "and is pending");
+	is(evtchn_close(d, 700), 0, "one is closed");
+	is(evtchn_bind_virq(d, VIRQ_TIMER, 1, &port), 0, "its number is given out");
+	is(port, 700, "again");
+	is(evtchn_send(d, limit), -XEN_EINVAL, "beyond the last");
+	is(evtchn_send(d, ~0u), -XEN_EINVAL, "all ones");
+	is(evtchn_send(d, 0), -XEN_EINVAL, "none");
+	is(evtchn_unmask(d, limit), -XEN_EINVAL, "nor to unmask");
+	is(evtchn_close(d, limit), -XEN_EINVAL, "or close");
+	struct domain *e = live[2];
+	no_memory = true;
+	is(evtchn_alloc_unbound(e, 1, &port), -XEN_ENOMEM, "no memory for a table");
+	no_memory = false;
+	is(evtchn_alloc_unbound(e, 1, &port), 0, "later there is");
+	is(port, 1, "from the first on");
+	all_gone();
+}
+
+/* A layout with fewer ports than are in use. */
+static void narrowed(void)
+{
+	uint32_t port;
+
+	make_all(true);
+	struct domain *d = live[1];
+	for (unsigned i = 0; i < 2000; i++)
+		(void)!evtchn_bind_ipi(d, 0, &port);
+	is(shared_info_map(d, make_gfn(5), false), 0, "the 32-bit layout, with 2000 ports in use");
+	is(evtchn_send(d, 2000), -XEN_EINVAL, "those beyond it cannot be sent to");
+	is(evtchn_send(d, 1023), 0, "others can");
+	is(shared_info_map(d, make_gfn(5), true), 0, "and back");
+	is(evtchn_send(d, 2000), 0, "they are as they were");
+	all_gone();
+}
+
+static void ends(void)
+{
+	uint32_t a, b;
+
+	make_all(true);
+	is(evtchn_alloc_unbound(live[1], 2, &a), 0, "a port for another domain");
+	ok(evtchn_from_others(live[1]), "which may send");
+	is(evtchn_bind_interdomain(live[3], live[1], a, &b), -XEN_EINVAL, "not for a third");
+	is(evtchn_bind_interdomain(live[2], live[1], a, &b), 0, "bound");
+	ok(guest_bit(live[2], false, b), "and pending at once");
+	live[2]->end = END_POWEROFF;
+	checks = 0;
+	while (!evtchn_release_step(live[2]))
+		;
+	ok(!evtchn_from_others(live[1]) && checks, "its end is noticed, for who waits for it");
+	is(evtchn_send(live[1], a), 0, "sending goes on, to nobody");
+	struct evtchn_port p;
+	evtchn_port_get(live[1], a, &p);
+	is(p.state, EVTCHN_UNBOUND, "it is unbound");
+	evtchn_table_free(live[2]);
+	memset(live[2]->xen->ports, 0, sizeof(live[2]->xen->ports));
+	live[2]->end = END_NONE;
+	drained = false;
+	is(evtchn_bind_console(live[1], &b), 0, "the console's port");
+	is(evtchn_send(live[1], b), -XEN_ERESTART, "which may take its time");
+	drained = true;
+	is(evtchn_send(live[1], b), 0, "and is done");
+	all_gone();
+}
+
+/* --- at random -------------------------------------------------------------------------------- */
+
+static uint64_t random_state;
+static uint32_t below(uint32_t n)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return (uint32_t)(random_state >> 20) % n;
+}
+
+/* What the rules say of each port. */
+struct model {
+	enum evtchn_state state;
+	uint32_t vcpu, virq;
+	domid_t domain;
+	uint32_t remote;
+	bool pending, masked;
+};
+static struct model model[DOMAINS + 1][PORTS];
+
+static uint32_t model_free(domid_t d, uint32_t limit)
+{
+	for (uint32_t p = 1; p < limit; p++)
+		if (model[d][p].state == EVTCHN_FREE)
+			return p;
+	return 0;
+}
+
+static bool model_virq(domid_t d, uint32_t virq, uint32_t vcpu)
+{
+	for (uint32_t p = 1; p < PORTS; p++)
+		if (model[d][p].state == EVTCHN_VIRQ && model[d][p].virq == virq &&
+		    (virq != VIRQ_TIMER || model[d][p].vcpu == vcpu))
+			return true;
+	return false;
+}
+
+static void model_raise(domid_t d, uint32_t port)
+{
+	model[d][port].pending = true;
+}
+
+static void model_close(domid_t d, uint32_t port)
+{
+	struct model *m = &model[d][port];
+
+	if (m->state == EVTCHN_INTERDOMAIN) {
+		struct model *other = &model[m->domain][m->remote];
+
+		*other = (struct model){.state = EVTCHN_UNBOUND,
+					.domain = d,
+					.vcpu = other->vcpu,
+					.pending = other->pending,
+					.masked = other->masked};
+	}
+	*m = (struct model){.masked = m->masked};
+}
+
+static unsigned wrong, commits[10];
+#define AGREE(got, wanted)                                                                     \
+	do {                                                                                   \
+		long got_ = (got), wanted_ = (wanted);                                         \
+		if (got_ != wanted_ && wrong++ < 5)                                            \
+			diag("step %u, line %d: %ld, not %ld", step, __LINE__, got_, wanted_); \
+	} while (0)
+
+static void compare(unsigned step, uint32_t limit)
+{
+	for (domid_t d = 1; d <= DOMAINS; d++)
+		for (uint32_t p = 1; p < limit; p++) {
+			const struct model *m = &model[d][p];
+			struct evtchn_port got;
+
+			evtchn_port_get(live[d], p, &got);
+			AGREE(got.state, m->state);
+			AGREE(guest_bit(live[d], false, p), m->pending);
+			AGREE(guest_bit(live[d], true, p), m->masked);
+			if (m->state == EVTCHN_INTERDOMAIN || m->state == EVTCHN_UNBOUND)
+				AGREE(got.domain, m->domain);
+			if (m->state == EVTCHN_INTERDOMAIN)
+				AGREE(got.remote_port, m->remote);
+			if (m->state != EVTCHN_FREE)
+				AGREE(got.vcpu, m->vcpu);
+		}
+}
+
+static void one_step(unsigned step, uint32_t limit)
+{
+	domid_t d = (domid_t)(1 + below(DOMAINS)), other = (domid_t)(1 + below(DOMAINS));
+	uint32_t port = below(40), vcpu = below(VCPUS + 1), got = 0, wanted;
+	uint32_t virq = (uint32_t[]){VIRQ_TIMER, VIRQ_CONSOLE, 99}[below(3)];
+	struct model *m = &model[d][port];
+	unsigned op = below(14);
+	int rc = -1;
+
+	if (op >= 10)
+		op = 4; /* as many go as come */
+	if (below(50) == 0)
+		port = limit + below(5), m = &model[d][0];
+	if (port == 0)
+		m = &model[d][0]; /* never anything but free */
+	switch (op) {
+	case 0:
+		wanted = model_free(d, limit);
+		rc = evtchn_alloc_unbound(live[d], other, &got);
+		AGREE(got, wanted);
+		model[d][got] = (struct model){
+		    .state = EVTCHN_UNBOUND, .domain = other, .masked = model[d][got].masked};
+		break;
+	case 1: {
+		struct model *there = &model[other][port < limit ? port : 0];
+		bool good = there->state == EVTCHN_UNBOUND && there->domain == d;
+
+		wanted = model_free(d, limit);
+		rc = evtchn_bind_interdomain(live[d], live[other], port, &got);
+		AGREE(rc, good ? 0 : -XEN_EINVAL);
+		if (!good)
+			break;
+		AGREE(got, wanted);
+		there->state = EVTCHN_INTERDOMAIN;
+		there->domain = d;
+		there->remote = got;
+		model[d][got] = (struct model){.state = EVTCHN_INTERDOMAIN,
+					       .domain = other,
+					       .remote = port,
+					       .masked = model[d][got].masked};
+		model_raise(d, got);
+		break;
+	}
+	case 2: {
+		bool known = virq < NR_VIRQS && !(virq == VIRQ_CONSOLE && vcpu);
+		int error = !known			? -XEN_EINVAL
+			    : vcpu >= VCPUS		? -XEN_ENOENT
+			    : model_virq(d, virq, vcpu) ? -XEN_EEXIST
+							: 0;
+
+		wanted = model_free(d, limit);
+		rc = evtchn_bind_virq(live[d], virq, vcpu, &got);
+		AGREE(rc, error);
+		if (error)
+			break;
+		AGREE(got, wanted);
+		model[d][got] = (struct model){.state = EVTCHN_VIRQ,
+					       .virq = virq,
+					       .vcpu = vcpu,
+					       .masked = model[d][got].masked};
+		break;
+	}
+	case 3:
+		wanted = model_free(d, limit);
+		rc = evtchn_bind_ipi(live[d], vcpu, &got);
+		AGREE(rc, vcpu < VCPUS ? 0 : -XEN_ENOENT);
+		if (rc)
+			break;
+		AGREE(got, wanted);
+		model[d][got] = (struct model){
+		    .state = EVTCHN_IPI, .vcpu = vcpu, .masked = model[d][got].masked};
+		break;
+	case 4:
+		rc = evtchn_close(live[d], port);
+		AGREE(rc, m->state == EVTCHN_FREE ? -XEN_EINVAL : 0);
+		if (!rc)
+			model_close(d, port);
+		break;
+	case 5:
+		rc = evtchn_send(live[d], port);
+		AGREE(rc, m->state == EVTCHN_FREE || m->state == EVTCHN_VIRQ ? -XEN_EINVAL : 0);
+		if (m->state == EVTCHN_INTERDOMAIN)
+			model_raise(m->domain, m->remote);
+		if (m->state == EVTCHN_IPI)
+			model_raise(d, port);
+		break;
+	case 6:
+		rc = evtchn_unmask(live[d], port);
+		AGREE(rc, m->state == EVTCHN_FREE ? -XEN_EINVAL : 0);
+		if (!rc)
+			m->masked = false;
+		break;
+	case 7: {
+		bool movable = m->state == EVTCHN_UNBOUND || m->state == EVTCHN_INTERDOMAIN ||
+			       (m->state == EVTCHN_VIRQ && m->virq != VIRQ_TIMER);
+
+		rc = evtchn_bind_vcpu(live[d], port, vcpu);
+		AGREE(rc, vcpu >= VCPUS ? -XEN_ENOENT : movable ? 0 : -XEN_EINVAL);
+		if (!rc)
+			m->vcpu = vcpu;
+		break;
+	}
+	case 8:
+		rc = 0;
+		evtchn_raise_virq(live[d]->vcpus[vcpu % VCPUS], VIRQ_TIMER);
+		for (uint32_t p = 1; p < limit; p++)
+			if (model[d][p].state == EVTCHN_VIRQ && model[d][p].virq == VIRQ_TIMER &&
+			    model[d][p].vcpu == vcpu % VCPUS)
+				model_raise(d, p);
+		break;
+	default: /* what the guest does by itself */
+		rc = 0;
+		if (port == 0 || port >= limit)
+			break;
+		bool mask = below(2);
+		if (mask)
+			m->masked = !m->masked;
+		else if (m->pending)
+			m->pending = false;
+		else
+			break;
+		guest_flip(live[d], mask, port);
+	}
+	commits[op] += rc == 0;
+}
+
+static void at_random(bool wide)
+{
+	uint32_t limit = wide ? 4096 : 1024;
+	const char *seed = getenv("SEED");
+
+	make_all(wide);
+	memset(model, 0, sizeof(model));
+	memset(commits, 0, sizeof(commits));
+	random_state = seed ? strtoull(seed, NULL, 0) : 0x9e3779b97f4a7c15ull;
+	wrong = 0;
+	for (unsigned step = 0; step < 60000 && !wrong; step++) {
+		one_step(step, limit);
+		if (step % 600 == 0)
+			compare(step, limit);
+		/* A reset now and then, as a model of its own. */
+		if (step % 7001 == 7000) {
+			while (!evtchn_release_step(live[1]))
+				;
+			for (uint32_t p = 1; p < limit; p++)
+				if (model[1][p].state != EVTCHN_FREE)
+					model_close(1, p);
+		}
+	}
+	compare(60000, limit);
+	is(wrong, 0, "60000 operations agree with the rules (seed 0x%lx)",
+	   (unsigned long)(seed ? strtoull(seed, NULL, 0) : 0x9e3779b97f4a7c15ull));
+	for (unsigned i = 0; i < array_size(commits); i++)
+		if (commits[i] < 100)
+			fail("operation %u succeeded %u times only", i, commits[i]);
+	all_gone();
+}
+
+/* --- at once ---------------------------------------------------------------------------------- */
+
+static void *thread(void *arg)
+{
+	domid_t me = (domid_t)(uintptr_t)arg, other = (domid_t)(me % DOMAINS + 1);
+	uint64_t state = me * 0x9e3779b97f4a7c15ull;
+
+	test_cpu.index = me;
+	test_cpu.shared = &cpu_shared[me];
+	for (unsigned i = 0; i < 20000; i++) {
+		uint32_t port = (uint32_t)(state >> 33) % 12, got;
+
+		state = state * 6364136223846793005ull + 1442695040888963407ull;
+		switch (state >> 60 & 7) {
+		case 0:
+			(void)!evtchn_alloc_unbound(live[me], other, &got);
+			break;
+		case 1:
+		case 2:
+			(void)!evtchn_bind_interdomain(live[me], live[other], port, &got);
+			break;
+		case 3:
+			(void)!evtchn_close(live[me], port);
+			break;
+		case 4:
+			(void)!evtchn_close(live[me], port + 12);
+			break;
+		case 5:
+			(void)!evtchn_unmask(live[me], port);
+			break;
+		default:
+			(void)!evtchn_send(live[me], port);
+		}
+	}
+	return NULL;
+}
+
+/* Each end of a bound pair names the other. */
+static void at_once(void)
+{
+	pthread_t threads[DOMAINS];
+	unsigned bad = 0, bound = 0;
+
+	make_all(true);
+	for (uintptr_t i = 0; i < DOMAINS; i++)
+		pthread_create(&threads[i], NULL, thread, (void *)(i + 1));
+	for (unsigned i = 0; i < DOMAINS; i++)
+		pthread_join(threads[i], NULL);
+	for (domid_t d = 1; d <= DOMAINS; d++)
+		for (uint32_t p = 1; p < PORTS; p++) {
+			struct evtchn_port here, there;
+
+			evtchn_port_get(live[d], p, &here);
+			if (here.state != EVTCHN_INTERDOMAIN)
+				continue;
+			bound++;
+			evtchn_port_get(live[here.domain], here.remote_port, &there);
+			bad += there.state != EVTCHN_INTERDOMAIN || there.domain != d ||
+			       there.remote_port != p;
+		}
+	is(bad, 0, "%u ends name one another", bound);
+	all_gone();
+}
+
+int main(void)
+{
+	tap_no_plan();
+	test_cpu.shared = &cpu_shared[0];
+	limits(true);
+	limits(false);
+	narrowed();
+	ends();
+	at_random(true);
+	at_random(false);
+	at_once();
+	return tap_end();
+}
