@@ -110,6 +110,12 @@ failed:
 	mov REGS_RBX(%rbx), %rbx
 	jmp 1b
 3:
+	cmp $EXIT_WORK_RBX, %rax
+	jne 4f
+	mov (%rsp), %rbx
+	mov REGS_RBX(%rbx), %rbx
+	mov $EXIT_WORK, %rax
+4:
 	/* C has preserved the other registers; now they are stored too. */
 	mov 8(%rsp), %rsp
 	push %rbx

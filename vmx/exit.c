@@ -351,7 +351,8 @@ static inline __attribute__((always_inline)) int64_t enter_if_idle(int64_t how, 
 	return likely(atomic_load_explicit(&this_cpu_field(shared)->entry_work,
 					   memory_order_acquire) == ENTRY_IN_GUEST)
 		   ? how
-		   : EXIT_WORK;
+	       : how == EXIT_ENTER_RBX ? EXIT_WORK_RBX
+				       : EXIT_WORK;
 }
 
 /* What guests do most often: it ends behind the instruction, or, for a call that goes on or a

@@ -12,6 +12,7 @@
 #define EXIT_ENTER     -1 /* enter the guest: RBX and R12 to R15 are its own still */
 #define EXIT_ENTER_RBX -2 /* the same, but RBX was changed */
 #define EXIT_WORK      -3 /* the exit has been dealt with, but something waits before the entry */
+#define EXIT_WORK_RBX  -4 /* the same, and RBX was changed; vmx_exit() gets EXIT_WORK */
 
 #define RUN_STACK_ROOM 512 /* bytes: more than the frames of vcpu_load() and below take */
 
