@@ -18,6 +18,7 @@
 struct vcpu_shared;
 struct grant_table;
 struct domain_xen;
+struct demand_window;
 
 /* Why a domain has ended. Its text is in kernel/domain.c. */
 enum domain_end {
@@ -39,6 +40,10 @@ enum domain_end {
 	END_WATCHDOG,	/* it did not rearm its watchdog in time */
 	END_NOT_STARTED /* it could not be built */
 };
+
+/* Demand windows: a domain's own, and those of others onto one. */
+#define DEMAND_WINDOWS_MAX  64u
+#define DEMAND_WATCHERS_MAX 16u
 
 #define DOMAIN_PRIV_NONE ((domid_t)0xffff)
 #define DOMAIN_PRIV_ALL	 ((domid_t)0xfffe)
@@ -67,6 +72,10 @@ struct domain {
 	_Atomic uint32_t end;	 /* enum domain_end; changes from END_NONE once */
 	_Atomic bool paused;	 /* its vCPUs do not run: domain_pause() */
 	_Atomic bool restarts;	 /* made anew when it is gone: kernel/lifecycle.c */
+	/* kernel/demand.c */
+	struct demand_window *_Atomic windows[DEMAND_WINDOWS_MAX];   /* its own */
+	struct demand_window *_Atomic watchers[DEMAND_WATCHERS_MAX]; /* onto its RAM */
+	_Atomic uint32_t window_limit, window_hint, watched;
 	uint64_t end_detail; /* a shutdown reason or exit reason: a small number, no guest data */
 	struct lock devices_lock; /* what is in this frame: kernel/guest_io.c */
 	mfn_t devices;

@@ -18,6 +18,7 @@ enum p2m_type {
 	P2M_GRANT_RO,
 	P2M_FOREIGN, /* another domain's frame, through a foreign mapping */
 	P2M_SHARED,  /* shared info or grant table of the domain itself */
+	P2M_DEMAND,  /* as P2M_FOREIGN, of a demand window: single pages, never joined */
 	P2M_TYPE_COUNT
 };
 
@@ -129,9 +130,15 @@ int p2m_batch_exchange(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t
 /* Moves the generation and marks CPUs, if anything was taken out; unlocks. */
 void p2m_batch_end(struct p2m_batch *b);
 
-/* p2m_map() of one frame of RAM, with all rights, into a leaf table that is there: -XEN_ENOENT if
- * there is none. */
-int p2m_fill_page(struct p2m *p2m, gfn_t gfn, mfn_t frame) must_use;
+/* Whether pages can be told that were used. */
+bool p2m_tracks_access(void);
+/* Brings the leaf table of a gfn to hand: false if there is none. */
+bool p2m_batch_reach(struct p2m_batch *b, uint64_t gfn);
+
+/* p2m_map() of one frame, of a type that allows these rights, into a leaf table that is there:
+ * -XEN_ENOENT if there is none. */
+int p2m_fill_page(struct p2m *p2m, gfn_t gfn, mfn_t frame, enum p2m_type type,
+		  unsigned access) must_use;
 
 /* What gfn is now, any gfn; without access if nothing is there, and then
  * its other members mean nothing. Takes no lock: the frame stays what it is

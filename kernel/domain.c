@@ -10,6 +10,7 @@
  */
 #include "kernel/domain.h"
 #include "cpu.h"
+#include "kernel/demand.h"
 #include "kernel/evtchn.h"
 #include "kernel/grant.h"
 #include "kernel/guest_build.h"
@@ -454,8 +455,9 @@ int domain_create_begin(const struct guest_module *modules, uint32_t module_coun
 		heap_free(d);
 		return rc;
 	}
+	if (d->lazy || d->priv != DOMAIN_PRIV_NONE)
+		d->p2m.fill = memory_fill;
 	if (d->lazy) {
-		d->p2m.fill = reservation_fill;
 		d->populated = d->ram_bytes;
 	}
 	rc = create_parts(d, config, error, error_size);
@@ -539,6 +541,8 @@ bool domain_destroy(struct domain *d)
 	assert_always(atomic_load(&d->end) != END_NONE);
 	switch (d->destroy_phase) {
 	case DESTROY_NONE:
+		if (!demand_detach_step(d))
+			return false;
 		lock_acquire(&domain_list_lock);
 		atomic_store_explicit(&domains[d->id], NULL, memory_order_release);
 		lock_release(&domain_list_lock);
@@ -552,6 +556,7 @@ bool domain_destroy(struct domain *d)
 			return false;
 		destroy_vcpus(d);
 		guest_devices_free(d);
+		demand_free_all(d);
 		lock_acquire(&d->lock);
 		d->maps_closed = true;
 		lock_release(&d->lock);

@@ -4,6 +4,7 @@
  *
  * Source: Xen, public/memory.h; public/keyhole.h.
  */
+#include "kernel/demand.h"
 #include "kernel/domain.h"
 #include "kernel/foreign_map.h"
 #include "kernel/grant.h"
@@ -78,10 +79,35 @@ static int64_t exchange(struct hypercall *c)
 	return c->arg[2] < op.size ? hypercall_continue(c) : 0;
 }
 
+static int64_t window_open_op(struct hypercall *c)
+{
+	struct domain *owner;
+	int rc = foreign_find(c, (uint32_t)c->arg[0] >> DOMAIN_SHIFT, &owner);
+
+	return rc ? rc : demand_open(c->domain, owner, c->arg[1], c->arg[2], c->arg[3], c->arg[4]);
+}
+
+static int64_t window_close_op(struct hypercall *c)
+{
+	int rc = demand_close_step(c->domain, c->arg[1]);
+
+	if (!rc)
+		return hypercall_continue(c);
+	return rc < 0 ? rc : 0;
+}
+
+static int64_t window_stats_op(struct hypercall *c)
+{
+	struct keyhole_window_stats stats;
+	int rc = demand_stats(c->domain, c->arg[1], &stats);
+
+	return rc ? rc : guest_copy_out(&c->access, make_gva(c->arg[2]), &stats, sizeof(stats));
+}
+
 /*
  * keyhole_foreign(cmd, ...): see public/keyhole.h. -XEN_EPERM, -XEN_ESRCH, -XEN_EINVAL: of the
  * other domain; -XEN_EFAULT; -XEN_ENOSYS: no such cmd; errors of the first page that could not be
- * mapped or removed.
+ * mapped or removed; those of kernel/demand.c.
  */
 int64_t hypercall_foreign(struct hypercall *c)
 {
@@ -92,6 +118,12 @@ int64_t hypercall_foreign(struct hypercall *c)
 		return remove_range(c);
 	case KEYHOLE_FOREIGN_EXCHANGE:
 		return exchange(c);
+	case KEYHOLE_WINDOW_OPEN:
+		return window_open_op(c);
+	case KEYHOLE_WINDOW_CLOSE:
+		return window_close_op(c);
+	case KEYHOLE_WINDOW_STATS:
+		return window_stats_op(c);
 	default:
 		return -XEN_ENOSYS;
 	}

@@ -20,7 +20,7 @@
 /* What a guest names as its memory may be any of these; whose frame it is does not matter here. */
 #define COPYABLE_TYPES                                                                 \
 	(1u << P2M_RAM | 1u << P2M_GRANT_RW | 1u << P2M_GRANT_RO | 1u << P2M_FOREIGN | \
-	 1u << P2M_SHARED)
+	 1u << P2M_SHARED | 1u << P2M_DEMAND)
 
 /*
  * The p2m leaf used last in this call: page tables and data tend to lie in one large leaf. It need

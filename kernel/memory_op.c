@@ -7,6 +7,7 @@
  *
  * Source: Xen, public/memory.h.
  */
+#include "kernel/demand.h"
 #include "kernel/domain.h"
 #include "kernel/foreign_map.h"
 #include "kernel/grant.h"
@@ -130,7 +131,8 @@ static int remove_frame(struct domain *d, gfn_t gfn)
 	lock_acquire(&d->lock);
 	if (!p2m_lookup(&d->p2m, gfn, &e))
 		rc = -XEN_ENOENT;
-	else if (e.type != P2M_RAM && e.type != P2M_FOREIGN && e.type != P2M_SHARED)
+	else if (e.type != P2M_RAM && e.type != P2M_FOREIGN && e.type != P2M_DEMAND &&
+		 e.type != P2M_SHARED)
 		rc = -XEN_EBUSY;
 	else
 		rc = p2m_unmap(&d->p2m, gfn, 1, memory_put_removed, d);
@@ -139,6 +141,8 @@ static int remove_frame(struct domain *d, gfn_t gfn)
 		shared_info_unmapped(d, gfn);
 	}
 	lock_release(&d->lock);
+	if (!rc && e.type == P2M_RAM)
+		demand_given_back(d, gfn_raw(gfn), 1);
 	return rc;
 }
 

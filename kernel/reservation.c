@@ -13,6 +13,7 @@
  * the first that is not possible ends the call.
  */
 #include "kernel/reservation.h"
+#include "kernel/demand.h"
 #include "kernel/domain.h"
 #include "kernel/foreign_map.h"
 #include "kernel/hypercall.h"
@@ -28,6 +29,8 @@
 #define EXTENT_ORDER_MAX FRAME_ORDER_2M
 /* Frames between two continuations, but for the last extent. */
 #define FRAMES_PER_STEP HYPERCALL_BATCH
+/* For a page of a demand window that comes and goes meanwhile. */
+#define FILL_TRIES 4u
 
 /* The gfns of extents, read in one piece as far as that can be done. */
 struct extents {
@@ -123,7 +126,7 @@ bool reservation_fill(struct p2m *p2m, gfn_t gfn)
 	if (unlikely(!frame_alloc_pages(1, d->id, FRAME_GUEST_RAM, &frame)))
 		return p2m_lookup(p2m, gfn, &e);
 	if (likely(frame_owned(d->id) <= frames_allowed(d)))
-		rc = p2m_fill_page(p2m, gfn, frame);
+		rc = p2m_fill_page(p2m, gfn, frame, P2M_RAM, P2M_RWX);
 	if (likely(!rc))
 		return true;
 	frame_free(frame, 0); /* never mapped: nothing to wait for */
@@ -132,11 +135,31 @@ bool reservation_fill(struct p2m *p2m, gfn_t gfn)
 	return rc == -XEN_EEXIST || (rc == -XEN_ENOENT && fill_first(d, gfn));
 }
 
+/* The same, and pages of demand windows, which may have to be tried again. For p2m->fill. */
+bool memory_fill(struct p2m *p2m, gfn_t gfn)
+{
+	struct domain *d = container_of(p2m, struct domain, p2m);
+	struct p2m_entry e;
+
+	for (unsigned tries = 0; tries < FILL_TRIES && !demand_fault(d, gfn); tries++)
+		if (p2m_lookup(p2m, gfn, &e))
+			return true;
+	return reservation_fill(p2m, gfn);
+}
+
 /* For the backend; see vcpu.h. A domain for which there is no memory left ends. */
 bool memory_fault(struct domain *d, gpa_t gpa)
 {
 	gfn_t gfn = gpa_to_gfn(gpa);
 
+	if (unlikely(atomic_load_explicit(&d->window_limit, memory_order_relaxed))) {
+		int rc = demand_fault(d, gfn);
+
+		if (rc == -XEN_ENOMEM)
+			domain_end(d, END_OUT_OF_MEMORY, 0);
+		if (rc != -XEN_ENOENT)
+			return true;
+	}
 	if (!d->lazy)
 		return false;
 	if (likely(reservation_fill(&d->p2m, gfn)))
@@ -147,7 +170,8 @@ bool memory_fault(struct domain *d, gpa_t gpa)
 	return true;
 }
 
-/* For the backend; see vcpu.h. RAM that was given back is not absent: touching it is a mistake. */
+/* For the backend; see vcpu.h. RAM that was given back is not absent: touching it is a mistake, but
+ * where there is a demand window now. */
 bool memory_absent(const struct domain *d, gpa_t gpa)
 {
 	struct domain_range ranges[DOMAIN_RANGES_MAX];
@@ -155,7 +179,7 @@ bool memory_absent(const struct domain *d, gpa_t gpa)
 
 	for (unsigned r = 0; r < range_count; r++)
 		if (gpa_raw(gpa) - ranges[r].start < ranges[r].size)
-			return false;
+			return !d->mmio_strict && demand_covers(d, gpa_to_gfn(gpa));
 	return !d->mmio_strict;
 }
 
@@ -187,7 +211,7 @@ void memory_put_removed(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame
 	const struct domain *d = ctx;
 
 	(void)gfn;
-	if (entry->type == P2M_RAM)
+	if (entry->type == P2M_RAM || entry->type == P2M_DEMAND)
 		frame_put_run(entry->frame, frame_count);
 	else if (entry->type == P2M_FOREIGN)
 		foreign_put_run(d, entry->frame, frame_count);
@@ -206,6 +230,8 @@ static int take_out(struct domain *d, uint64_t gfn, uint64_t frame_count)
 	if (is_own_ram(d, gfn, frame_count))
 		rc = p2m_unmap(&d->p2m, make_gfn(gfn), frame_count, memory_put_removed, d);
 	lock_release(&d->lock);
+	if (!rc)
+		demand_given_back(d, gfn, frame_count);
 	return rc;
 }
 
@@ -221,7 +247,12 @@ int reservation_vacate(struct domain *d, gfn_t gfn)
 	assert_locked(&d->lock);
 	if (!p2m_lookup(&d->p2m, gfn, &e))
 		return 0;
-	return e.type == P2M_RAM ? p2m_unmap(&d->p2m, gfn, 1, memory_put_removed, d) : -XEN_EBUSY;
+	if (e.type != P2M_RAM)
+		return -XEN_EBUSY;
+	int rc = p2m_unmap(&d->p2m, gfn, 1, memory_put_removed, d);
+	if (!rc)
+		demand_given_back(d, gfn_raw(gfn), 1);
+	return rc;
 }
 
 /* --- a batch ---------------------------------------------------------------------------------- */
@@ -255,10 +286,12 @@ static int read_extents(struct hypercall *c, gva_t array, uint64_t first, uint64
  */
 static uint64_t decrease_pages(struct domain *d, struct extents *x, uint64_t i, uint64_t count)
 {
-	uint64_t done, removed = i;
+	uint64_t done, removed = i, first = x->gfns[i];
 	struct p2m_batch b;
 	mfn_t frame;
 
+	if (unlikely(demand_watched(d)))
+		count = 1;
 	lock_acquire(&d->lock);
 	p2m_batch_begin(&b, &d->p2m);
 	for (done = 0; done < count; done++) {
@@ -277,6 +310,8 @@ static uint64_t decrease_pages(struct domain *d, struct extents *x, uint64_t i, 
 	lock_release(&d->lock);
 	while (removed-- > i)
 		frame_put(make_mfn(x->gfns[removed]));
+	if (count == 1)
+		demand_given_back(d, first, done);
 	return done;
 }
 

@@ -52,23 +52,11 @@ static uint32_t free_head = FRAME_LINK_NONE;
 static uint64_t free_count, total_count;
 static uint32_t grower = NOBODY; /* the CPU that is growing the pool */
 
-static int account_charge(struct table_account *account)
-{
-	uint32_t used = atomic_load_explicit(&account->used, memory_order_relaxed);
-
-	do {
-		if (used >= account->quota)
-			return -XEN_ENOMEM;
-	} while (!atomic_compare_exchange_weak(&account->used, &used, used + 1));
-	return 0;
-}
-
 /* Credits an account with one table. */
 void pool_account_release(struct table_account *account)
 {
-	uint32_t used = atomic_fetch_sub(&account->used, 1);
-
-	assert_always(used);
+	assert_always(atomic_load(&account->used));
+	table_account_uncharge(account, 1);
 }
 
 static void push_free(uint64_t frame)
@@ -155,7 +143,7 @@ int pool_init(void)
  */
 int pool_table_alloc(struct table_account *account, mfn_t *out)
 {
-	int rc = fail_now() ? -XEN_ENOMEM : account_charge(account);
+	int rc = fail_now() || !table_account_charge(account, 1) ? -XEN_ENOMEM : 0;
 
 	if (rc)
 		return rc;

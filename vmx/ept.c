@@ -35,6 +35,11 @@ void ept_configure(bool has_1g, bool has_2m, bool has_accessed_dirty)
 	ept_config.has_accessed_dirty = has_accessed_dirty;
 }
 
+bool p2m_tracks_access(void)
+{
+	return ept_config.has_accessed_dirty;
+}
+
 /* Source: SDM Vol. 3, "Extended-Page-Table Pointer (EPTP)". */
 uint64_t ept_pointer(const struct p2m *p2m)
 {

@@ -36,8 +36,7 @@ static void settle(struct p2m_batch *b)
 		ept_join(b->p2m, b->first);
 }
 
-/* Brings the leaf table of gfn to hand, if there is one. */
-static bool take_table(struct p2m_batch *b, uint64_t gfn)
+bool p2m_batch_reach(struct p2m_batch *b, uint64_t gfn)
 {
 	struct ept_cursor c = {.p2m = b->p2m};
 
@@ -63,7 +62,7 @@ bool p2m_batch_mapped(struct p2m_batch *b, gfn_t gfn)
 {
 	struct p2m_entry e;
 
-	if (take_table(b, gfn_raw(gfn)))
+	if (p2m_batch_reach(b, gfn_raw(gfn)))
 		return present(ept_load(&b->entries[gfn_raw(gfn) - b->first]));
 	return p2m_lookup(b->p2m, gfn, &e);
 }
@@ -73,7 +72,7 @@ int p2m_batch_map(struct p2m_batch *b, gfn_t gfn, mfn_t frame, enum p2m_type typ
 {
 	unsigned kind = p2m_batch_kind(type, access);
 
-	if (kind == b->kind && mfn_raw(frame) < MFN_LIMIT && take_table(b, gfn_raw(gfn))) {
+	if (kind == b->kind && mfn_raw(frame) < MFN_LIMIT && p2m_batch_reach(b, gfn_raw(gfn))) {
 		uint64_t *slot = p2m_batch_slot(b, gfn, kind);
 
 		if (!slot)
@@ -92,7 +91,7 @@ int p2m_batch_map(struct p2m_batch *b, gfn_t gfn, mfn_t frame, enum p2m_type typ
 
 int p2m_batch_unmap(struct p2m_batch *b, gfn_t gfn)
 {
-	if (take_table(b, gfn_raw(gfn)) && b->in_use > 1) {
+	if (p2m_batch_reach(b, gfn_raw(gfn)) && b->in_use > 1) {
 		uint64_t *slot = &b->entries[gfn_raw(gfn) - b->first];
 
 		if (present(ept_load(slot)))
@@ -129,7 +128,7 @@ int p2m_batch_exchange(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t
 {
 	uint64_t g = gfn_raw(gfn);
 
-	if (unlikely(!take_table(b, g))) {
+	if (unlikely(!p2m_batch_reach(b, g))) {
 		struct p2m_entry e;
 		int rc = -XEN_ENOENT;
 
@@ -137,7 +136,7 @@ int p2m_batch_exchange(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t
 			rc = e.type == type ? ept_split(b->p2m, g) : -XEN_EINVAL;
 		if (rc)
 			return rc;
-		take_table(b, g);
+		p2m_batch_reach(b, g);
 	}
 	uint64_t *entry = &b->entries[g - b->first], value = ept_load(entry);
 	if (unlikely(!present(value)))
@@ -164,7 +163,7 @@ void p2m_batch_end(struct p2m_batch *b)
 }
 
 /* One walk, since this is most of a first touch. */
-int p2m_fill_page(struct p2m *p2m, gfn_t gfn, mfn_t frame)
+int p2m_fill_page(struct p2m *p2m, gfn_t gfn, mfn_t frame, enum p2m_type type, unsigned access)
 {
 	uint64_t g = gfn_raw(gfn), value, *link, *entry;
 	int rc = -XEN_ENOENT;
@@ -186,7 +185,7 @@ int p2m_fill_page(struct p2m *p2m, gfn_t gfn, mfn_t frame)
 	value = ept_load(entry);
 	if (unlikely(present(value)))
 		goto out;
-	ept_store(entry, make_leaf(frame, P2M_RAM, P2M_RWX, 1));
+	ept_store(entry, make_leaf(frame, type, access, 1));
 	/* See ept_count_entries(). */
 	value = __atomic_add_fetch(link, 1ull << IN_USE_SHIFT, __ATOMIC_RELAXED);
 	if (unlikely(table_full(value)))

@@ -24,8 +24,8 @@
  * Bits 57, 58, 60 and 61 of a present leaf have meanings under controls that are off here; they
  * are never set. All of 62:52 are ignored in an entry that points to a table.
  */
-#define TYPE_SHIFT	 52
-#define TYPE_MASK	 (UINT64_C(7) << TYPE_SHIFT)
+#define TYPE_SHIFT	 EPT_TYPE_SHIFT
+#define TYPE_MASK	 ((uint64_t)EPT_TYPE_MAX << TYPE_SHIFT)
 #define IN_USE_SHIFT	 52
 #define IN_USE_MASK	 (UINT64_C(0x3ff) << IN_USE_SHIFT)
 #define OLD_RIGHTS_SHIFT 59

@@ -8,6 +8,7 @@
 #include "guest.h"
 #include "measure.h"
 #include "public/event_channel.h"
+#include "public/keyhole.h"
 #include "public/shared_info.h"
 #include "shared.h"
 
@@ -16,6 +17,9 @@
 #define COPIES	       16u
 #define FOREIGN_RUNS   2u
 #define FOREIGN_TRACED 64u
+#define DEMAND_SPAN    1536u /* of the peer's pages, from FOREIGN_START on */
+#define DEMAND_BUDGET  512u
+#define DEMAND_ROUNDS  2u
 
 #define MSR_BIOS_SIGN_ID 0x8bu
 
@@ -25,6 +29,7 @@
 #define AT_GRANTS  (HOLE + 0x200000ul)
 #define AT_FOREIGN (HOLE + 0x400000ul)
 #define AT_SHARED  (HOLE + 0x600000ul)
+#define AT_DEMAND  (HOLE + 0x800000ul)
 
 /* The instruction, or nothing with the same operands. */
 #define ONE_CPUID(instruction)                                                          \
@@ -277,6 +282,34 @@ static void foreign(uint32_t peer)
 	foreign_remove();
 }
 
+/* Touches the peer's pages one after the other, through a window that has room for a few of them:
+ * each is a fault, and every so many others make room. */
+static void demand(uint32_t peer)
+{
+	struct row row = {0}, filling = {0}, empty = {0};
+	volatile const char *page = NULL;
+	unsigned wrong = 0;
+	long window = hypercall5(
+	    __HYPERVISOR_keyhole_foreign, KEYHOLE_FOREIGN(KEYHOLE_WINDOW_OPEN, peer),
+	    FOREIGN_START / PAGE_SIZE, AT_DEMAND / PAGE_SIZE, DEMAND_SPAN, DEMAND_BUDGET);
+	struct keyhole_window_stats stats;
+
+	tap_ok(window >= 0, "a window onto the peer's memory");
+	MEASURE(&empty, SAMPLES, );
+	for (unsigned n = 0; n < DEMAND_BUDGET + DEMAND_ROUNDS * DEMAND_SPAN; n++) {
+		page = (const char *)(AT_DEMAND + n % DEMAND_SPAN * PAGE_SIZE);
+		MEASURE(n < DEMAND_BUDGET ? &filling : &row, 1, TOUCH(page));
+	}
+	wrong += hypercall(__HYPERVISOR_keyhole_foreign, KEYHOLE_WINDOW_STATS,
+			   (unsigned long)window, (unsigned long)&stats) != 0;
+	tap_ok(!wrong && stats.faults == filling.samples + row.samples, "each touch was a fault");
+	printf("# %lu flushes for 1,000 faults\n", (unsigned long)stats.flushes_per_1000_faults);
+	row_print("demand_fault", &row, &empty, 1);
+	TOUCH(page + PAGE_SIZE); /* evicts, and the next one does not */
+	TRACE("demand_fault", TOUCH(page + 2 * PAGE_SIZE));
+	hypercall(__HYPERVISOR_keyhole_foreign, KEYHOLE_WINDOW_CLOSE, (unsigned long)window, 0);
+}
+
 /* Gives 64 pages back and takes as many, at the same place. */
 static void balloon(void)
 {
@@ -339,6 +372,7 @@ int main(void)
 	grants(peer);
 	copies(peer);
 	foreign(peer);
+	demand(peer);
 	balloon();
 	control->done = 1;
 	tap_done();

@@ -22,6 +22,22 @@ static inline uint64_t *pool_table(mfn_t frame)
 /* The host's own tables. Its calls may use the pool's last tables while the pool grows. */
 extern struct table_account host_table_account;
 
+/* Pages that count against the quota; what they are is the caller's matter. */
+must_use static inline bool table_account_charge(struct table_account *a, uint32_t pages)
+{
+	uint32_t used = atomic_load(&a->used);
+
+	do {
+		if (used > a->quota || pages > a->quota - used)
+			return false;
+	} while (!atomic_compare_exchange_weak(&a->used, &used, used + pages));
+	return true;
+}
+static inline void table_account_uncharge(struct table_account *a, uint32_t pages)
+{
+	atomic_fetch_sub(&a->used, pages);
+}
+
 int pool_init(void) must_use;
 int pool_table_alloc(struct table_account *account, mfn_t *out) must_use;
 void pool_table_free(struct table_account *account, mfn_t table);

@@ -63,6 +63,16 @@
 /* (struct xen_add_to_physmap_batch, 0): at gpfns are foreign pages, of whatever domain; those of
  * foreign_domid at idxs take their place. */
 #define KEYHOLE_FOREIGN_EXCHANGE 3
+/*
+ * Demand windows. (domid, first frame there, first frame here, frames, budget): from now on a page
+ * of the window that is touched, where nothing is, appears; of them at most budget at a time, those
+ * used lately. The result is the window's number.
+ */
+#define KEYHOLE_WINDOW_OPEN 4
+/* (number): its pages disappear, and so does the window. */
+#define KEYHOLE_WINDOW_CLOSE 5
+/* (number, struct keyhole_window_stats). */
+#define KEYHOLE_WINDOW_STATS 6
 
 /* Reads any address of the hypervisor: struct keyhole_lab_read. Stands for a speculative read. */
 #define KEYHOLE_LAB_READ 1
@@ -129,6 +139,18 @@
 #define KEYHOLE_P2M_UNMAP 2u
 
 #ifndef __ASSEMBLER__
+/* Out. */
+struct keyhole_window_stats {
+	compat_uint64_t faults;	 /* pages that appeared, or should have */
+	compat_uint64_t evicted; /* pages taken out to make room, or by closing */
+	compat_uint64_t flushes; /* that this took */
+	compat_uint64_t flushes_per_1000_faults;
+	compat_uint64_t resident; /* pages that are there; at most budget */
+	compat_uint64_t budget;
+	compat_uint64_t open; /* 0: the other domain has ended */
+};
+XEN_CHECK_SIZE(struct keyhole_window_stats, 56);
+
 struct keyhole_test_sweep {
 	/*
 	 * in: each half of the 16-byte canary XOR mask, so that the caller never holds the canary

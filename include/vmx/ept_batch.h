@@ -7,7 +7,10 @@
 #ifndef KEYHOLE_VMX_EPT_BATCH_H
 #define KEYHOLE_VMX_EPT_BATCH_H
 
+#include "cpu_bits.h"
 #include "p2m.h"
+#include "public/errno.h"
+#include "vmx/controls.h"
 
 /* --- entries of EPT ------------------------------------------------------------------------- */
 
@@ -21,6 +24,10 @@ static inline void ept_store(uint64_t *entry, uint64_t value)
 {
 	__atomic_store_n(entry, value, __ATOMIC_RELEASE);
 }
+
+/* Where an entry has its type, in bits that the processor ignores. */
+#define EPT_TYPE_SHIFT 52
+#define EPT_TYPE_MAX   7u
 
 /* --- batches -------------------------------------------------------------------------------- */
 
@@ -65,6 +72,34 @@ must_use static inline int p2m_batch_clear(struct p2m_batch *b, gfn_t gfn)
 	if (unlikely(i >= b->count || b->in_use == 1))
 		return p2m_batch_unmap(b, gfn);
 	p2m_batch_clear_slot(b, &b->entries[i]);
+	return 0;
+}
+
+/*
+ * p2m_batch_take() of a single page, but -XEN_EAGAIN if it was used since it was mapped or this was
+ * last asked, and even_used is not set: then it stays. That a flag which the processor sets in this
+ * moment is lost does no harm. -XEN_ENOENT: it is not there, or something else is.
+ */
+must_use static inline int p2m_batch_evict(struct p2m_batch *b, gfn_t gfn, enum p2m_type type,
+					   bool even_used, mfn_t *frame)
+{
+	uint64_t g = gfn_raw(gfn);
+
+	if (unlikely(g - b->first >= b->count) && !p2m_batch_reach(b, g))
+		return -XEN_ENOENT;
+	uint64_t *entry = &b->entries[g - b->first], value = ept_load(entry);
+	/* All that is readable is present. */
+	if (unlikely((value & ((uint64_t)EPT_TYPE_MAX << EPT_TYPE_SHIFT | P2M_R)) !=
+		     ((uint64_t)type << EPT_TYPE_SHIFT | P2M_R)))
+		return -XEN_ENOENT;
+	if (value & EPT_ACCESSED && !even_used) {
+		ept_store(entry, value & ~EPT_ACCESSED);
+		return -XEN_EAGAIN;
+	}
+	*frame = make_mfn((value & EPT_ADDRESS_MASK) >> PAGE_SHIFT);
+	if (unlikely(b->in_use == 1))
+		return p2m_batch_unmap(b, gfn);
+	p2m_batch_clear_slot(b, entry);
 	return 0;
 }
 

@@ -136,7 +136,16 @@ void memory_put_removed(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame
 	if (entry->type == P2M_RAM || entry->type == P2M_FOREIGN)
 		frame_put_run(entry->frame, frame_count);
 }
-bool reservation_fill(struct p2m *p2m, gfn_t gfn)
+bool demand_detach_step(struct domain *d)
+{
+	(void)d;
+	return true;
+}
+void demand_free_all(struct domain *d)
+{
+	(void)d;
+}
+bool memory_fill(struct p2m *p2m, gfn_t gfn)
 {
 	mfn_t frame;
 

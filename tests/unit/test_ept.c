@@ -1035,21 +1035,25 @@ static void test_fill(void)
 	int rc = 0;
 
 	start(false, true, 3000);
-	is(p2m_fill_page(&p2m, make_gfn(at), make_mfn(4096)), -XEN_ENOENT, "no table at all");
-	is(p2m_fill_page(&p2m, make_gfn(p2m.max_gfn), make_mfn(4096)), -XEN_EINVAL,
-	   "no such place");
+	is(p2m_fill_page(&p2m, make_gfn(at), make_mfn(4096), P2M_RAM, P2M_RWX), -XEN_ENOENT,
+	   "no table at all");
+	is(p2m_fill_page(&p2m, make_gfn(p2m.max_gfn), make_mfn(4096), P2M_RAM, P2M_RWX),
+	   -XEN_EINVAL, "no such place");
 	is(map(at + 5, 4096 + 5, 1), 0, "one frame brings the table");
 	model_map(at + 5, 4096 + 5, 1, P2M_RAM, P2M_RWX);
-	is(p2m_fill_page(&p2m, make_gfn(at + 5), make_mfn(4096)), -XEN_EEXIST, "there is one");
-	is(p2m_fill_page(&p2m, make_gfn(at + 512), make_mfn(4096)), -XEN_ENOENT, "no leaf table");
+	is(p2m_fill_page(&p2m, make_gfn(at + 5), make_mfn(4096), P2M_RAM, P2M_RWX), -XEN_EEXIST,
+	   "there is one");
+	is(p2m_fill_page(&p2m, make_gfn(at + 512), make_mfn(4096), P2M_RAM, P2M_RWX), -XEN_ENOENT,
+	   "no leaf table");
 	for (unsigned i = 0; i < 512; i++)
 		if (i != 5)
-			rc |= p2m_fill_page(&p2m, make_gfn(at + i), make_mfn(4096 + i));
+			rc |= p2m_fill_page(&p2m, make_gfn(at + i), make_mfn(4096 + i), P2M_RAM,
+					    P2M_RWX);
 	model_map(at, 4096, 5, P2M_RAM, P2M_RWX);
 	model_map(at + 6, 4096 + 6, 506, P2M_RAM, P2M_RWX);
 	ok(!rc && tree_good() && same_as_model(true), "the others are filled");
 	is(order_at(at), 9, "and joined with the last");
-	is(p2m_fill_page(&p2m, make_gfn(at), make_mfn(1)), -XEN_EEXIST,
+	is(p2m_fill_page(&p2m, make_gfn(at), make_mfn(1), P2M_RAM, P2M_RWX), -XEN_EEXIST,
 	   "nothing into a large leaf");
 	finish("filling");
 }
