@@ -94,10 +94,13 @@ static void say(void)
 
 	print_later_begin();
 	if (d)
-		print(LOG_RESULT, "input goes to guest d%u \"%s\"; Ctrl-A three times: elsewhere",
-		      d->id, d->name);
+		print(
+		    LOG_RESULT,
+		    "input goes to guest d%u \"%s\"; Ctrl-A three times: the next, or the monitor",
+		    d->id, d->name);
 	else
-		print(LOG_RESULT, "input goes to the monitor: help; Ctrl-A three times: elsewhere");
+		print(LOG_RESULT,
+		      "input goes to the monitor, which knows help; Ctrl-A three times: guests");
 	print_later_end();
 }
 

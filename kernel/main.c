@@ -288,6 +288,7 @@ noreturn_fn static void main_private(void)
 	console_input_announce();
 	domains_start_all();
 	sched_run();
+	smp_wait(); /* for what the monitor asked of others */
 	while (print_later_drain())
 		__builtin_ia32_pause();
 	uint32_t guests, failed = domains_report(&guests);

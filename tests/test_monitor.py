@@ -21,7 +21,7 @@ class Console:
         self.box = box
         self.seen = 0
 
-    def expect(self, pattern, seconds=40):
+    def expect(self, pattern, seconds=100):
         """Waits for a line of the hypervisor's with that; returns the match. Later looks begin behind
         it."""
         wanted = re.compile(r"^keyhole: " + pattern + r"[^\n]*\n", re.M)
@@ -75,7 +75,7 @@ def boot(tag, model, cpus, log_dir, words=()):
 
 def try_input(at):
     """Where input goes, whatever is typed."""
-    at.expect('input goes to guest d1 "busy"', seconds=120)
+    at.expect('input goes to guest d1 "busy"', seconds=200)
     for where in ("guest d2", "guest d3", "guest d4", "guest d5", "the monitor", "guest d1"):
         at.box.type(SWITCH)
         at.expect(f"input goes to {where}")
@@ -141,7 +141,7 @@ def try_changes(at):
     at.box.type("destroy 3\r")
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("model, cpus", MACHINES, ids=[f"{m}-{n}cpus" for m, n in MACHINES])
 def test_monitor(model, cpus, log_dir):
     with boot(f"{model}-{cpus}", model, cpus, log_dir, ["restart=yes"]) as box:
