@@ -85,7 +85,7 @@ static void fill(struct domain *d)
 	window_close(WINDOW_EVENT);
 	guest_devices_close(d);
 	if (end != begin)
-		evtchn_raise_console(d);
+		evtchn_raise_own(d, EVTCHN_OWN_CONSOLE);
 }
 
 /* A guest that has once sent an event by the ring's port gets all input there. Who finds no such

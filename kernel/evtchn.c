@@ -260,8 +260,11 @@ int evtchn_send(struct domain *d, uint32_t port)
 	case EVTCHN_IPI:
 		notify(d, port, word_vcpu(word));
 		return 0;
-	case EVTCHN_CONSOLE:
-		return console_ring_event(d) ? 0 : -XEN_ERESTART;
+	case EVTCHN_OWN:
+		if (word_port(word) == EVTCHN_OWN_CONSOLE)
+			return console_ring_event(d) ? 0 : -XEN_ERESTART;
+		xenstore_event(d);
+		return 0;
 	case EVTCHN_UNBOUND:
 		return 0;
 	default:
@@ -283,9 +286,9 @@ void evtchn_raise_virq(struct vcpu_shared *v, uint32_t virq)
 	raise(v->domain, atomic_load(&v->xen->virq_ports[virq]), EVTCHN_VIRQ);
 }
 
-void evtchn_raise_console(struct domain *d)
+void evtchn_raise_own(struct domain *d, enum evtchn_own which)
 {
-	raise(d, atomic_load(&d->xen->console_port), EVTCHN_CONSOLE);
+	raise(d, atomic_load(&d->xen->own_ports[which]), EVTCHN_OWN);
 }
 
 /* Unmasks a port for the guest; an event that was pending is told now. */
@@ -374,10 +377,15 @@ int evtchn_bind_virq(struct domain *d, uint32_t virq, uint32_t vcpu, uint32_t *p
 	return rc;
 }
 
-/* The port of the domain's console ring, whose other end is the hypervisor. */
-int evtchn_bind_console(struct domain *d, uint32_t *port)
+/* A new domain's port for its console ring, or for its xenstore. */
+int evtchn_bind_own(struct domain *d, enum evtchn_own which)
 {
-	return take_port_alone(d, word_make(EVTCHN_CONSOLE, 0, 0, 0), port);
+	uint32_t port;
+	int rc = take_port_alone(d, word_make(EVTCHN_OWN, 0, 0, which), &port);
+
+	if (!rc)
+		atomic_store(&d->xen->own_ports[which], port);
+	return rc;
 }
 
 /* A port by which vCPUs of d call one of them. -XEN_ENOENT: no such vCPU; -XEN_ENOSPC, -XEN_ENOMEM.
@@ -402,7 +410,7 @@ int evtchn_bind_vcpu(struct domain *d, uint32_t port, uint32_t vcpu)
 	lock_acquire(&d->xen->lock);
 	uint64_t word = word_load(d, port);
 	enum evtchn_state state = word_state(word);
-	if (state == EVTCHN_UNBOUND || state == EVTCHN_INTERDOMAIN || state == EVTCHN_CONSOLE ||
+	if (state == EVTCHN_UNBOUND || state == EVTCHN_INTERDOMAIN || state == EVTCHN_OWN ||
 	    (state == EVTCHN_VIRQ && virq_is_global(word_domain(word)))) {
 		atomic_store_explicit(word_of(d, port),
 				      word_make(state, vcpu, word_domain(word), word_port(word)) |

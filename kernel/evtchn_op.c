@@ -51,7 +51,7 @@ static int status(struct domain *d, struct evtchn_status *op)
 		op->status = EVTCHNSTAT_virq;
 		op->u.virq = p.virq;
 		break;
-	case EVTCHN_CONSOLE:
+	case EVTCHN_OWN:
 		op->status = EVTCHNSTAT_interdomain;
 		op->u.interdomain.dom = DOMID_XEN;
 		op->u.interdomain.port = 0;

@@ -41,7 +41,6 @@ static int set_param(struct hypercall *c, const struct xen_hvm_param *p)
 	}
 }
 
-/* Those of a xenstore are 0: there is none. */
 static int get_param(struct hypercall *c, struct xen_hvm_param *p)
 {
 	const struct domain_xen *x = c->domain->xen;
@@ -51,14 +50,16 @@ static int get_param(struct hypercall *c, struct xen_hvm_param *p)
 		p->value = atomic_load(&x->callback);
 		return 0;
 	case HVM_PARAM_STORE_PFN:
+		p->value = GUEST_STORE_GFN;
+		return 0;
 	case HVM_PARAM_STORE_EVTCHN:
-		p->value = 0;
+		p->value = atomic_load(&x->own_ports[EVTCHN_OWN_STORE]);
 		return 0;
 	case HVM_PARAM_CONSOLE_PFN:
 		p->value = GUEST_CONSOLE_GFN;
 		return 0;
 	case HVM_PARAM_CONSOLE_EVTCHN:
-		p->value = atomic_load(&x->console_port);
+		p->value = atomic_load(&x->own_ports[EVTCHN_OWN_CONSOLE]);
 		return 0;
 	default:
 		return p->index < HVM_NR_PARAMS ? -XEN_EPERM : -XEN_EINVAL;

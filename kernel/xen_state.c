@@ -2,7 +2,8 @@
  * What a domain has as a guest of Xen's ABI: made with it, given back step by step.
  *
  * State: struct domain_xen and struct vcpu_xen, on the heap in pages of the domain's own; the
- * shared-info frame and the console ring's. The domain is not found yet, or not any more.
+ * shared-info frame, the console ring's and the xenstore's. The domain is not found yet, or not any
+ * more.
  */
 #include "kernel/xen_state.h"
 #include "kernel/domain.h"
@@ -30,10 +31,17 @@ static int vcpu_state_create(struct vcpu_shared *v)
 	return 0;
 }
 
+/* A page that d sees at gfn from the beginning. */
+static int page_create(struct domain *d, uint64_t gfn, mfn_t *frame)
+{
+	int rc = frame_alloc(0, d->id, FRAME_GUEST_SHARED, frame);
+
+	return rc ? rc : p2m_map(&d->p2m, make_gfn(gfn), *frame, 1, P2M_SHARED, P2M_RW);
+}
+
 /* For a new domain with its vCPUs. -XEN_ENOMEM: xen_state_free() takes what there is. */
 int xen_state_create(struct domain *d)
 {
-	uint32_t port;
 	void *object;
 	int rc = heap_alloc(sizeof(struct domain_xen), d->id, &object);
 
@@ -43,21 +51,18 @@ int xen_state_create(struct domain *d)
 	d->xen->lock = (struct lock)LOCK_INIT_ORDERED(LOCK_EVTCHN, d->id);
 	d->xen->first_free = 1;
 	sched_op_init(d);
-	d->xen->shared_info = d->xen->console_ring = MFN_INVALID;
+	d->xen->shared_info = d->xen->console_ring = d->xen->store = MFN_INVALID;
 	d->xen->shared_info_gfn = GFN_INVALID;
 	rc = frame_alloc(0, d->id, FRAME_GUEST_SHARED, &d->xen->shared_info);
 	if (!rc)
-		rc = frame_alloc(0, d->id, FRAME_GUEST_SHARED, &d->xen->console_ring);
+		rc = page_create(d, GUEST_CONSOLE_GFN, &d->xen->console_ring);
 	if (!rc)
-		rc = p2m_map(&d->p2m, make_gfn(GUEST_CONSOLE_GFN), d->xen->console_ring, 1,
-			     P2M_SHARED, P2M_RW);
+		rc = page_create(d, GUEST_STORE_GFN, &d->xen->store);
 	for (uint32_t i = 0; !rc && i < d->vcpu_count; i++)
 		rc = vcpu_state_create(d->vcpus[i]);
 	if (!rc)
-		rc = evtchn_bind_console(d, &port);
-	if (!rc)
-		atomic_store(&d->xen->console_port, port);
-	return rc;
+		rc = evtchn_bind_own(d, EVTCHN_OWN_CONSOLE);
+	return rc ? rc : evtchn_bind_own(d, EVTCHN_OWN_STORE);
 }
 
 /* While the vCPUs of a dying domain still exist, though nobody finds it: a bounded step. */
@@ -92,6 +97,8 @@ void xen_state_free(struct domain *d)
 		frame_free(d->xen->shared_info, 0);
 	if (!mfn_equal(d->xen->console_ring, MFN_INVALID))
 		frame_free(d->xen->console_ring, 0);
+	if (!mfn_equal(d->xen->store, MFN_INVALID))
+		frame_free(d->xen->store, 0);
 	heap_free(d->xen);
 	d->xen = NULL;
 }

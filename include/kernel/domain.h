@@ -10,8 +10,9 @@
 /* Guest-physical addresses in which nothing is RAM: devices and mappings of a 32-bit guest. */
 #define GUEST_HOLE_START 0xc0000000ull
 #define GUEST_HOLE_END	 0x100000000ull
-/* Where the console ring is, in the hole. */
+/* Where the console ring and the xenstore's are, in the hole. */
 #define GUEST_CONSOLE_GFN 0xfefffull
+#define GUEST_STORE_GFN	  0xfeffeull
 /* Set aside for what a guest maps of others, and announced to it: a part of the hole, for code with
  * 32-bit addresses, and what is behind all RAM from here on. */
 #define GUEST_FOREIGN_LOW_SIZE	 0x20000000ull

@@ -17,8 +17,9 @@ enum evtchn_state {
 	EVTCHN_INTERDOMAIN,
 	EVTCHN_VIRQ,
 	EVTCHN_IPI,
-	EVTCHN_CONSOLE
+	EVTCHN_OWN /* the other end is the hypervisor itself: enum evtchn_own */
 };
+enum evtchn_own { EVTCHN_OWN_CONSOLE, EVTCHN_OWN_STORE };
 struct evtchn_port {
 	enum evtchn_state state;
 	uint32_t vcpu;	      /* that is told */
@@ -32,7 +33,7 @@ int evtchn_alloc_unbound(struct domain *d, domid_t remote, uint32_t *port) must_
 int evtchn_bind_interdomain(struct domain *d, struct domain *remote, uint32_t remote_port,
 			    uint32_t *port) must_use;
 int evtchn_bind_virq(struct domain *d, uint32_t virq, uint32_t vcpu, uint32_t *port) must_use;
-int evtchn_bind_console(struct domain *d, uint32_t *port) must_use;
+int evtchn_bind_own(struct domain *d, enum evtchn_own which) must_use;
 int evtchn_bind_ipi(struct domain *d, uint32_t vcpu, uint32_t *port) must_use;
 int evtchn_bind_vcpu(struct domain *d, uint32_t port, uint32_t vcpu) must_use;
 int evtchn_close(struct domain *d, uint32_t port) must_use;
@@ -42,8 +43,8 @@ int evtchn_unmask(struct domain *d, uint32_t port) must_use;
 bool evtchn_from_others(const struct domain *d);
 /* Its port, if it has bound the virtual interrupt, becomes pending. */
 void evtchn_raise_virq(struct vcpu_shared *v, uint32_t virq);
-/* Likewise the port of its console ring. */
-void evtchn_raise_console(struct domain *d);
+/* Likewise a port whose other end is the hypervisor. */
+void evtchn_raise_own(struct domain *d, enum evtchn_own which);
 struct vcpu_xen;
 void evtchn_poll_begin(struct vcpu_xen *x, uint32_t port);
 /* Tells v that its record says so: by its vector, or as the domain's callback has it. */

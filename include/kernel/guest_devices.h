@@ -9,6 +9,7 @@
 #define KEYHOLE_KERNEL_GUEST_DEVICES_H
 
 #include "../domain.h"
+#include "../public/xs_wire.h"
 #include "../types.h"
 
 /* kernel/guest_input.c: what was typed for a guest and it has not read yet. */
@@ -85,12 +86,19 @@ static inline bool guest_console_full(const struct guest_console *c)
 	return c->written - c->read == GUEST_CONSOLE_SIZE;
 }
 
+/* kernel/xenstore.c: a request of which a part has come. */
+struct guest_store {
+	struct xsd_sockmsg head;
+	uint64_t taken; /* bytes of it, head and body */
+};
+
 struct guest_devices {
 	struct guest_uart uart;
 	struct guest_pit pit;
 	struct guest_fwcfg fwcfg;
 	struct guest_console console;
 	struct guest_input input;
+	struct guest_store store;
 };
 _Static_assert(sizeof(struct guest_devices) <= PAGE_SIZE, "they share a frame");
 

@@ -41,7 +41,9 @@ struct domain_xen {
 	mfn_t console_ring;	/* constant */
 	_Atomic bool ring_open; /* somebody drains it now */
 	_Atomic bool ring_used; /* the guest has sent an event by its port */
-	_Atomic uint32_t console_port;
+	/* kernel/xenstore.c */
+	mfn_t store;		       /* constant */
+	_Atomic uint32_t own_ports[2]; /* by enum evtchn_own */
 	/* kernel/evtchn.c */
 	struct lock lock;	   /* what follows, but for pollers */
 	uint32_t first_free;	   /* no port below is free */
@@ -84,5 +86,7 @@ void xen_state_free(struct domain *d);
 
 /* kernel/console_ring.c: the guest has sent an event. True: nothing that it wrote is left. */
 bool console_ring_event(struct domain *d);
+/* kernel/xenstore.c: likewise, by the xenstore's port. */
+void xenstore_event(struct domain *d);
 
 #endif

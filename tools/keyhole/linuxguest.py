@@ -59,6 +59,13 @@ def initramfs(busybox):
     return cpio.finish()
 
 
+def fetch(package):
+    """The path under which a package's files lie. Raises SetupError."""
+    parts.check_programs(NEEDED)
+    with parts.locked():
+        return Path(parts.fetch(package))
+
+
 def prepare(build):
     """Makes vmlinux and initramfs.cpio in a directory under build; returns their paths. The kernel is
     made once, the initramfs each time. Raises SetupError."""
