@@ -18,7 +18,7 @@ GUEST_LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --build-
 
 GUEST_NAMES := $(patsubst guest-tests/%/main.c,%,$(wildcard guest-tests/*/main.c)) \
 	$(patsubst guest-tests/%/source,%,$(wildcard guest-tests/*/source))
-GUEST_LIB := grant.c hypercall.c memory.c print.c start.c tap.c trap.c
+GUEST_LIB := apic.c grant.c hypercall.c memory.c print.c start.c tap.c trap.c
 
 # Where the sources of a guest are, and what they become.
 guest_folder = guest-tests/$(if $(wildcard guest-tests/$(1)/source),$(shell cat guest-tests/$(1)/source),$(1))
@@ -40,8 +40,8 @@ $(GUEST_OBJ)/lib$(1)/%.S.o: guest-tests/lib/%.S
 GUEST_LIB$(1) := $$(GUEST_LIB:%=$(GUEST_OBJ)/lib$(1)/%.o) $(GUEST_OBJ)/lib$(1)/entry$(1).S.o
 endef
 $(foreach bits,32 64,$(eval $(call guest_lib_rule,$(bits))))
-# Interrupts and further processors.
-GUEST_LIB64 += $(GUEST_OBJ)/lib64/apic.c.o $(GUEST_OBJ)/lib64/start_ap.S.o
+# Further processors.
+GUEST_LIB64 += $(GUEST_OBJ)/lib64/start_ap.S.o
 
 # $(1): guest, $(2): 32 or 64, $(3): linker emulation
 define guest_rule

@@ -476,3 +476,26 @@ def test_image_ignores_other_grub_platforms(tmp_path, monkeypatch):
     kernel.write_bytes(b"\x7fELF")
     iso.make(tmp_path / "image.iso", kernel, [], [])
     assert (tmp_path / "image.iso").stat().st_size > 1 << 20
+
+
+# --- the ABI's tables ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("old, new, says", [
+    ("| 24 | vcpu_op | yes |", "", "no row for call 24"),
+    ("| 24 | vcpu_op | yes |", "| 24 | vcpu_op | no |", "call 24, vcpu_op, says: no"),
+    ("| 36 | domctl | no", "| 36 | domctl | yes", "call 36, domctl, says"),
+    ("| 42 | hypfs_op |", "| 43 | hypfs_op |", "there is no call 43"),
+    ("6 watchdog |", "|", "command 6, watchdog"),
+    ("11 exchange, ", "", "command 11, exchange"),
+    ("14 maximum_gpfn, ", "", "command 14, maximum_gpfn"),
+    ("28 acquire_resource (grant tables) | 0", "| 28 acquire_resource, 0", "command 28, acquire"),
+    ("7 pin_override: -EPERM", "7 pin_override: -ENOSYS", "command 7, pin_override"),
+])
+def test_abi_tables_are_held_against_the_code(old, new, says):
+    abi = (ROOT / "docs/abi.md").read_text()
+    headers = "\n".join(h.read_text() for h in (ROOT / "include/public").rglob("*.h"))
+    code = "\n".join(c.read_text() for c in (ROOT / "kernel").glob("*.c"))
+    assert checks.abi_errors(abi, headers, code) == []
+    assert abi.count(old) == 1
+    assert any(says in e for e in checks.abi_errors(abi.replace(old, new), headers, code))

@@ -9,13 +9,28 @@
 #include "public/shared_info.h"
 #include "public/vcpu.h"
 
-#define SHARED	 ((volatile struct shared_info *)HOLE)
+#ifdef __x86_64__
+typedef struct shared_info shared_info_t;
+typedef struct vcpu_info vcpu_info_t;
+typedef struct sched_poll sched_poll_t;
+typedef struct vcpu_set_singleshot_timer singleshot_t;
+#define PORTS 4096u
+#else
+typedef struct compat_shared_info shared_info_t;
+typedef struct compat_vcpu_info vcpu_info_t;
+typedef struct compat_sched_poll sched_poll_t;
+typedef struct compat_vcpu_set_singleshot_timer singleshot_t;
+#define PORTS 1024u
+#endif
+
+#define SHARED	 ((volatile shared_info_t *)HOLE)
+#define WORD	 (8 * sizeof(SHARED->evtchn_pending[0])) /* ports of a bit in the selector */
 #define CALLBACK 0x61
 #define UPCALL	 0x62
 #define MS	 1000000ull /* ns */
 
 static volatile unsigned callbacks, upcalls;
-static volatile struct vcpu_info *record = &SHARED->vcpu_info[0];
+static volatile vcpu_info_t *record = &SHARED->vcpu_info[0];
 
 static long evtchn_op(unsigned command, void *argument)
 {
@@ -50,21 +65,27 @@ INTERRUPT on_upcall(struct interrupt_frame *frame)
 	apic_eoi();
 }
 
+static volatile uint8_t *bits_of(volatile void *array, uint32_t port)
+{
+	return (volatile uint8_t *)array + port / 8;
+}
 static bool pending(uint32_t port)
 {
-	return SHARED->evtchn_pending[port / 64] >> port % 64 & 1;
+	return *bits_of(SHARED->evtchn_pending, port) >> port % 8 & 1;
 }
 /* Clears a port's bit; whether it was set. */
 static bool take(uint32_t port)
 {
-	return __atomic_fetch_and(&SHARED->evtchn_pending[port / 64], ~(1ull << port % 64),
-				  __ATOMIC_SEQ_CST) >>
-		   port % 64 &
-	       1;
+	uint8_t bit = (uint8_t)(1u << port % 8);
+
+	return __atomic_fetch_and(bits_of(SHARED->evtchn_pending, port), (uint8_t)~bit,
+				  __ATOMIC_SEQ_CST) &
+	       bit;
 }
 static void mask(uint32_t port)
 {
-	__atomic_fetch_or(&SHARED->evtchn_mask[port / 64], 1ull << port % 64, __ATOMIC_SEQ_CST);
+	__atomic_fetch_or(bits_of(SHARED->evtchn_mask, port), (uint8_t)(1u << port % 8),
+			  __ATOMIC_SEQ_CST);
 }
 
 static long send(uint32_t port)
@@ -96,7 +117,9 @@ static uint64_t now(void)
 	uint64_t ticks = rdtsc() - t->tsc_timestamp;
 
 	ticks = t->tsc_shift >= 0 ? ticks << t->tsc_shift : ticks >> -t->tsc_shift;
-	return t->system_time + (uint64_t)((unsigned __int128)ticks * t->tsc_to_system_mul >> 32);
+	uint64_t high = (ticks >> 32) * t->tsc_to_system_mul;
+	uint64_t low = (ticks & 0xffffffff) * t->tsc_to_system_mul >> 32;
+	return t->system_time + high + low;
 }
 
 static void page(void)
@@ -108,7 +131,7 @@ static void page(void)
 
 	op.gpfn = (unsigned long)ram / PAGE_SIZE;
 	tap_is(memory_op(XENMEM_add_to_physmap, &op), 0, "the shared-info page, over RAM");
-	tap_ok(((volatile struct shared_info *)ram)->vcpu_info[0].time.tsc_to_system_mul != 0,
+	tap_ok(((volatile shared_info_t *)ram)->vcpu_info[0].time.tsc_to_system_mul != 0,
 	       "the clock's record is there");
 	op.gpfn = HOLE / PAGE_SIZE;
 	tap_is(memory_op(XENMEM_add_to_physmap, &op), 0, "it moves");
@@ -152,7 +175,7 @@ static void bits(uint32_t a, uint32_t b)
 	tap_is(send(a), 0, "an event");
 	tap_ok(pending(b) && !pending(a), "the other end is pending");
 	tap_is(record->evtchn_upcall_pending, 1, "the record says so");
-	tap_is(record->evtchn_pending_sel, 1ull << b / 64, "and where to look");
+	tap_is(record->evtchn_pending_sel, 1ull << b / WORD, "and where to look");
 	tap_is(send(a), 0, "once more");
 	take_upcall();
 	tap_is(send(a), 0, "and with the bit still set");
@@ -231,7 +254,7 @@ static void by_apic(uint32_t a, uint32_t b)
 static void timers(void)
 {
 	struct evtchn_bind_virq virq = {.virq = VIRQ_TIMER};
-	struct vcpu_set_singleshot_timer once = {.flags = VCPU_SSHOTTMR_future};
+	singleshot_t once = {.flags = VCPU_SSHOTTMR_future};
 	struct vcpu_set_periodic_timer period = {.period_ns = 2 * MS};
 	unsigned before = upcalls;
 
@@ -269,7 +292,7 @@ static void timers(void)
 static void polls(uint32_t a, uint32_t b)
 {
 	evtchn_port_t ports[2] = {b, a};
-	struct sched_poll op = {.ports = handle(ports), .nr_ports = 2};
+	sched_poll_t op = {.ports = handle(ports), .nr_ports = 2};
 	uint64_t start = now();
 
 	mask(b);
@@ -281,7 +304,7 @@ static void polls(uint32_t a, uint32_t b)
 	tap_ok(now() >= start + 3 * MS, "which it waits for");
 	op.nr_ports = 129;
 	tap_is(sched_op(SCHEDOP_poll, &op), -XEN_EINVAL, "too many ports");
-	ports[0] = 4096;
+	ports[0] = PORTS;
 	op.nr_ports = 1;
 	tap_is(sched_op(SCHEDOP_poll, &op), -XEN_EINVAL, "no such port");
 	op.ports = ~0ul;
@@ -302,7 +325,7 @@ static void moved_record(uint32_t a, uint32_t b)
 	op = (struct vcpu_register_vcpu_info){(unsigned long)ram / PAGE_SIZE, 128, 0};
 	tap_is(vcpu_op(VCPUOP_register_vcpu_info, 0, &op), 0, "the record moves to RAM");
 	tap_is(vcpu_op(VCPUOP_register_vcpu_info, 0, &op), -XEN_EINVAL, "once");
-	record = (volatile struct vcpu_info *)(ram + 128);
+	record = (volatile vcpu_info_t *)(ram + 128);
 	tap_is(record->evtchn_upcall_pending, 1, "where all is marked");
 	tap_ok(record->time.tsc_to_system_mul != 0, "with the clock");
 	INTERRUPTS_FOR();
@@ -325,9 +348,9 @@ static void mistakes(uint32_t a, uint32_t b)
 	unsigned taken = 0;
 
 	tap_is(send(0), -XEN_EINVAL, "port 0");
-	tap_is(send(4095), -XEN_EINVAL, "a free port");
+	tap_is(send(PORTS - 1), -XEN_EINVAL, "a free port");
 	tap_is(send(~0u), -XEN_EINVAL, "beyond all ports");
-	tap_is(close(4096), -XEN_EINVAL, "to close what is not there");
+	tap_is(close(PORTS), -XEN_EINVAL, "to close what is not there");
 	tap_is(status(0, &s), ~0u, "the status of port 0");
 	tap_is(evtchn_op(EVTCHNOP_bind_interdomain, &other), -XEN_ESRCH, "no such domain");
 	tap_is(evtchn_op(EVTCHNOP_alloc_unbound, &alloc), -XEN_EPERM, "another domain's port");
@@ -337,13 +360,33 @@ static void mistakes(uint32_t a, uint32_t b)
 	tap_is(evtchn_op(EVTCHNOP_reset, &reset), -XEN_EPERM, "another domain's reset");
 	tap_is(evtchn_op(EVTCHNOP_send, (void *)~0ul), -XEN_EFAULT, "an argument that is nowhere");
 	tap_is(evtchn_op(EVTCHNOP_init_control, &s), -XEN_ENOSYS, "the FIFO ABI");
+	s = (struct evtchn_status){.dom = 60, .port = a};
+	tap_is(evtchn_op(EVTCHNOP_status, &s), -XEN_EPERM, "another domain's port's status");
+	tap_is(status(PORTS, &s), ~0u, "the status of none");
+	tap_is(status(~0u, &s), ~0u, "nor of all ones");
+	tap_is(unmask(0), -XEN_EINVAL, "to unmask port 0");
+	tap_is(unmask(PORTS), -XEN_EINVAL, "one beyond all");
+	tap_is(unmask(PORTS - 1), -XEN_EINVAL, "a free one");
+	bind = (struct evtchn_bind_vcpu){PORTS - 1, 0};
+	tap_is(evtchn_op(EVTCHNOP_bind_vcpu, &bind), -XEN_EINVAL, "a free port for a vCPU");
+	bind.port = ~0u;
+	tap_is(evtchn_op(EVTCHNOP_bind_vcpu, &bind), -XEN_EINVAL, "none for it");
+	bind.port = a;
+	tap_is(evtchn_op(EVTCHNOP_bind_vcpu, &bind), 0, "one in use");
+	tap_is(evtchn_op(EVTCHNOP_bind_ipi, (void *)0xd0000000ul), -XEN_EFAULT, "a result nowhere");
+	tap_is(evtchn_op(EVTCHNOP_bind_pirq, &s), -XEN_ENOSYS, "a physical interrupt");
+	tap_is(evtchn_op(1000, &s), -XEN_ENOSYS, "no such operation");
 	ipi.vcpu = 0;
+	tap_is(evtchn_op(EVTCHNOP_bind_ipi, &ipi), 0, "a port for IPIs");
+	bind.port = ipi.port;
+	tap_is(evtchn_op(EVTCHNOP_bind_vcpu, &bind), -XEN_EINVAL, "belongs to its vCPU");
+	tap_is(status(ipi.port, &s), EVTCHNSTAT_ipi, "and is what it is");
 	while (!evtchn_op(EVTCHNOP_bind_ipi, &ipi))
 		taken++;
-	tap_ok(taken > 4000, "%u more ports, then no more", taken);
+	tap_ok(taken > PORTS - 50, "%u more ports, then no more", taken);
 	tap_is(evtchn_op(EVTCHNOP_bind_ipi, &ipi), -XEN_ENOSPC, "which is an error");
-	tap_is(send(4095), 0, "the last one works");
-	tap_ok(take(4095), "and is pending");
+	tap_is(send(PORTS - 1), 0, "the last one works");
+	tap_ok(take(PORTS - 1), "and is pending");
 	tap_is(close(a), 0, "one end is closed");
 	tap_is(status(b, &s), EVTCHNSTAT_unbound, "the other is unbound");
 	reset.dom = DOMID_SELF;

@@ -2,17 +2,6 @@
  * being started, one at a time. */
 #include "apic.h"
 
-#define AP_PAGE	      0x8000ul
-#define AP_STACK_SIZE 4096u
-
-extern const char ap_start[], ap_end[];
-/* Read by start_ap.S. */
-uint64_t ap_stack;
-static void (*ap_function)(unsigned id);
-static volatile unsigned ap_arrived;
-
-_Noreturn void ap_main(void);
-
 void interrupt_set(unsigned vector, interrupt_handler *handler)
 {
 	trap_set_gate(vector, (unsigned long)handler);
@@ -34,10 +23,22 @@ unsigned cpu_count(void)
 	return cpuid(0xb, 1).ebx;
 }
 
+#ifdef __x86_64__
 uint64_t tsc_us(uint64_t microseconds)
 {
 	return microseconds * cpuid(XEN_CPUID_LEAF(3), 0).ecx / 1000;
 }
+
+#define AP_PAGE	      0x8000ul
+#define AP_STACK_SIZE 4096u
+
+extern const char ap_start[], ap_end[];
+/* Read by start_ap.S. */
+uint64_t ap_stack;
+static void (*ap_function)(unsigned id);
+static volatile unsigned ap_arrived;
+
+_Noreturn void ap_main(void);
 
 void ap_main(void)
 {
@@ -60,3 +61,4 @@ bool cpu_start(unsigned id, void (*fn)(unsigned id))
 	wrmsr(X2_ICR, ICR_TO(id) | ICR_STARTUP | AP_PAGE >> 12);
 	return WAIT_UNTIL(ap_arrived == id + 1);
 }
+#endif

@@ -1,5 +1,5 @@
 /*
- * The local APIC as x2APIC, interrupts, and further processors: for 64-bit guests. A handler is a
+ * The local APIC as x2APIC, interrupts, and, for 64-bit guests, further processors. A handler is a
  * function with __attribute__((interrupt)); it ends with apic_eoi() unless it is an NMI's.
  *
  * Source of the numbers: SDM Vol. 3, "x2APIC Register Address Space", "Local Vector Table".

@@ -359,7 +359,57 @@ def check_scripts(context):
     return f"{len(shell)} shell, {len(python)} Python"
 
 
+COMMANDS = {"CONSOLEIO": "console_io", "EVTCHNOP": "event_channel_op", "GNTTABOP": "grant_table_op",
+            "HVMOP": "hvm_op", "SCHEDOP": "sched_op", "VCPUOP": "vcpu_op",
+            "XENMEM": "memory_op", "XENVER": "xen_version"}
+
+
+def abi_errors(abi, headers, code):
+    """What docs/abi.md, section 13, says of calls and commands, against headers and kernel/."""
+    section = abi.split("\n## 13. ")[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")]
+            for line in section.splitlines() if line.startswith("| ")]
+    calls = {(r[1], r[0]): r[2] for r in rows if r[0].isdigit()}
+    commands = {r[0]: r for r in rows if len(r) == 3 and not r[0].isdigit()}
+    there = set(re.findall(r"\[__HYPERVISOR_(\w+)\]", code))
+    bad = []
+    numbers = [n for n in re.findall(r"#define __HYPERVISOR_(\w+)\s+(\d+)", headers)
+               if not n[0].startswith("arch_")]
+    for name, number in numbers:
+        row = calls.pop((name, number), None)
+        if row is None:
+            bad.append(f"no row for call {number}, {name}")
+        elif row.startswith("no") == (name in there):
+            bad.append(f"call {number}, {name}, says: {row}")
+    bad += [f"there is no call {number}, {name}" for name, number in calls]
+    for prefix, name, number in re.findall(r"#define ([A-Z]+)_([a-z]\w*)\s+(\d+)\b", headers):
+        call = COMMANDS.get(prefix)
+        if call is None or name.startswith("resource_"):
+            continue
+        row = commands.get(call, ["", "", ""])
+        given, refused = (bool(re.search(rf"\b{number} {name}\b", cell)) for cell in row[1:])
+        handled = re.search(rf"\b{prefix}_{name}\b", code) is not None
+        if given + refused != 1 or (given and not handled) or (refused and handled
+                                                               and not re.search(
+                                                                   rf"{name}\b[^,]*: -E(?!NOSYS)",
+                                                                   row[2])):
+            bad.append(f"{call}: command {number}, {name}, is "
+                       f"{'' if handled else 'not '}in kernel/, and the table says otherwise")
+    return bad
+
+
+def check_abi(context):
+    """the tables of calls and commands in docs/abi.md say what there is"""
+    headers = "\n".join((ROOT / h).read_text(encoding="utf-8")
+                        for h in files(("include/public",), (".h",)))
+    code = "\n".join(code_of(c) for c in files(("kernel",), (".c",)))
+    bad = abi_errors((ROOT / "docs/abi.md").read_text(encoding="utf-8"), headers, code)
+    if bad:
+        fail("docs/abi.md, section 13", bad)
+    return ""
+
+
 ALL = [("build", check_build), ("format", check_format), ("cppcheck", check_cppcheck),
        ("headers", check_headers), ("layers", check_layers), ("writers", check_writers),
        ("forbidden", check_forbidden), ("image", check_image), ("stack", check_stack),
-       ("text", check_text), ("scripts", check_scripts)]
+       ("text", check_text), ("scripts", check_scripts), ("abi", check_abi)]
