@@ -7,7 +7,9 @@
  * With `switch=N` it is one of two guests on each of N processors that only give way to each other.
  * tools/keyhole/benchscale.py says what the figures mean.
  */
+#include "../bench/shared.h"
 #include "apic.h"
+#include "public/keyhole.h"
 
 #define CPUS	    32u
 #define VECTOR	    0x61
@@ -19,6 +21,10 @@
 #define GAP	    45u /* ticks between two looks at the clock: it was not running */
 #define GAP_WAIT    30000u
 #define OWN	    0x380000ul /* RAM that nothing else uses */
+
+#define AT_WINDOW    (HOLE + 0x800000ul)
+#define FOREIGN_SPAN 1536u /* pages of the peer's, from FOREIGN_START on */
+#define FAULTS	     64u   /* in a sample */
 
 struct row {
 	unsigned count;
@@ -230,6 +236,57 @@ static void switches(void)
 	tap_done();
 }
 
+/* A sample is a batch of faults, one of which may evict for all. */
+static void faults(unsigned id)
+{
+	struct row *r = &rows[id];
+	unsigned share = FOREIGN_SPAN / cpus, page = 0;
+
+	r->count = 0;
+	for (unsigned n = 0; n < WARM_UP + SAMPLES; n++) {
+		uint64_t start = rdtsc();
+
+		for (unsigned i = 0; i < FAULTS; i++) {
+			*(volatile char *)(AT_WINDOW + (id * share + page) * PAGE_SIZE) = 1;
+			page = page + 1 < share ? page + 1 : 0;
+		}
+		if (n >= WARM_UP)
+			add(r, rdtsc() - start);
+	}
+}
+
+/* All vCPUs, each in its part of a window onto the memory of the domain before, which stands still.
+ */
+static void all_fault(void)
+{
+	uint32_t peer = self_domain() - 1;
+	struct keyhole_window_stats stats;
+	grant_handle_t mapping;
+	struct bench_control *control = (struct bench_control *)HOLE;
+
+	tap_ok(
+	    WAIT_UNTIL(grant_map(peer, REF_CONTROL, HOLE, GNTMAP_host_map, &mapping) == GNTST_okay),
+	    "domain %u grants a page", peer);
+	tap_is(hypercall(__HYPERVISOR_keyhole_control, KEYHOLE_CONTROL_PAUSE, peer, 0), 0,
+	       "and stands still");
+	long window = hypercall5(
+	    __HYPERVISOR_keyhole_foreign, KEYHOLE_FOREIGN(KEYHOLE_WINDOW_OPEN, peer),
+	    FOREIGN_START / PAGE_SIZE, AT_WINDOW / PAGE_SIZE, FOREIGN_SPAN, FOREIGN_SPAN / 3);
+	tap_ok(window >= 0, "a window onto its memory");
+	others_do(faults);
+	faults(0);
+	others_are_done();
+	tap_is(hypercall(__HYPERVISOR_keyhole_foreign, KEYHOLE_WINDOW_STATS, (unsigned long)window,
+			 (unsigned long)&stats),
+	       0, "statistics");
+	tap_ok(stats.faults >= (uint64_t)cpus * (WARM_UP + SAMPLES) * FAULTS * 98 / 100,
+	       "nearly each touch was a fault (%lu)", (unsigned long)stats.faults);
+	print("demand_fault", &rows[0], FAULTS);
+	control->done = 1;
+	hypercall(__HYPERVISOR_keyhole_control, KEYHOLE_CONTROL_RESUME, peer, 0);
+	tap_done();
+}
+
 int main(void)
 {
 	cpus = (unsigned)option_number("switch", 0);
@@ -242,6 +299,8 @@ int main(void)
 	for (unsigned id = 1; id < cpus; id++)
 		if (!cpu_start(id, works))
 			tap_bail_out("processor %u does not start", id);
+	if (option("faults"))
+		all_fault();
 	ipi("ipi", ICR_TO(cpus > 1), cpus > 1);
 	others_are_done();
 	if (cpus > 1)

@@ -1,4 +1,4 @@
-/* sources: kernel/demand.c vmx/ept.c vmx/ept_map.c vmx/ept_unmap.c vmx/ept_batch.c */
+/* sources: kernel/demand.c kernel/demand_window.c vmx/ept.c vmx/ept_map.c vmx/ept_unmap.c vmx/ept_batch.c */
 /* sources: tests/unit/fake_pool.c tests/unit/fake_cpu.c */
 /* flags: -DKEYHOLE_FAKE_REFERENCES -Wl,--wrap=p2m_fill_page */
 /*

@@ -15,8 +15,9 @@ from . import console, guestspec, iso, machine
 CPUS = (1, 2, 4, 8)
 SECONDS = 240
 LINE = re.compile(r"^scale: (\S+) cpus=(\d+) samples=(\d+) median=(\d+) mean=(\d+) max=(\d+)$")
-# What the baseline has: processors, apicv=. Two processors interleave another way when code has moved.
-COMPARED = ((2,), (True, False))
+# What the baseline has: processors, apicv=, no faults, which wait for each other. Two processors interleave
+# another way when code has moved.
+COMPARED = ((2,), (True, False), False)
 TOLERANCE = 1.1
 # name: what
 ROWS = {
@@ -25,6 +26,7 @@ ROWS = {
     "timer": "timer interrupt, from its deadline to the handler, on all at once",
     "shootdown_call": "a page given back: the call",
     "shootdown_other": "the same: what another vCPU in guest mode loses, at most",
+    "demand_fault": "fault in a demand window, resident set full, evictions included, on all at once",
     "yield_switch": "from one guest to another by a yield, on all at once",
 }
 
@@ -59,6 +61,13 @@ def switch_guests(build, cpus):
     return [one(n) for n in range(2 * cpus)]
 
 
+def fault_guests(build, cpus):
+    """One that faults on all processors, and whose memory it looks into."""
+    return [guestspec.Spec(build / "guests/bench-peer.elf", ["name=peer", "mem=16M"]),
+            guestspec.Spec(build / "guests/bench-smp.elf",
+                           ["name=faults", "mem=8M", f"vcpus={cpus}", "priv=*", "cmdline=faults"])]
+
+
 def boot(build, kernel, name, guests, cpus, words=()):
     build = Path(build)
     image = build / f"bench-{name}.iso"
@@ -75,7 +84,7 @@ def boot(build, kernel, name, guests, cpus, words=()):
     return parse(box.text)
 
 
-def measure(build, kernel, counts=CPUS, apicv=(True, False)):
+def measure(build, kernel, counts=CPUS, apicv=(True, False), faults=True):
     """{"ipi": {"1": Point, "2": ...}, "ipi apicv=off": ...}"""
     out = {}
     for cpus in counts:
@@ -84,9 +93,9 @@ def measure(build, kernel, counts=CPUS, apicv=(True, False)):
             name = f"scale-{cpus}" + ("" if on else "-off")
             for row, point in boot(build, kernel, name, rows_guests(build, cpus), cpus, words).items():
                 out.setdefault(row + ("" if on else " apicv=off"), {})[str(cpus)] = point
-        for row, point in boot(build, kernel, f"switch-{cpus}", switch_guests(build, cpus),
-                               cpus).items():
-            out.setdefault(row, {})[str(cpus)] = point
+        for name, guests in (("switch", switch_guests), ("faults", fault_guests))[:1 + faults]:
+            for row, point in boot(build, kernel, f"{name}-{cpus}", guests(build, cpus), cpus).items():
+                out.setdefault(row, {})[str(cpus)] = point
     return out
 
 
