@@ -11,6 +11,8 @@
 #define ARENA_SIZE  (4 * PAGE_SIZE) /* arguments: the end of RAM, so that nothing lies behind */
 #define POOL_PAGES  64u		    /* RAM that is granted, copied to, given back and taken again */
 #define PLACES	    64u		    /* where no RAM is */
+#define AREAS	    64u		    /* of places, one after the other */
+#define AREA_CALLS  4096u	    /* after which the next one is used */
 #define PORTS	    32u
 #define TABLE_REFS  64u /* references of each vCPU, from 64 on */
 
@@ -32,8 +34,9 @@ struct worker {
 	uint8_t *arena;
 	size_t arena_used;
 	uint64_t random;
-	unsigned id;
+	unsigned id, area;
 	uint64_t calls, made[OPERATIONS], succeeded[OPERATIONS];
+	long refused[OPERATIONS]; /* the last error, or the last status */
 	volatile bool ended;
 	/* What it believes to be so; calls with mistakes may have made it untrue. */
 	bool given_back[POOL_PAGES];
@@ -48,12 +51,16 @@ struct call {
 	unsigned number;
 	unsigned long arg[5];
 	unsigned operation;
+	bool spoiled;		  /* not counted */
 	bool careful;		  /* with a mistake in it the caller might wait for ever */
 	long least;		  /* result of one that succeeded */
 	volatile int16_t *status; /* 0 then, if there is one */
 	void (*done)(struct worker *w, const struct call *c);
 	unsigned what; /* which page, place or port: for done() */
+	/* In the arena, where another vCPU's call with a mistake may overwrite anything. */
 	void *argument;
+	const int32_t *errors; /* of what + i, for i below count */
+	unsigned count;
 };
 
 extern uint32_t child;
@@ -72,7 +79,7 @@ static inline uint64_t pool_gfn(const struct worker *w, uint64_t page)
 }
 static inline uint64_t place_address(const struct worker *w, uint64_t place)
 {
-	return HOLE + ((w->id + 1ull) << 24) + place * PAGE_SIZE;
+	return HOLE + ((w->id + 1ull) << 24) + (w->area * PLACES + place) * PAGE_SIZE;
 }
 
 /* operations.c */

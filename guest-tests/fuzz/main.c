@@ -106,8 +106,7 @@ static bool forbidden(const struct call *c)
 	case __HYPERVISOR_keyhole_control:
 		return true;
 	case __HYPERVISOR_sched_op:
-		return command != 0 && command != SCHEDOP_shutdown_code &&
-		       command != SCHEDOP_pin_override;
+		return command != 0 && command != SCHEDOP_pin_override;
 	case __HYPERVISOR_vcpu_op:
 		return command <= VCPUOP_down || command == VCPUOP_send_nmi;
 	case __HYPERVISOR_grant_table_op: /* would write through all memory from there on */
@@ -153,9 +152,18 @@ static void spoil(struct worker *w, struct call *c)
 		c->arg[below(w, 3)] = (unsigned long)value;
 }
 
-static bool good(const struct call *c, long result)
+/* Counts it, if it was a valid one, and notes what it has changed. */
+static void note(struct worker *w, const struct call *c, long result)
 {
-	return result >= c->least && (!c->status || *c->status == 0);
+	if (c->operation == OPERATIONS)
+		return;
+	if (result < c->least || (c->status && *c->status)) {
+		w->refused[c->operation] = result < c->least ? result : *c->status;
+		return;
+	}
+	w->succeeded[c->operation] += !c->spoiled;
+	if (c->done)
+		c->done(w, c);
 }
 
 static void issue(struct worker *w, struct call *c)
@@ -164,11 +172,7 @@ static void issue(struct worker *w, struct call *c)
 	long result =
 	    hypercall5(c->number | flag, c->arg[0], c->arg[1], c->arg[2], c->arg[3], c->arg[4]);
 
-	if (good(c, result) && c->operation < OPERATIONS) {
-		w->succeeded[c->operation]++;
-		if (c->done)
-			c->done(w, c);
-	}
+	note(w, c, result);
 }
 
 /* Several calls in one. */
@@ -184,11 +188,7 @@ static void issue_list(struct worker *w, struct call *calls, unsigned count)
 	if (hypercall(__HYPERVISOR_multicall, (unsigned long)list, count, 0))
 		return;
 	for (unsigned i = 0; i < count; i++)
-		if (good(&calls[i], (long)list[i].result)) {
-			w->succeeded[calls[i].operation]++;
-			if (calls[i].done)
-				calls[i].done(w, &calls[i]);
-		}
+		note(w, &calls[i], (long)list[i].result);
 }
 
 static unsigned choose(struct worker *w)
@@ -228,7 +228,7 @@ static void turn(struct worker *w)
 	case 2: {
 		make(w, &c[0]);
 		w->made[c[0].operation]--;
-		c[0].operation = OPERATIONS; /* not counted */
+		c[0].spoiled = true;
 		if (!c[0].careful) {
 			spoil(w, &c[0]);
 			if (!forbidden(&c[0]))
@@ -253,6 +253,14 @@ static void turn(struct worker *w)
 	}
 }
 
+/* What calls with mistakes have mapped, and nobody has the handle of, stays there. */
+static void leave_area(struct worker *w)
+{
+	for (unsigned place = 0; place < PLACES; place++)
+		clear_place(w, place);
+	w->area = (unsigned)(w->calls / AREA_CALLS % AREAS);
+}
+
 static void work(unsigned id)
 {
 	struct worker *w = &workers[id];
@@ -264,9 +272,10 @@ static void work(unsigned id)
 			tend_child(w);
 		if (!(chance(w) % 64))
 			restore(w);
+		if (w->calls / AREA_CALLS % AREAS != w->area)
+			leave_area(w);
 	}
-	for (unsigned place = 0; place < PLACES; place++)
-		clear_place(w, place);
+	leave_area(w);
 	w->ended = true;
 	while (id)
 		__asm__ volatile("hlt");
@@ -342,8 +351,9 @@ static void judge(uint64_t seed, uint64_t ticks)
 			succeeded += workers[id].succeeded[op];
 		}
 		tap_ok(succeeded * 1000 >= made * operations[op].succeed && succeeded,
-		       "%s: %llu of %llu succeed", operations[op].name,
-		       (unsigned long long)succeeded, (unsigned long long)made);
+		       "%s: %llu of %llu succeed; refused by %d", operations[op].name,
+		       (unsigned long long)succeeded, (unsigned long long)made,
+		       (int)workers[0].refused[op]);
 	}
 	for (unsigned id = 0; id < vcpus; id++)
 		calls += workers[id].calls;

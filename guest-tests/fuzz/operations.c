@@ -115,11 +115,8 @@ void make_map_table(struct worker *w, struct call *c)
 
 static void some_filled(struct worker *w, const struct call *c)
 {
-	const add_to_physmap_batch_t *b = c->argument;
-	const int32_t *errors = (void *)b->errs;
-
-	for (unsigned i = 0; i < b->size; i++)
-		if (!errors[i])
+	for (unsigned i = 0; i < c->count; i++)
+		if (!c->errors[i])
 			w->places[(c->what + i) % PLACES].kind = PLACE_OTHER;
 }
 
@@ -141,7 +138,9 @@ static void make_batch(struct worker *w, struct call *c, enum place kind)
 	b->foreign_domid = (domid_t)child;
 	b->idxs = handle(there);
 	b->gpfns = handle(here);
-	b->errs = handle(room(w, size * sizeof(int32_t)));
+	c->errors = room(w, size * sizeof(int32_t));
+	c->count = size;
+	b->errs = handle(c->errors);
 	c->argument = b;
 }
 
@@ -240,8 +239,14 @@ static void mapped(struct worker *w, const struct call *c)
 {
 	const struct gnttab_map_grant_ref *m = c->argument;
 
-	w->places[c->what].kind = PLACE_GRANT;
-	w->places[c->what].handle = m->handle;
+	for (unsigned i = 0; i < c->count; i++) {
+		uint64_t place = (m[i].host_addr - place_address(w, 0)) / PAGE_SIZE;
+
+		if (m[i].status || place >= PLACES)
+			continue;
+		w->places[place].kind = PLACE_GRANT;
+		w->places[place].handle = m[i].handle;
+	}
 }
 
 void make_grant_map(struct worker *w, struct call *c)
@@ -261,6 +266,7 @@ void make_grant_map(struct worker *w, struct call *c)
 	}
 	call(c, __HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, m, count);
 	c->status = &m->status;
+	c->count = count;
 	c->done = mapped;
 }
 
