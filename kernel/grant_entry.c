@@ -246,6 +246,35 @@ void grant_entry_unpin_again(struct grant_session *s, uint32_t ref, bool readonl
 	active_set(word, a);
 }
 
+/* What is mapped through a reference of a domain's own now: its active word, without BUSY; 0 beyond
+ * the table. */
+uint64_t grant_entry_active(const struct domain *d, uint32_t ref)
+{
+	const struct grant_table *t = d->grants;
+
+	if (ref / GRANT_ENTRIES_PER_FRAME >=
+	    atomic_load_explicit(&t->frame_count, memory_order_acquire))
+		return 0;
+	return atomic_load(
+		   &t->active[ref / GRANT_ENTRIES_PER_FRAME][ref % GRANT_ENTRIES_PER_FRAME]) &
+	       ~ACTIVE_BUSY;
+}
+
+uint32_t grant_active_pins(uint64_t a)
+{
+	return (uint32_t)(readers_of(a) + writers_of(a));
+}
+
+mfn_t grant_active_frame(uint64_t a)
+{
+	return make_mfn(a & ACTIVE_FRAME_MASK);
+}
+
+domid_t grant_active_mapper(uint64_t a)
+{
+	return mapper_of(a);
+}
+
 /*
  * Ends what an entry of the session's own domain grants: nothing is pinned through it from now on,
  * until what is has gone and the owner grants it anew. Returns its active word: 0 when nothing is

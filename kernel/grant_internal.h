@@ -90,6 +90,10 @@ int16_t grant_entry_pin_again(struct grant_session *s, uint32_t ref, uint64_t ac
 int16_t grant_entries_swap(struct domain *d, uint32_t a, uint32_t b);
 void grant_entry_unpin_again(struct grant_session *s, uint32_t ref, bool readonly);
 uint64_t grant_entry_revoke(struct grant_session *s, uint32_t ref);
+uint64_t grant_entry_active(const struct domain *d, uint32_t ref);
+uint32_t grant_active_pins(uint64_t a);
+domid_t grant_active_mapper(uint64_t a);
+mfn_t grant_active_frame(uint64_t a);
 
 /* kernel/grant.c */
 void grant_tracks_free(struct grant_table *t);

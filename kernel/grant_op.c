@@ -1,5 +1,6 @@
 /*
- * The hypercall grant_table_op: arguments in, results out. What it does is in kernel/grant.c.
+ * The hypercalls grant_table_op and keyhole_grant: arguments in, results out. What they do is in
+ * kernel/grant*.c.
  *
  * State: none. No lock. Elements of a batch go through the same steps, as many at a time as lie in
  * one page: their place is found and copied in once; each is checked and done, or refused with
@@ -12,9 +13,12 @@
 #include "grant_copy.h"
 #include "kernel/grant.h"
 #include "kernel/hypercall.h"
+#include "mm/epoch.h"
 #include "public/errno.h"
 #include "public/grant_table.h"
+#include "public/keyhole.h"
 #include "public/xen.h"
+#include "vcpu.h"
 
 #define GRANT_TABLE_VERSION 1u
 
@@ -270,6 +274,78 @@ int64_t hypercall_grant_table_op(struct hypercall *c)
 		return setup_table(c);
 	case GNTTABOP_query_size:
 		return query_size(c);
+	default:
+		return -XEN_ENOSYS;
+	}
+}
+
+/* --- Keyhole's own ---------------------------------------------------------------------------- */
+
+/*
+ * A page of elements at a time; then the call goes on until the last mapping has gone and what was
+ * going on in the hypervisor is over, which depends on nobody's goodwill. Argument 4 is for that: a
+ * guest that makes one up comes back too early, or waits for its own vCPUs.
+ */
+static int64_t revoke(struct hypercall *c)
+{
+	struct keyhole_grant_revoke ops[HYPERCALL_BATCH];
+	unsigned size = sizeof(ops[0]), left = (uint32_t)c->arg[2];
+	gva_t at = make_gva(c->arg[1]);
+	struct guest_place place;
+
+	if (!left) {
+		uint32_t ticket = (uint32_t)c->arg[3];
+
+		if (!ticket || (epoch_over(ticket) && !grants_revoking(c->domain)))
+			return 0;
+		vcpu_yield();
+		return hypercall_continue(c);
+	}
+	unsigned n = elements_in_page(at, size, left < HYPERCALL_BATCH ? left : HYPERCALL_BATCH);
+	int rc = guest_place_find(&c->access, at, n * size, &place);
+	if (rc)
+		return rc;
+	guest_place_read(&place, ops, n * size);
+	n = grants_revoke(c->domain, ops, n);
+	guest_place_write(&place, ops, n * size);
+	if (n == left) {
+		c->arg[2] = 0;
+		c->arg[3] = epoch_ticket();
+		return hypercall_continue(c);
+	}
+	return go_on(c, n, size);
+}
+
+/* One at a time, and no more than one search. */
+static int64_t find(struct hypercall *c)
+{
+	uint32_t count = (uint32_t)c->arg[2];
+	struct keyhole_grant_find op;
+	gva_t at = make_gva(c->arg[1]);
+
+	if (!count)
+		return 0;
+	int rc = guest_copy_in(&c->access, &op, at, sizeof(op));
+	if (rc)
+		return rc;
+	bool done = grant_find(c->domain, &op);
+	rc = guest_copy_out(&c->access, at, &op, sizeof(op));
+	return rc ? rc : go_on(c, done, sizeof(op));
+}
+
+/*
+ * keyhole_grant(cmd, args, count): 0, or a number; -XEN_EFAULT when an element cannot be read or
+ * written: those before it are done; -XEN_ENOSYS.
+ */
+int64_t hypercall_grant(struct hypercall *c)
+{
+	switch ((uint32_t)c->arg[0]) {
+	case KEYHOLE_GRANT_REVOKE:
+		return revoke(c);
+	case KEYHOLE_GRANT_FIND:
+		return find(c);
+	case KEYHOLE_GRANT_REVOKED:
+		return grants_revoked(c->domain);
 	default:
 		return -XEN_ENOSYS;
 	}

@@ -16,7 +16,9 @@
  */
 #include "grant_pin.h"
 #include "kernel/foreign_map.h"
+#include "kernel/hypercall.h"
 #include "p2m.h"
+#include "public/keyhole.h"
 #include "vcpu.h"
 
 /* Mappings of one mapper that are revoked together. */
@@ -106,6 +108,102 @@ static bool is_live(const struct grant_track *track, domid_t granter)
 {
 	return atomic_load_explicit(&track->state, memory_order_acquire) == TRACK_LIVE &&
 	       track->granter == granter;
+}
+
+/* --- by its owner ----------------------------------------------------------------------------- */
+
+/* Goes on with the mappings of a domain. False: it is being destroyed. */
+static bool revoker_switch(struct revoker *r, domid_t id, struct domain *granter)
+{
+	struct domain *mapper = domain_owning(id);
+
+	if (r->mapper && r->mapper->id == id)
+		return true;
+	if (r->mapper)
+		revoker_end(r, granter);
+	r->mapper = NULL;
+	return mapper && revoker_begin(r, mapper);
+}
+
+/* The mapping of a reference that is noted at its frame. Whether that is all that uses it. */
+static bool revoke_noted(struct revoker *r, const struct domain *d, uint32_t ref, uint64_t a)
+{
+	uint32_t noted, handle;
+
+	frame_note(make_mfn(a & ACTIVE_FRAME_MASK), &noted, &handle);
+	struct grant_track *track = track_at(r->mapper->grants, handle);
+	if (!track || atomic_load(&track->state) == TRACK_FREE || track->granter != d->id ||
+	    track->ref != ref)
+		return false;
+	if (is_live(track, d->id))
+		revoker_add(r, track);
+	return grant_active_pins(a) == 1;
+}
+
+/* All that a domain has mapped through references that are being revoked. */
+static void revoke_searched(struct revoker *r, const struct domain *d)
+{
+	struct grant_table *t = r->mapper->grants;
+
+	for (uint32_t handle = 0; handle < atomic_load(&t->track_pages) * GRANT_TRACKS_PER_PAGE;
+	     handle++) {
+		struct grant_track *track = track_at(t, handle);
+
+		if (is_live(track, d->id) && grant_entry_active(d, track->ref) & ACTIVE_REVOKED)
+			revoker_add(r, track);
+	}
+}
+
+/*
+ * Takes back what references of a domain's own grant, each by itself, with one flush for each row
+ * of them with one mapper. Their entries become invalid at once; mappings are gone, and the pages
+ * the owner's alone, after an epoch from here, when also grants_revoking() says so. Returns how
+ * many are done, from the first, at least one: no more than one mapper's handles are searched.
+ * Statuses (GNTST_): okay, also if nothing was mapped; bad_gntref: beyond the table. Takes the
+ * locks of mappers: their own and their p2m's.
+ */
+unsigned grants_revoke(struct domain *d, struct keyhole_grant_revoke *ops, unsigned count)
+{
+	struct revoker r = {.mapper = NULL};
+	struct grant_session session;
+	uint64_t active[HYPERCALL_BATCH];
+	domid_t searched = DOMID_HYPERVISOR; /* no mapper */
+	unsigned done;
+
+	grant_session_begin(&session, d->id);
+	session.granter = d;
+	for (unsigned i = 0; i < count; i++) {
+		active[i] = grant_entry_revoke(&session, ops[i].ref);
+		ops[i].status = active[i] == ACTIVE_BUSY ? GNTST_bad_gntref : GNTST_okay;
+		ops[i].mappings = (uint16_t)grant_active_pins(active[i]);
+	}
+	grant_session_end(&session);
+	for (done = 0; done < count; done++) {
+		domid_t mapper = grant_active_mapper(active[done]);
+
+		if (!ops[done].mappings || mapper == searched || !revoker_switch(&r, mapper, d) ||
+		    revoke_noted(&r, d, ops[done].ref, active[done]))
+			continue;
+		if (searched != DOMID_HYPERVISOR)
+			break;
+		searched = mapper;
+		revoke_searched(&r, d);
+	}
+	if (r.mapper)
+		revoker_end(&r, d);
+	return done;
+}
+
+/* Whether mappings of a domain's pages that were revoked still wait for their epoch. */
+bool grants_revoking(const struct domain *d)
+{
+	return atomic_load(&d->grants->revoking);
+}
+
+/* Handles of a domain that were revoked and not unmapped. */
+uint32_t grants_revoked(const struct domain *d)
+{
+	return atomic_load_explicit(&d->grants->revoked, memory_order_relaxed);
 }
 
 /* --- by a domain that is destroyed ------------------------------------------------------------ */

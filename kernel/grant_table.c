@@ -45,7 +45,7 @@ int grant_table_create(struct domain *d)
 }
 
 /* Frames that a domain's table has now. */
-uint32_t grant_table_frames(struct domain *d)
+uint32_t grant_table_frames(const struct domain *d)
 {
 	return atomic_load_explicit(&d->grants->frame_count, memory_order_acquire);
 }

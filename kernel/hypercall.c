@@ -150,6 +150,7 @@ const hypercall_handler hypercall_handlers[HYPERCALL_NUMBERS] = {
     [__HYPERVISOR_hvm_op] = hypercall_hvm_op,
     [__HYPERVISOR_keyhole_control] = hypercall_control,
     [__HYPERVISOR_keyhole_foreign] = hypercall_foreign,
+    [__HYPERVISOR_keyhole_grant] = hypercall_grant,
 #ifdef CONFIG_TEST
     [__HYPERVISOR_keyhole_test] = hypercall_test,
 #endif

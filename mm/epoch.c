@@ -146,6 +146,23 @@ void epoch_free_table(struct table_account *account, mfn_t table)
 	epoch_free_frames(table, 0);
 }
 
+/* The lower half of an epoch: who keeps it may be a guest with 32-bit registers. */
+uint32_t epoch_ticket(void)
+{
+	uint32_t ticket;
+
+	do {
+		ticket = (uint32_t)advance();
+	} while (!ticket);
+	return ticket;
+}
+
+bool epoch_over(uint32_t ticket)
+{
+	return (int32_t)((uint32_t)reached() - ticket) >= 0 ||
+	       (int32_t)((uint32_t)atomic_load(&global_epoch) - ticket) < 0;
+}
+
 static void run_deferred(struct epoch_cpu *own, uint64_t epoch)
 {
 	for (uint32_t n = 0; n < BATCH && own->first && own->first->epoch <= epoch;) {

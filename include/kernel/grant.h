@@ -21,12 +21,19 @@ bool grant_maps_release_step(struct domain *d);
 bool grant_revoke_step(struct domain *d);
 void grant_table_free(struct domain *d);
 
-uint32_t grant_table_frames(struct domain *d);
+uint32_t grant_table_frames(const struct domain *d);
 int grant_table_grow(struct domain *d, uint32_t frame_count) must_use;
 int grant_table_map_frame(struct domain *d, uint32_t index, gfn_t gfn) must_use;
 int grant_table_take_frame(struct domain *d, uint32_t index, mfn_t *out) must_use;
 gfn_t grant_table_frame_gfn(struct domain *d, uint32_t index);
 void grant_table_frame_unmapped(struct domain *d, gfn_t gfn);
+
+struct keyhole_grant_revoke;
+struct keyhole_grant_find;
+unsigned grants_revoke(struct domain *d, struct keyhole_grant_revoke *ops, unsigned count);
+bool grants_revoking(const struct domain *d);
+uint32_t grants_revoked(const struct domain *d);
+bool grant_find(struct domain *d, struct keyhole_grant_find *op);
 
 void grants_map(struct domain *mapper, struct gnttab_map_grant_ref *ops, unsigned count);
 void grants_unmap(struct domain *mapper, struct gnttab_unmap_grant_ref *ops, unsigned count);

@@ -32,6 +32,7 @@ int64_t hypercall_grant_table_op(struct hypercall *c);
 int64_t hypercall_memory_op(struct hypercall *c);
 int64_t hypercall_event_channel_op(struct hypercall *c);
 int64_t hypercall_control(struct hypercall *c); /* kernel/lifecycle_op.c */
+int64_t hypercall_grant(struct hypercall *c);	/* kernel/grant_op.c */
 int64_t hypercall_foreign(struct hypercall *c); /* kernel/foreign_op.c */
 int64_t hypercall_vcpu_op(struct hypercall *c);
 int64_t hypercall_hvm_op(struct hypercall *c);

@@ -31,6 +31,10 @@ void epoch_free_retired(mfn_t first);
 /* Frees a table page of a pool once it is safe. Its account is credited at once. */
 struct table_account;
 void epoch_free_table(struct table_account *account, mfn_t table);
+/* A number, never 0, for what holds from now on: epoch_over() when every CPU has passed a quiescent
+ * point since. For a number that nobody was given, it is over. */
+uint32_t epoch_ticket(void);
+bool epoch_over(uint32_t ticket);
 /* This CPU is at a quiescent point: runs what is due. Clears ENTRY_WORK_EPOCH when nothing is left.
  */
 void epoch_quiescent(void);

@@ -74,6 +74,20 @@
 /* (number, struct keyhole_window_stats). */
 #define KEYHOLE_WINDOW_STATS 6
 
+/*
+ * Grants, beyond what Xen's grant_table_op has: keyhole_grant(cmd, args, count), for every guest;
+ * args is an array of count structures.
+ */
+#define __HYPERVISOR_keyhole_grant 52
+
+/* Takes back what references grant, wherever it is mapped: struct keyhole_grant_revoke. */
+#define KEYHOLE_GRANT_REVOKE 1
+/* Through which references others have a page: struct keyhole_grant_find. */
+#define KEYHOLE_GRANT_FIND 2
+/* The result is how many of the caller's handles were revoked and are not unmapped. No arguments.
+ */
+#define KEYHOLE_GRANT_REVOKED 3
+
 /* Reads any address of the hypervisor: struct keyhole_lab_read. Stands for a speculative read. */
 #define KEYHOLE_LAB_READ 1
 /* What is mapped on this CPU, devices left out: struct keyhole_lab_list. */
@@ -197,6 +211,23 @@ struct keyhole_test_p2m {
 };
 XEN_CHECK_SIZE(struct keyhole_test_p2m, 32);
 XEN_CHECK_OFFSET(struct keyhole_test_p2m, order, 28);
+
+struct keyhole_grant_revoke {
+	uint32_t ref;	   /* in: of the caller's own table */
+	int16_t status;	   /* out: GNTST_ */
+	uint16_t mappings; /* out: mappings and copies that it was in use by */
+};
+XEN_CHECK_SIZE(struct keyhole_grant_revoke, 8);
+
+struct keyhole_grant_find {
+	compat_uint64_t gfn; /* in: a page of the caller's own RAM */
+	uint32_t ref;	     /* in: the first reference to look at; out: the one found */
+	uint32_t mappings;   /* out: mappings and copies through it */
+	uint32_t others;     /* out: uses of the page besides these */
+	domid_t domid;	     /* out: whose they are */
+	int16_t status;	     /* out: GNTST_ */
+};
+XEN_CHECK_SIZE(struct keyhole_grant_find, 24);
 
 struct keyhole_lab_read {
 	compat_uint64_t va;	/* in: any number */

@@ -1,6 +1,6 @@
 /* sources: kernel/hypercall.c kernel/multicall.c kernel/sched_op.c kernel/hypercall_misc.c kernel/guest_input.c kernel/lifecycle_op.c kernel/grant.c kernel/grant_op.c */
 /* sources: kernel/grant_copy.c kernel/grant_entry.c kernel/grant_table.c kernel/foreign_map.c kernel/memory_op.c */
-/* sources: kernel/grant_revoke.c kernel/reservation.c kernel/foreign_op.c kernel/demand.c kernel/demand_window.c kernel/compat.c tests/unit/fake_cpu.c */
+/* sources: kernel/grant_revoke.c kernel/grant_find.c kernel/reservation.c kernel/foreign_op.c kernel/demand.c kernel/demand_window.c kernel/compat.c tests/unit/fake_cpu.c */
 /* flags: -pthread -DKEYHOLE_FAKE_REFERENCES */
 /*
  * Hypercalls end to end, from registers to registers, as two hostile guests would use them: all of
@@ -143,6 +143,10 @@ int frame_get_present(mfn_t frame, domid_t owner, enum frame_type type)
 	return 0;
 }
 
+uint32_t frame_refs(mfn_t frame)
+{
+	return frames[frame.raw].refs;
+}
 domid_t frame_owner(mfn_t frame)
 {
 	return frames[frame.raw].owner;
@@ -347,13 +351,27 @@ void epoch_defer_work(struct epoch_deferred *d, void (*run)(struct epoch_deferre
 	d->next = deferred;
 	deferred = d;
 }
+static _Thread_local uint32_t epochs, epoch_polls;
 static void epoch_pass(void)
 {
+	epochs++;
 	while (deferred) {
 		struct epoch_deferred *d = deferred;
 		deferred = d->next;
 		d->run(d);
 	}
+}
+
+uint32_t epoch_ticket(void)
+{
+	return epochs + 1;
+}
+/* It passes by itself, some time. */
+bool epoch_over(uint32_t ticket)
+{
+	if (++epoch_polls % 3 == 0)
+		epoch_pass();
+	return epochs >= ticket || ticket > epochs + 1;
 }
 
 struct domain *domain_find(domid_t id)
@@ -1588,6 +1606,179 @@ static void revoked_in_between(void)
 	ok(unmapped(owner), "none is left");
 }
 
+static struct keyhole_grant_revoke *revoke_op(unsigned i, uint32_t ref)
+{
+	struct keyhole_grant_revoke *op = MEM(owner, 0x1000, struct keyhole_grant_revoke) + i;
+
+	*op = (struct keyhole_grant_revoke){ref, 99, 99};
+	return op;
+}
+
+/* The owner's call. */
+static int64_t revoke(unsigned count)
+{
+	be(owner);
+	int64_t rc = call(__HYPERVISOR_keyhole_grant, KEYHOLE_GRANT_REVOKE, AT(0x1000), count);
+	be(mapper);
+	return rc;
+}
+
+static int revoke_one(uint32_t ref, unsigned mappings)
+{
+	struct keyhole_grant_revoke *op = revoke_op(0, ref);
+	int64_t rc = revoke(1);
+
+	if (rc || op->mappings != mappings)
+		return 1000 + (int)op->mappings;
+	return op->status;
+}
+
+static void revoked_by_owner(void)
+{
+	uint32_t h[4], n = 0;
+
+	for (int w = 1; w >= 0; w--) {
+		fresh();
+		wide = w;
+		for (uint32_t ref = 8; ref < 12; ref++)
+			permit(ref, 2, ref, 0);
+		is(revoke_one(8, 0), GNTST_okay, "a grant that nobody has mapped");
+		is(map(8, 100, GNTMAP_host_map, NULL), GNTST_general_error, "it has ended");
+		is(revoke_one(20, 0), GNTST_okay, "a reference that grants nothing");
+		is(revoke_one(512, 0), GNTST_bad_gntref, "beyond the table");
+		is(revoke_one(~0u, 0), GNTST_bad_gntref, "far beyond");
+		permit(8, 2, 8, 0);
+		map(8, 100, GNTMAP_host_map, &h[0]);
+		unsigned before_unmaps = unmaps;
+		is(revoke_one(8, 1), GNTST_okay, "one that is mapped");
+		ok(continuations >= 2, "takes an epoch");
+		is(unmaps, before_unmaps + 1, "and one flush");
+		is(mapper->p2m[100].frame.raw, mapper->d.poison.raw,
+		   "the mapper sees its own frame");
+		is(entry(8)->flags, 0, "nothing marks it any more");
+		ok(unmapped(owner) && !grants_revoking(&owner->d), "the page is the owner's");
+		is(call(__HYPERVISOR_keyhole_grant, KEYHOLE_GRANT_REVOKED, 0, 0), 1,
+		   "the mapper can ask how many");
+		is(revoke_one(8, 0), GNTST_okay, "twice");
+		permit(8, 2, 7, 0);
+		is(map(8, 101, GNTMAP_host_map, &h[1]), GNTST_okay, "granted anew, elsewhere");
+		is(mapper->p2m[101].frame.raw, owner->p2m[7].frame.raw, "another page");
+		is(unmap_elsewhere(h[0], 100), GNTST_okay, "the old handle");
+		is(call(__HYPERVISOR_keyhole_grant, KEYHOLE_GRANT_REVOKED, 0, 0), 0,
+		   "none is left");
+		is(mapper->p2m[101].type, P2M_GRANT_RW, "not the new one");
+
+		/* Several mappings of one reference, and of one page: the note is of one. */
+		map(9, 102, GNTMAP_host_map, &h[0]);
+		map(9, 103, GNTMAP_host_map | GNTMAP_readonly, &h[2]);
+		permit(10, 2, 9, 0);
+		map(10, 104, GNTMAP_host_map, &h[3]);
+		is(revoke_one(9, 2), GNTST_okay, "mapped twice");
+		ok(mapper->p2m[102].frame.raw == mapper->d.poison.raw &&
+		       mapper->p2m[103].frame.raw == mapper->d.poison.raw &&
+		       mapper->p2m[103].access == P2M_R,
+		   "both are revoked");
+		is(mapper->p2m[104].frame.raw, owner->p2m[9].frame.raw, "not another reference");
+		is(unmap(h[3], 104), GNTST_okay, "which is being unmapped");
+		is(revoke_one(10, 1), GNTST_okay, "when it is revoked");
+		ok(!entry(10)->flags && unmap(h[3], 104) == GNTST_bad_handle,
+		   "which comes too late");
+		is(unmap_elsewhere(h[0], 102), GNTST_okay, "they are unmapped");
+		is(unmap_elsewhere(h[2], 103), GNTST_okay, "both");
+		is(unmap_elsewhere(h[1], 101), GNTST_okay, "and the first");
+		ok(unmapped(owner), "all is the owner's");
+
+		/* A batch, over a page's end, with mappers that end. */
+		for (uint32_t ref = 8; ref < 208; ref++) {
+			permit(ref, 2, ref % RAM_FRAMES, 0);
+			map(ref, 300 + ref, GNTMAP_host_map, NULL);
+			revoke_op(ref - 8, ref);
+		}
+		before_unmaps = unmaps;
+		is(revoke(200), 0, "two hundred");
+		for (unsigned i = 0; i < 200; i++)
+			n += MEM(owner, 0x1000, struct keyhole_grant_revoke)[i].status != 0 ||
+			     mapper->p2m[308 + i].frame.raw != mapper->d.poison.raw;
+		is(n, 0, "are revoked");
+		ok(unmaps - before_unmaps <= 4, "with %u flushes", unmaps - before_unmaps);
+		ok(unmapped(owner), "all of them");
+		mapper->d.maps_closed = true;
+		owner->d.end = END_NONE;
+		be(owner);
+		is(call(__HYPERVISOR_keyhole_grant, KEYHOLE_GRANT_REVOKE, 0x100, 1), -XEN_EFAULT,
+		   "from nowhere");
+		is(call(__HYPERVISOR_keyhole_grant, KEYHOLE_GRANT_REVOKE, READONLY_BASE, 1),
+		   -XEN_EFAULT, "to nowhere");
+		is(call(__HYPERVISOR_keyhole_grant, KEYHOLE_GRANT_REVOKE, 0, 0), 0, "nothing");
+		is(call(__HYPERVISOR_keyhole_grant, 0, 0, 0), -XEN_ENOSYS, "no command");
+		be(mapper);
+	}
+	fresh();
+	permit(8, 2, 5, 0);
+	map(8, 100, GNTMAP_host_map, NULL);
+	mapper->d.maps_closed = true;
+	mapper->d.end = END_DESTROYED;
+	is(revoke_one(8, 1), GNTST_okay, "from one that is being destroyed");
+	is(mapper->p2m[100].frame.raw, owner->p2m[5].frame.raw, "which gives it up itself");
+}
+
+static struct keyhole_grant_find look(uint64_t gfn, uint32_t ref)
+{
+	struct keyhole_grant_find *op = MEM(owner, 0x1000, struct keyhole_grant_find);
+
+	*op = (struct keyhole_grant_find){.gfn = gfn, .ref = ref, .status = 99};
+	be(owner);
+	if (call(__HYPERVISOR_keyhole_grant, KEYHOLE_GRANT_FIND, AT(0x1000), 1))
+		op->status = 98;
+	be(mapper);
+	return *op;
+}
+
+static void found(void)
+{
+	for (int w = 1; w >= 0; w--) {
+		struct keyhole_grant_find f;
+		uint32_t h;
+
+		fresh();
+		wide = w;
+		permit(8, 2, 5, 0);
+		is(look(5, 0).status, GNTST_bad_gntref, "a page that nobody has");
+		is(look(RAM_FRAMES, 0).status, GNTST_bad_page, "no page");
+		is(look(~0ull, 0).status, GNTST_bad_page, "far from any");
+		map(8, 100, GNTMAP_host_map, &h);
+		f = look(5, 0);
+		ok(f.status == GNTST_okay && f.ref == 8 && f.domid == 2 && f.mappings == 1 &&
+		       f.others == 0,
+		   "the one reference");
+		is(continuations, 0, "at once");
+		is(look(5, 8).ref, 8, "from there");
+		is(look(5, 9).status, GNTST_bad_gntref, "behind it");
+		is(look(6, 0).status, GNTST_bad_gntref, "not another page");
+		map(8, 101, GNTMAP_host_map | GNTMAP_readonly, NULL);
+		is(grant_table_grow(&owner->d, 32), 0, "the largest table");
+		permit(3, 2, 5, GTF_readonly);
+		map(3, 102, GNTMAP_host_map | GNTMAP_readonly, NULL);
+		f = look(5, 0);
+		ok(f.status == GNTST_okay && f.ref == 3 && f.mappings == 1 && f.others == 2,
+		   "two: the first of them");
+		f = look(5, 4);
+		ok(f.status == GNTST_okay && f.ref == 8 && f.mappings == 2 && f.others == 1,
+		   "and the second");
+		is(look(5, 9).status, GNTST_bad_gntref, "no third");
+		ok(continuations >= 5, "after a long search (%u)", continuations);
+		is(unmap_elsewhere(h, 100), GNTST_okay, "unmapped");
+		ok(look(5, 0).ref == 3 && look(5, 4).ref == 8, "once: the other is still there");
+		be(owner);
+		is(call(__HYPERVISOR_keyhole_grant, KEYHOLE_GRANT_FIND, 0x100, 1), -XEN_EFAULT,
+		   "from nowhere");
+		is(call(__HYPERVISOR_keyhole_grant, KEYHOLE_GRANT_FIND, READONLY_BASE, 1),
+		   -XEN_EFAULT, "to nowhere");
+		is(call(__HYPERVISOR_keyhole_grant, KEYHOLE_GRANT_FIND, 0, 0), 0, "nothing");
+		be(mapper);
+	}
+}
+
 #define REF  GNTCOPY_source_gref
 #define TO   GNTCOPY_dest_gref
 #define SELF DOMID_SELF
@@ -2483,6 +2674,8 @@ int main(void)
 	dying();
 	revoked_by_destruction();
 	revoked_in_between();
+	revoked_by_owner();
+	found();
 	tables();
 	memory_maps();
 	foreigners();
