@@ -15,11 +15,12 @@ SECONDS = 280
 SHELL = re.compile(r"^\[linux\] A shell of busybox's", re.M)
 ANSWER = re.compile(r"^\[linux\] 42y$", re.M)
 ENDED = "halted with interrupts off"  # Linux, which has no ACPI sleep states here
-# Model, processors, and the vCPUs of each guest.
-BOOTS = [(machine.BOCHS_CPU, 2, (2,))]
+# Model, processors, the vCPUs of each guest, and the hypervisor's options.
+BOOTS = [(machine.BOCHS_CPU, 2, (2,), ())]
 if os.environ.get("LINUX") == "all":
-    BOOTS += [(machine.BOCHS_CPU, 1, (1,)), (machine.BOCHS_CPU, 1, (1, 2)),
-              (machine.BOCHS_CPU, 2, (1, 2))]
+    BOOTS += [(machine.BOCHS_CPU, 1, (1,), ()), (machine.BOCHS_CPU, 1, (1, 2), ()),
+              (machine.BOCHS_CPU, 2, (1, 2), ()), (machine.BOCHS_OLD_CPU, 2, (2,), ()),
+              (machine.BOCHS_CPU, 2, (4,), ("apicv=off", "window=cached"))]
 
 
 def use_shell(box, tap_results):
@@ -33,8 +34,8 @@ def use_shell(box, tap_results):
 
 
 @pytest.mark.timeout(SECONDS * 2 + 300)
-@pytest.mark.parametrize("model, cpus, vcpus", BOOTS)
-def test_linux(model, cpus, vcpus, tap_results, log_dir):
+@pytest.mark.parametrize("model, cpus, vcpus, words", BOOTS)
+def test_linux(model, cpus, vcpus, words, tap_results, log_dir):
     try:
         paths = linuxguest.prepare(BUILD)
     except linuxguest.SetupError as e:
@@ -44,7 +45,7 @@ def test_linux(model, cpus, vcpus, tap_results, log_dir):
     do = "tests,shell" if alone else "tests"
     specs = guestspec.check_all(guestspec.parse_list(linuxguest.guests(paths, vcpus, do)))
     image = BUILD / f"boots/{log_dir.name}.iso"
-    iso.make(image, BUILD / "test/keyhole.elf", [], specs)
+    iso.make(image, BUILD / "test/keyhole.elf", list(words), specs)
     with machine.make("bochs", image, log_dir, model=model, mem=640, cpus=cpus, typing=alone) as box:
         if alone:
             use_shell(box, tap_results)

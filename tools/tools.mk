@@ -78,7 +78,7 @@ run-linux: ## Debian's Linux as a guest, fetched with apt; VCPUS=2, or VCPUS=2,1
 	@$(MAKE) -s --no-print-directory all
 	@$(PYTHON) tools/run-linux --build $(BUILD)
 
-test-linux: ## more boots of it than `make test` has: one and two vCPUs and processors, two guests
+test-linux: ## more boots of it than `make test` has: up to four vCPUs, two guests, an older processor
 	@LINUX=all T=test_linux $(PYTHON) tools/test
 
 gdb: iso ## run under QEMU with a debugger's stub, and gdb with symbols
