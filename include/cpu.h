@@ -200,11 +200,6 @@ static inline void out16(uint16_t port, uint16_t value)
 	__asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port));
 }
 
-static inline void out32(uint16_t port, uint32_t value)
-{
-	__asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
-}
-
 /* Operand of LGDT, LIDT and their counterparts. */
 struct descriptor_table {
 	uint16_t limit;

@@ -183,7 +183,8 @@ uint8_t vcpu_callback_vector(void)
 	return how >> HVM_CALLBACK_TYPE_SHIFT == HVM_CALLBACK_TYPE_VECTOR ? (uint8_t)how : 0;
 }
 
-void evtchn_upcall(struct vcpu_shared *v)
+/* Tells v that its record says so: by its vector, or as the domain's callback has it. */
+static void evtchn_upcall(struct vcpu_shared *v)
 {
 	uint8_t vector = atomic_load(&v->xen->upcall_vector);
 

@@ -148,7 +148,7 @@ static bool parse_number(const char *s, bool suffixes, uint64_t *out)
 }
 
 /* True if the name can be shown on the console and written on a command line without quotes. */
-bool guest_config_name_valid(const char *name)
+static bool name_valid(const char *name)
 {
 	size_t n = 0;
 
@@ -164,7 +164,7 @@ bool guest_config_name_valid(const char *name)
 static int copy_name(const char *option, const char *value, char *to, char *error,
 		     size_t error_size)
 {
-	if (!guest_config_name_valid(value))
+	if (!name_valid(value))
 		return REFUSE("%s=%.40s: a name has 1 to %u characters from a-z A-Z 0-9 . _ -",
 			      option, value, GUEST_NAME_MAX - 1);
 	__builtin_memcpy(to, value, strlen(value) + 1);
@@ -185,7 +185,7 @@ static void name_from_file(const char *file, char *name)
 		n++;
 	}
 	name[n] = 0;
-	if (!guest_config_name_valid(name))
+	if (!name_valid(name))
 		name[0] = 0;
 }
 

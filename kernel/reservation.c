@@ -56,7 +56,7 @@ static bool may_own(const struct domain *d, uint64_t owned, unsigned order)
  * have more than it was configured with, or there is no block of that order, or no table;
  * -XEN_EEXIST, -XEN_EINVAL as p2m_map(). On error nothing has changed.
  */
-int reservation_populate(struct domain *d, gfn_t gfn, unsigned order)
+static must_use int reservation_populate(struct domain *d, gfn_t gfn, unsigned order)
 {
 	mfn_t frame;
 	struct p2m_entry e;

@@ -264,10 +264,3 @@ void epoch_cpu_online(uint32_t cpu)
 	atomic_store(&cpu_shared[cpu].online, true);
 	atomic_store(&cpu_shared[cpu].epoch, atomic_load(&global_epoch));
 }
-
-/* CPU cpu, which calls this itself, follows no shared pointer any more. */
-void epoch_cpu_offline(uint32_t cpu)
-{
-	assert_always(cpu == cpu_index() && !epoch_pending());
-	atomic_store(&cpu_shared[cpu].online, false);
-}

@@ -47,7 +47,5 @@ void evtchn_raise_virq(struct vcpu_shared *v, uint32_t virq);
 void evtchn_raise_own(struct domain *d, enum evtchn_own which);
 struct vcpu_xen;
 void evtchn_poll_begin(struct vcpu_xen *x, uint32_t port);
-/* Tells v that its record says so: by its vector, or as the domain's callback has it. */
-void evtchn_upcall(struct vcpu_shared *v);
 
 #endif

@@ -44,7 +44,5 @@ int guest_config_parse(const char *cmdline, struct guest_config *out, char *erro
 void guest_config_number(struct guest_config *configs, uint32_t count);
 int guest_config_resolve(struct guest_config *configs, uint32_t count, uint32_t which, char *error,
 			 size_t error_size) must_use;
-/* True if the name can be shown on the console and written on a command line without quotes. */
-bool guest_config_name_valid(const char *name);
 
 #endif

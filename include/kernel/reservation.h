@@ -5,7 +5,6 @@
 #include "../domain.h"
 #include "hypercall.h"
 
-int reservation_populate(struct domain *d, gfn_t gfn, unsigned order) must_use;
 int reservation_vacate(struct domain *d, gfn_t gfn) must_use;
 void memory_put_removed(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame_count, void *ctx);
 bool memory_fill(struct p2m *p2m, gfn_t gfn);

@@ -39,8 +39,6 @@ bool epoch_over(uint32_t ticket);
  */
 void epoch_quiescent(void);
 void epoch_cpu_online(uint32_t cpu);
-/* By the CPU itself, when epoch_pending() says that nothing of its own is left. */
-void epoch_cpu_offline(uint32_t cpu);
 /* Whether this CPU has deferred something that has not run yet. */
 bool epoch_pending(void);
 
