@@ -6,15 +6,18 @@
 #include "public/event_channel.h"
 #include "public/vcpu.h"
 
-#define WORKERS_MAX 4u
-#define RAM_END	    0x1000000ul	    /* mem=16M */
-#define ARENA_SIZE  (4 * PAGE_SIZE) /* arguments: the end of RAM, so that nothing lies behind */
-#define POOL_PAGES  64u		    /* RAM that is granted, copied to, given back and taken again */
-#define PLACES	    64u		    /* where no RAM is */
-#define AREAS	    64u		    /* of places, one after the other */
-#define AREA_CALLS  4096u	    /* after which the next one is used */
-#define PORTS	    32u
-#define TABLE_REFS  64u /* references of each vCPU, from 64 on */
+#define WORKERS_MAX  4u
+#define RAM_END	     0x1000000ul     /* mem=16M */
+#define ARENA_SIZE   (4 * PAGE_SIZE) /* arguments: the end of RAM, so that nothing lies behind */
+#define POOL_PAGES   64u   /* RAM that is granted, copied to, given back and taken again */
+#define PLACES	     64u   /* where no RAM is */
+#define AREAS	     64u   /* of places, one after the other */
+#define AREA_CALLS   4096u /* after which the next one is used */
+#define PORTS	     32u
+#define WINDOWS	     4u
+#define WINDOW_PAGES 256u
+#define BUDGET	     64u /* pages of a window that are there at a time; fewer are refused */
+#define TABLE_REFS   64u /* references of each vCPU, from 64 on */
 
 /* What the child offers. */
 #define CHILD_REF   8u
@@ -45,15 +48,20 @@ struct worker {
 		grant_handle_t handle;
 	} places[PLACES];
 	uint32_t ports[PORTS];
+	struct {
+		bool open;
+		long number;
+	} windows[WINDOWS];
 };
 
 struct call {
 	unsigned number;
 	unsigned long arg[5];
 	unsigned operation;
-	bool spoiled;		  /* not counted */
-	bool careful;		  /* with a mistake in it the caller might wait for ever */
-	long least;		  /* result of one that succeeded */
+	bool spoiled; /* not counted */
+	bool careful; /* with a mistake in it the caller might wait for ever */
+	long least;   /* result of one that succeeded */
+	long result;
 	volatile int16_t *status; /* 0 then, if there is one */
 	void (*done)(struct worker *w, const struct call *c);
 	unsigned what; /* which page, place or port: for done() */

@@ -109,6 +109,7 @@ static bool forbidden(const struct call *c)
 		return command != 0 && command != SCHEDOP_pin_override;
 	case __HYPERVISOR_vcpu_op:
 		return command <= VCPUOP_down || command == VCPUOP_send_nmi;
+	case __HYPERVISOR_keyhole_grant:
 	case __HYPERVISOR_grant_table_op: /* would write through all memory from there on */
 		return c->arg[2] > 64 && c->arg[1] < RAM_END - WORKERS_MAX * ARENA_SIZE;
 	case __HYPERVISOR_keyhole_foreign: /* goes through a range of any length, bit by bit */
@@ -153,8 +154,9 @@ static void spoil(struct worker *w, struct call *c)
 }
 
 /* Counts it, if it was a valid one, and notes what it has changed. */
-static void note(struct worker *w, const struct call *c, long result)
+static void note(struct worker *w, struct call *c, long result)
 {
+	c->result = result;
 	if (c->operation == OPERATIONS)
 		return;
 	if (result < c->least || (c->status && *c->status)) {

@@ -364,6 +364,87 @@ void make_setup_table(struct worker *w, struct call *c)
 	c->status = &s->status;
 }
 
+static void own(struct call *c, unsigned command, void *argument)
+{
+	call(c, __HYPERVISOR_keyhole_grant, command, argument, 1);
+}
+
+void make_revoke(struct worker *w, struct call *c)
+{
+	struct keyhole_grant_revoke *r = room(w, sizeof(*r));
+
+	r->ref = own_ref(w);
+	r->status = 99;
+	own(c, KEYHOLE_GRANT_REVOKE, r);
+	c->status = &r->status;
+}
+
+void make_find(struct worker *w, struct call *c)
+{
+	struct keyhole_grant_find *f = room(w, sizeof(*f));
+
+	f->gfn = pool_gfn(w, any_page(w));
+	f->status = 99;
+	own(c, KEYHOLE_GRANT_FIND, f);
+	c->status = &f->status;
+}
+
+/* --- demand windows --------------------------------------------------------------------------- */
+
+static uint64_t window_address(const struct worker *w, unsigned window)
+{
+	return HOLE + ((w->id + 5ull) << 24) + window * WINDOW_PAGES * PAGE_SIZE;
+}
+
+static void opened(struct worker *w, const struct call *c)
+{
+	w->windows[c->what].open = true;
+	w->windows[c->what].number = c->result;
+}
+
+void make_window_open(struct worker *w, struct call *c)
+{
+	c->what = (unsigned)below(w, WINDOWS);
+	c->number = __HYPERVISOR_keyhole_foreign;
+	c->arg[0] = KEYHOLE_FOREIGN(KEYHOLE_WINDOW_OPEN, child);
+	c->arg[1] = 0x400;
+	c->arg[2] = window_address(w, c->what) / PAGE_SIZE;
+	c->arg[3] = WINDOW_PAGES - below(w, 16);
+	c->arg[4] = BUDGET + below(w, BUDGET);
+	c->done = opened;
+}
+
+static void window_call(struct worker *w, struct call *c, unsigned command)
+{
+	c->what = (unsigned)below(w, WINDOWS);
+	call(c, __HYPERVISOR_keyhole_foreign, KEYHOLE_FOREIGN(command, 0),
+	     (void *)w->windows[c->what].number, 0);
+	if (!w->windows[c->what].open)
+		c->arg[1] = ~0ul;
+}
+
+static void shut(struct worker *w, const struct call *c)
+{
+	w->windows[c->what].open = false;
+}
+
+void make_window_close(struct worker *w, struct call *c)
+{
+	window_call(w, c, KEYHOLE_WINDOW_CLOSE);
+	c->done = shut;
+}
+
+void make_window_stats(struct worker *w, struct call *c)
+{
+	struct keyhole_window_stats *s = room(w, sizeof(*s));
+
+	window_call(w, c, KEYHOLE_WINDOW_STATS);
+	c->arg[2] = (unsigned long)s;
+	for (unsigned i = 0; i < 32; i++)
+		(void)*(volatile uint64_t *)(window_address(w, c->what) +
+					     below(w, WINDOW_PAGES) * PAGE_SIZE);
+}
+
 /* --- events ----------------------------------------------------------------------------------- */
 
 static void event(struct call *c, unsigned command, void *argument)
