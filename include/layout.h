@@ -69,6 +69,9 @@
 #define PRIVATE_CPU_PAGES   2u
 #define PRIVATE_STACK	    0x00a000u /* main stack: exits, boot, idle */
 #define PRIVATE_STACK_PAGES 4u
+/* Where it begins: in the middle of its last page, since what exits leave there is cleared down to
+ * the page's start, and below by pages that were written. */
+#define PRIVATE_STACK_START 0x00d800u
 #define PRIVATE_IST	    0x010000u /* interrupt stacks, one every PRIVATE_IST_STRIDE */
 #define PRIVATE_IST_COUNT   5u
 #define PRIVATE_IST_PAGES   2u

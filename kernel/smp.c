@@ -291,7 +291,7 @@ static bool start_one(uint32_t cpu, uint32_t apic, mfn_t trampoline)
 	uint64_t base = private_base_of(cpu);
 	ap_mailbox = (struct ap_mailbox){
 	    .root = paddr_raw(mfn_to_paddr(root)),
-	    .stack = base + PRIVATE_STACK + PRIVATE_STACK_PAGES * PAGE_SIZE,
+	    .stack = base + PRIVATE_STACK_START,
 	    .cpu = base + PRIVATE_CPU,
 	};
 	atomic_thread_fence(memory_order_seq_cst);

@@ -154,7 +154,7 @@ void private_enter(uint32_t cpu, mfn_t root, void (*fn)(void))
 	    "call *%[fn]\n\t"
 	    "ud2"
 	    :
-	    : [stack] "r"(base + PRIVATE_STACK + PRIVATE_STACK_PAGES * PAGE_SIZE), [fn] "r"(fn)
+	    : [stack] "r"(base + PRIVATE_STACK_START), [fn] "r"(fn)
 	    : "memory");
 	__builtin_unreachable();
 }

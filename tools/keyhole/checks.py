@@ -271,7 +271,7 @@ def check_stack(context):
     if not elf.is_file() or not su_files:
         fail("no image or no .su files: make all")
     names = pagetables.layout()
-    limit = names["PRIVATE_STACK_PAGES"] * 4096
+    limit = names["PRIVATE_STACK_START"] - names["PRIVATE_STACK"]
     ist_limit = names["PRIVATE_IST_PAGES"] * 4096
     rules = context.rules["stack"]
     frames, unbounded = stack.read_frames(su_files)
