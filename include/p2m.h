@@ -119,9 +119,8 @@ bool p2m_batch_mapped(struct p2m_batch *b, gfn_t gfn);
 int p2m_batch_map(struct p2m_batch *b, gfn_t gfn, mfn_t frame, enum p2m_type type,
 		  unsigned access) must_use;
 int p2m_batch_unmap(struct p2m_batch *b, gfn_t gfn) must_use;
-/* p2m_batch_unmap() of a frame of this type: which it was. -XEN_ENOENT: there is nothing;
- * -XEN_EINVAL: something else. */
-int p2m_batch_take(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t *frame) must_use;
+/* Where p2m_batch_take() of vmx/ept_batch.h does not find its table at hand. */
+int p2m_batch_take_any(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t *frame) must_use;
 /* Puts another frame in the place of one of this type, rights unchanged: no other CPU finds nothing
  * there meanwhile. *old waits as what was taken out. -XEN_ENOENT, -XEN_EINVAL as above;
  * -XEN_ENOMEM: a large leaf could not be split. */

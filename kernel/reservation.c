@@ -280,15 +280,16 @@ static int read_extents(struct hypercall *c, gva_t array, uint64_t first, uint64
 	return 0;
 }
 
-/*
- * Gives single pages back, from the i-th read on, with one flush; x then has their frames. Returns
- * how many until one could not be.
- */
-static uint64_t decrease_pages(struct domain *d, struct extents *x, uint64_t i, uint64_t count)
+/* Gives single pages back, from the i-th read on, with one flush. Returns how many until one could
+ * not be. */
+static uint64_t decrease_pages(struct domain *d, const struct extents *x, uint64_t i,
+			       uint64_t count)
 {
-	uint64_t done, removed = i, first = x->gfns[i];
+	mfn_t frames[HYPERCALL_BATCH];
+	uint32_t removed = 0;
+	const uint64_t first = x->gfns[i];
 	struct p2m_batch b;
-	mfn_t frame;
+	uint64_t done;
 
 	if (unlikely(demand_watched(d)))
 		count = 1;
@@ -296,20 +297,16 @@ static uint64_t decrease_pages(struct domain *d, struct extents *x, uint64_t i, 
 	p2m_batch_begin(&b, &d->p2m);
 	for (done = 0; done < count; done++) {
 		gfn_t gfn = make_gfn(x->gfns[i + done]);
+		int rc = p2m_batch_take(&b, gfn, P2M_RAM, &frames[removed]);
 
-		int rc = p2m_batch_take(&b, gfn, P2M_RAM, &frame);
-
-		/* Nothing to give back: it is as if it had been. */
-		if (rc == -XEN_ENOENT && is_lazy(d, gfn_raw(gfn), 1))
-			continue;
-		if (rc)
-			break;
-		x->gfns[removed++] = mfn_raw(frame);
+		if (likely(!rc))
+			removed++;
+		else if (rc != -XEN_ENOENT || !is_lazy(d, gfn_raw(gfn), 1))
+			break; /* else nothing is there to give back: it is as if it had been */
 	}
 	p2m_batch_end(&b);
 	lock_release(&d->lock);
-	while (removed-- > i)
-		frame_put(make_mfn(x->gfns[removed]));
+	frame_put_pages(frames, removed);
 	if (count == 1)
 		demand_given_back(d, first, done);
 	return done;

@@ -30,12 +30,6 @@
 /* Things freed at one quiescent point, so that a VM entry is not delayed for long. */
 #define BATCH 64
 
-/* Frames, linked through the frame table; the order of a block is in the state of its first one. */
-struct frame_chain {
-	uint32_t first, last; /* valid if count */
-	uint64_t count;
-};
-
 /*
  * What one CPU has deferred, oldest first. Frames become fresh; at a quiescent point all fresh ones
  * get one epoch and wait for it together, as soon as no others wait.
@@ -114,19 +108,29 @@ void epoch_defer(struct epoch_deferred *d, void (*run)(struct epoch_deferred *d)
 	epoch_defer_work(d, run, 1);
 }
 
-/* Frees the block that begins at first, marked by frame_retire(), when it is safe. Never fails. */
-void epoch_free_retired(mfn_t first)
+/* Frees blocks marked by frame_retire(), when it is safe. Never fails. */
+void epoch_free_chain(const struct frame_chain *blocks)
 {
 	struct frame_chain *fresh = &cpus[cpu_index()].fresh;
-	uint32_t frame = (uint32_t)mfn_raw(first);
 
-	if (fresh->count++) {
-		section_entry(fresh->last)->next = frame;
+	if (!blocks->count)
+		return;
+	if (fresh->count) {
+		section_entry(fresh->last)->next = blocks->first;
 	} else {
-		fresh->first = frame;
+		fresh->first = blocks->first;
 		want_quiescent(this_cpu_shared());
 	}
-	fresh->last = frame;
+	fresh->last = blocks->last;
+	fresh->count += blocks->count;
+}
+
+/* The same for the one that begins at first. */
+void epoch_free_retired(mfn_t first)
+{
+	uint32_t frame = (uint32_t)mfn_raw(first);
+
+	epoch_free_chain(&(struct frame_chain){frame, frame, 1});
 }
 
 /*

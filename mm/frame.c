@@ -156,23 +156,23 @@ void frame_free(mfn_t first, unsigned order)
 /* The same for single frames that were retired: nobody else can change their states. */
 void frame_free_retired(const mfn_t *frames, uint32_t count)
 {
-	enum frame_type type = FRAME_ABSENT;
-	int64_t alike = 0; /* of that type, not counted yet */
+	uint64_t like = 0;
+	int64_t alike = 0; /* that state, not counted yet */
 
 	for (uint32_t i = 0; i < count; i++, alike++) {
 		uint64_t state = atomic_load_explicit(&section_entry(mfn_raw(frames[i]))->state,
 						      memory_order_relaxed);
 
+		if (likely(state == like))
+			continue;
 		if (!(state & FRAME_DIRTY) || (state & FRAME_REF_MASK) != 1 ||
 		    state_type(state) <= FRAME_FREE)
 			panic("frame %lx was not given up: state %lx", mfn_raw(frames[i]), state);
-		if (state_type(state) == type)
-			continue;
-		frame_count_type(type, -alike);
-		type = state_type(state);
+		frame_count_type(state_type(like), -alike);
+		like = state;
 		alike = 0;
 	}
-	frame_count_type(type, -alike);
+	frame_count_type(state_type(like), -alike);
 	frame_cache_put(frames, count);
 }
 
@@ -282,6 +282,37 @@ void frame_put_run(mfn_t first, uint64_t count)
 		like = old;
 	}
 	retire_run(start, frame, like);
+}
+
+/* frame_put() for each of some frames, anywhere: what goes for good is handed on as a whole. */
+void frame_put_pages(const mfn_t *frames, uint32_t count)
+{
+	struct frame_chain gone = {0};
+	uint64_t like = 0;
+	int64_t alike = 0; /* that state, not counted yet */
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t frame = (uint32_t)mfn_raw(frames[i]);
+		struct frame_info *info = section_entry(frame);
+		uint64_t old = atomic_fetch_sub_explicit(&info->state, 1, memory_order_acq_rel);
+
+		if ((uint32_t)old > 1)
+			continue;
+		if (unlikely(old != like)) {
+			count_guest_ram(like, -alike);
+			like = checked_last(frame, old);
+			alike = 0;
+		}
+		alike++;
+		section_set_state(frame, old | FRAME_DIRTY);
+		if (gone.count++)
+			section_entry(gone.last)->next = frame;
+		else
+			gone.first = frame;
+		gone.last = frame;
+	}
+	count_guest_ram(like, -alike);
+	epoch_free_chain(&gone);
 }
 
 /* The entry of a frame; NULL where there is no RAM or no entry yet. Takes any number. */

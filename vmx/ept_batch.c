@@ -102,22 +102,10 @@ int p2m_batch_unmap(struct p2m_batch *b, gfn_t gfn)
 	return ept_unmap_locked(b->p2m, gfn, 1, NULL, NULL);
 }
 
-int p2m_batch_take(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t *frame)
+int p2m_batch_take_any(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t *frame)
 {
-	uint64_t i = gfn_raw(gfn) - b->first;
 	struct p2m_entry e;
 
-	if (likely(i < b->count && b->in_use > 1)) {
-		uint64_t value = ept_load(&b->entries[i]);
-
-		if (unlikely(!present(value)))
-			return -XEN_ENOENT;
-		if (unlikely((value & TYPE_MASK) >> TYPE_SHIFT != type))
-			return -XEN_EINVAL;
-		*frame = entry_frame(value);
-		p2m_batch_clear_slot(b, &b->entries[i]);
-		return 0;
-	}
 	if (!p2m_lookup(b->p2m, gfn, &e))
 		return -XEN_ENOENT;
 	*frame = e.frame;
@@ -141,7 +129,7 @@ int p2m_batch_exchange(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t
 	uint64_t *entry = &b->entries[g - b->first], value = ept_load(entry);
 	if (unlikely(!present(value)))
 		return -XEN_ENOENT;
-	if (unlikely((value & TYPE_MASK) >> TYPE_SHIFT != type))
+	if (unlikely((value & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT != type))
 		return -XEN_EINVAL;
 	*old = entry_frame(value);
 	value &= ~(EPT_ADDRESS_MASK | EPT_ACCESSED | EPT_DIRTY);

@@ -22,7 +22,7 @@ static uint64_t joined_leaf(const uint64_t *entries, unsigned level)
 	const uint64_t flags = EPT_ACCESSED | EPT_DIRTY, step = level_span(level) << PAGE_SHIFT;
 	uint64_t first = ept_load(&entries[0]) & ~flags, wanted = first;
 	uint64_t last = ept_load(&entries[ENTRIES_PER_TABLE - 1]) & ~flags;
-	uint64_t type = (first & TYPE_MASK) >> TYPE_SHIFT;
+	uint64_t type = (first & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT;
 
 	if ((level > 1 && !(first & EPT_LEAF)) || (type != P2M_RAM && type != P2M_FOREIGN) ||
 	    mfn_raw(entry_frame(first)) & (level_span(level + 1) - 1) ||

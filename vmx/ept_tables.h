@@ -24,8 +24,6 @@
  * Bits 57, 58, 60 and 61 of a present leaf have meanings under controls that are off here; they
  * are never set. All of 62:52 are ignored in an entry that points to a table.
  */
-#define TYPE_SHIFT	 EPT_TYPE_SHIFT
-#define TYPE_MASK	 ((uint64_t)EPT_TYPE_MAX << TYPE_SHIFT)
 #define IN_USE_SHIFT	 52
 #define IN_USE_MASK	 (UINT64_C(0x3ff) << IN_USE_SHIFT)
 #define OLD_RIGHTS_SHIFT 59
@@ -34,9 +32,9 @@
 
 _Static_assert(P2M_R == EPT_READ && P2M_W == EPT_WRITE && P2M_X == EPT_EXECUTE,
 	       "rights are stored as they come");
-_Static_assert(TYPE_SHIFT == 64 - 12 && EPT_RWX << 12 == (P2M_ENTRY_TYPE_ACCESS & ~7ull),
+_Static_assert(EPT_TYPE_SHIFT == 64 - 12 && EPT_RWX << 12 == (P2M_ENTRY_TYPE_ACCESS & ~7ull),
 	       "decode_leaf() turns an entry");
-_Static_assert(P2M_TYPE_COUNT <= (TYPE_MASK >> TYPE_SHIFT) + 1, "types fit the entry");
+_Static_assert(P2M_TYPE_COUNT <= (EPT_TYPE_MASK >> EPT_TYPE_SHIFT) + 1, "types fit the entry");
 _Static_assert(P2M_GFN_LIMIT == 1ull << 36, "four levels of nine bits");
 
 #define LEVEL_TOP	  4u
@@ -63,11 +61,6 @@ static inline uint64_t ept_load_at(const uint64_t *table, uint64_t index)
 static inline bool present(uint64_t value)
 {
 	return value & EPT_RWX;
-}
-
-static inline mfn_t entry_frame(uint64_t value)
-{
-	return make_mfn((value & EPT_ADDRESS_MASK) >> PAGE_SHIFT);
 }
 
 static inline uint64_t *entry_table(uint64_t value)
@@ -112,7 +105,7 @@ static inline uint64_t tombstone_entry(uint64_t value)
 /* An entry of its level for frames from frame on. */
 static inline uint64_t make_leaf(mfn_t frame, enum p2m_type type, unsigned access, unsigned level)
 {
-	return mfn_raw(frame) << PAGE_SHIFT | (uint64_t)type << TYPE_SHIFT | access |
+	return mfn_raw(frame) << PAGE_SHIFT | (uint64_t)type << EPT_TYPE_SHIFT | access |
 	       LEAF_WRITE_BACK | (level > 1 ? EPT_LEAF : 0);
 }
 
@@ -124,7 +117,7 @@ static inline struct p2m_entry decode_leaf(uint64_t value, uint64_t gfn, unsigne
 {
 	uint64_t words[2] = {
 	    mfn_raw(entry_frame(value)) + (gfn & (level_span(level) - 1)),
-	    ((value << 12 | value >> TYPE_SHIFT) & P2M_ENTRY_TYPE_ACCESS) |
+	    ((value << 12 | value >> EPT_TYPE_SHIFT) & P2M_ENTRY_TYPE_ACCESS) |
 		9ull * (level - 1) << P2M_ENTRY_ORDER_SHIFT,
 	};
 	struct p2m_entry entry;

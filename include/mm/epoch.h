@@ -10,6 +10,12 @@
 
 #include "types.h"
 
+/* Frames, linked through the frame table; the order of a block is in the state of its first one. */
+struct frame_chain {
+	uint32_t first, last; /* valid if count */
+	uint64_t count;
+};
+
 struct epoch_deferred {
 	struct epoch_deferred *next;
 	void (*run)(struct epoch_deferred *d);
@@ -26,8 +32,9 @@ void epoch_defer_work(struct epoch_deferred *d, void (*run)(struct epoch_deferre
 		      uint32_t work);
 /* Frees 2^order frames (frame_free) once it is safe; links through the frame table, never fails. */
 void epoch_free_frames(mfn_t first, unsigned order);
-/* The same for a block that frame_retire() has marked. */
+/* The same for a block that frame_retire() has marked, and for many of them. */
 void epoch_free_retired(mfn_t first);
+void epoch_free_chain(const struct frame_chain *blocks);
 /* Frees a table page of a pool once it is safe. Its account is credited at once. */
 struct table_account;
 void epoch_free_table(struct table_account *account, mfn_t table);

@@ -84,6 +84,7 @@ void frame_release_reserved(paddr_t start, paddr_t end);
 int frame_get(mfn_t frame, domid_t owner, enum frame_type type) must_use;
 void frame_put_last(mfn_t frame, uint64_t old);
 void frame_put_run(mfn_t first, uint64_t count);
+void frame_put_pages(const mfn_t *frames, uint32_t count);
 
 #ifdef KEYHOLE_FAKE_REFERENCES /* unit tests of their users */
 int frame_get_present(mfn_t frame, domid_t owner, enum frame_type type) must_use;

@@ -28,6 +28,12 @@ static inline void ept_store(uint64_t *entry, uint64_t value)
 /* Where an entry has its type, in bits that the processor ignores. */
 #define EPT_TYPE_SHIFT 52
 #define EPT_TYPE_MAX   7u
+#define EPT_TYPE_MASK  ((uint64_t)EPT_TYPE_MAX << EPT_TYPE_SHIFT)
+
+static inline mfn_t entry_frame(uint64_t value)
+{
+	return make_mfn((value & EPT_ADDRESS_MASK) >> PAGE_SHIFT);
+}
 
 /* --- batches -------------------------------------------------------------------------------- */
 
@@ -61,6 +67,25 @@ static inline void p2m_batch_clear_slot(struct p2m_batch *b, uint64_t *slot)
 	ept_store(slot, 0);
 	b->in_use--;
 	b->removed = true;
+}
+
+/* p2m_batch_unmap() of a frame of this type: which it was. -XEN_ENOENT: there is nothing;
+ * -XEN_EINVAL: something else. */
+must_use static inline int p2m_batch_take(struct p2m_batch *b, gfn_t gfn, enum p2m_type type,
+					  mfn_t *frame)
+{
+	uint64_t i = gfn_raw(gfn) - b->first;
+
+	if (likely(i < b->count && b->in_use > 1)) {
+		uint64_t value = ept_load(&b->entries[i]);
+
+		if (likely(value & EPT_RWX && (value & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT == type)) {
+			*frame = entry_frame(value);
+			p2m_batch_clear_slot(b, &b->entries[i]);
+			return 0;
+		}
+	}
+	return p2m_batch_take_any(b, gfn, type, frame);
 }
 
 /* p2m_batch_unmap() of a frame that is mapped. */

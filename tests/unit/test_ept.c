@@ -11,6 +11,7 @@
 #include "public/errno.h"
 #include "tap.h"
 #include "vmx/ept.h"
+#include "vmx/ept_batch.h"
 
 #define WINDOW_FRAMES (1u << 19)
 #define WINDOWS	      3u

@@ -607,13 +607,44 @@ static bool runs(void)
 	return consistent();
 }
 
+/* So do those to frames here and there, of several owners; what is referenced stays. */
+static bool scattered(void)
+{
+	struct frame_stats before, after;
+	mfn_t some[7];
+
+	must(!boot());
+	fake_cpu_online(0);
+	frame_get_stats(&before);
+	must(frame_alloc_pages(3, 7, FRAME_GUEST_RAM, some) == 3);
+	must(frame_alloc_pages(2, 8, FRAME_GUEST_RAM, some + 3) == 2);
+	must(frame_alloc_pages(1, 7, FRAME_VCPU, some + 5) == 1);
+	must(frame_alloc_pages(1, 7, FRAME_GUEST_RAM, some + 6) == 1);
+	must(!frame_get(some[1], 7, FRAME_GUEST_RAM));
+	frame_put_pages(some, 7);
+	must(frame_owned(7) == 1 && !frame_owned(8));
+	must(frame_get(some[0], 7, FRAME_GUEST_RAM) == -XEN_EINVAL);
+	must(panics(frame_put_pages(some, 1)));
+	frame_info(some[0])->state++;
+	must(!frame_get(some[1], 7, FRAME_GUEST_RAM));
+	frame_put_pages(some + 1, 1);
+	frame_put_pages(some + 1, 1);
+	frame_put_pages(some, 0);
+	fake_quiesce();
+	must(!frame_owned(7));
+	frame_get_stats(&after);
+	must(!memcmp(&before, &after, sizeof(before)));
+	return consistent();
+}
+
 int main(void)
 {
-	plan(19);
+	plan(20);
 	ok(fake_in_child(caches), "what lies in a CPU's cache is there for all");
 	ok(fake_in_child(scrub_ahead), "frames scrubbed ahead");
 	ok(fake_in_child(last_section), "no CPU misses memory that another one prepares");
 	ok(fake_in_child(runs), "runs of frames are given up as blocks");
+	ok(fake_in_child(scattered), "frames here and there, too");
 	ok(fake_in_child(owned), "frames of guest RAM are counted by owner");
 	ok(fake_in_child(boot_types), "boot: each frame has the type that was declared");
 	ok(fake_in_child(release), "reserved frames are given back, and scrubbed");

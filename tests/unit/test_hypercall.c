@@ -175,6 +175,12 @@ void frame_put_run(mfn_t first, uint64_t count)
 		frame_put(mfn_add(first, count));
 }
 
+void frame_put_pages(const mfn_t *some, uint32_t count)
+{
+	while (count--)
+		frame_put(some[count]);
+}
+
 static _Thread_local bool window_is_open[WINDOW_SLOT_COUNT];
 void *window_open(enum window_slot slot, mfn_t frame)
 {
@@ -269,7 +275,7 @@ bool p2m_batch_mapped(struct p2m_batch *b, gfn_t gfn)
 
 	return p2m_lookup(b->p2m, gfn, &e);
 }
-int p2m_batch_take(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t *frame)
+int p2m_batch_take_any(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t *frame)
 {
 	struct p2m_entry e;
 
