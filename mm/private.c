@@ -148,14 +148,13 @@ void private_enter(uint32_t cpu, mfn_t root, void (*fn)(void))
 	assert_always(!this_cpu()->window_open_mask);
 	write_cr3(paddr_raw(mfn_to_paddr(root)));
 	wrmsr(MSR_IA32_GS_BASE, base + PRIVATE_CPU);
-	__asm__ volatile(
-	    "mov %[stack], %%rsp\n\t"
-	    "xor %%ebp, %%ebp\n\t"
-	    "call *%[fn]\n\t"
-	    "ud2"
-	    :
-	    : [stack] "r"(base + PRIVATE_STACK_START), [fn] "r"(fn)
-	    : "memory");
+	__asm__ volatile("mov %[stack], %%rsp\n\t"
+			 "xor %%ebp, %%ebp\n\t"
+			 "call *%[fn]\n\t"
+			 "ud2"
+			 :
+			 : [stack] "r"(base + PRIVATE_STACK_START), [fn] "r"(fn)
+			 : "memory");
 	__builtin_unreachable();
 }
 

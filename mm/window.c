@@ -53,7 +53,7 @@ void window_close(enum window_slot slot)
 }
 #endif
 
-noreturn_fn void window_opened_twice(enum window_slot slot)
+noreturn_fn void window_opened_twice(unsigned slot)
 {
 	panic("window slot %d opened twice", (int)slot);
 }

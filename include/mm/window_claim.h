@@ -2,12 +2,12 @@
 #ifndef KEYHOLE_MM_WINDOW_CLAIM_H
 #define KEYHOLE_MM_WINDOW_CLAIM_H
 
-#include "mm/window.h"
 #include "percpu.h"
+#include "types.h"
 
-noreturn_fn void window_opened_twice(enum window_slot slot);
+noreturn_fn void window_opened_twice(unsigned slot);
 
-static inline void window_claim(struct cpu_private *cpu, enum window_slot slot)
+static inline void window_claim(struct cpu_private *cpu, unsigned slot)
 {
 	bool open;
 
@@ -19,7 +19,7 @@ static inline void window_claim(struct cpu_private *cpu, enum window_slot slot)
 		window_opened_twice(slot);
 }
 
-static inline void window_release(struct cpu_private *cpu, enum window_slot slot)
+static inline void window_release(struct cpu_private *cpu, unsigned slot)
 {
 	__asm__("btrq %[slot], %[mask]"
 		: [mask] "+m"(cpu->window_open_mask)
