@@ -163,8 +163,9 @@ int64_t memory_op_acquire_resource(struct hypercall *c)
 		rc = hypercall_word_in(c, make_gva(op.frame_list), i, &gfn);
 		if (!rc)
 			rc = grant_table_take_frame(target, (uint32_t)(op.frame + i), &frame);
-		if (!rc)
-			rc = foreign_map_frame(c->domain, frame, make_gfn(gfn));
+		if (rc)
+			return rc;
+		rc = foreign_map_frame(c->domain, frame, make_gfn(gfn));
 	}
 	return rc;
 }

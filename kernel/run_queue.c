@@ -53,11 +53,12 @@ struct vcpu_shared *run_queue_take(struct run_queue *q,
 	v = *at;
 	if (!v)
 		return NULL;
+	/* By the one that has used least, whoever is taken: others may be far ahead. */
+	if (before(q->virtual_time, q->first->virtual_time))
+		q->virtual_time = q->first->virtual_time;
 	*at = v->run_next;
 	v->run_next = NULL;
 	atomic_store_explicit(&q->waiting, q->waiting - 1, memory_order_relaxed);
-	if (before(q->virtual_time, v->virtual_time))
-		q->virtual_time = v->virtual_time;
 	return v;
 }
 

@@ -472,7 +472,7 @@ void sched_add(struct vcpu_shared *v)
 	v->runstate.since = -v->domain->tsc_offset;
 	set_state(v, (enum vcpu_state)atomic_load(&v->state));
 	if (atomic_load(&v->state) == VCPU_RUNNABLE)
-		run_queue_add(q, v);
+		run_queue_wake(q, v, 0); /* nothing was saved up before it was there */
 	lock_release(&q->lock);
 	cpu_kick(cpu, ENTRY_WORK_RESCHEDULE);
 }

@@ -329,7 +329,7 @@ static void be_bystander(void)
 
 static void tell_bystander(void)
 {
-	grant_handle_t mapping;
+	grant_handle_t mapping = 0;
 	volatile uint64_t *told = (void *)(HOLE + 0x800000);
 
 	restore(&workers[0]);

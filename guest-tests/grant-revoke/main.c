@@ -367,7 +367,7 @@ static void storm(uint32_t owner)
 static void be_mapper(void)
 {
 	uint32_t owner = self_domain() - 1;
-	grant_handle_t control_handle, second;
+	grant_handle_t control_handle = 0, second;
 	unsigned wrong = 0;
 
 	if (!WAIT_UNTIL(grant_map(owner, REF_CONTROL, AT_CONTROL, GNTMAP_host_map,

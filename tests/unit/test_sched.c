@@ -484,6 +484,21 @@ static void ups_and_downs(void)
 	end(&other);
 }
 
+static void late(void)
+{
+	struct guest old = guest(1, 256, 0), young;
+
+	go_on(1000 * MS);
+	young = guest(1, 256, 0);
+	old.used = used(&old);
+	go_on(200 * MS);
+	ok(about(used(&young), 100 * MS),
+	   "one that is made later gets its half, no more (%" PRIu64 " of 200 ms)",
+	   used(&young) / MS);
+	end(&old);
+	end(&young);
+}
+
 int main(void)
 {
 	tap_no_plan();
@@ -502,6 +517,7 @@ int main(void)
 	ups_and_downs();
 	caps(false);
 	caps(true);
+	late();
 	shares(1);
 	for (uint32_t count = 2; count <= CPUS; count *= 2) {
 		for (uint32_t cpu = smp_cpu_count(); cpu < count; cpu++)
