@@ -15,10 +15,11 @@ SECONDS = 280
 SHELL = re.compile(r"^\[linux\] A shell of busybox's", re.M)
 ANSWER = re.compile(r"^\[linux\] 42y$", re.M)
 ENDED = "halted with interrupts off"  # Linux, which has no ACPI sleep states here
-# Model, processors, the vCPUs of each guest, and the hypervisor's options. One vCPU alone is typed to.
-BOOTS = [(machine.BOCHS_CPU, 2, (2,), ()), (machine.BOCHS_CPU, 1, (1,), ())]
+# Model, processors, the vCPUs of each guest, and the hypervisor's options.
+TYPED = [(machine.BOCHS_OLD_CPU, 2, (2,), ()), (machine.BOCHS_CPU, 1, (1,), ())]
+BOOTS = [(machine.BOCHS_CPU, 2, (2,), ()), TYPED[0]]
 if os.environ.get("LINUX") == "all":
-    BOOTS += [(machine.BOCHS_CPU, 1, (1, 2), ()), (machine.BOCHS_CPU, 2, (1, 2), ()), (machine.BOCHS_OLD_CPU, 2, (2,), ()),
+    BOOTS += [TYPED[1], (machine.BOCHS_CPU, 1, (1, 2), ()), (machine.BOCHS_CPU, 2, (1, 2), ()),
               (machine.BOCHS_CPU, 2, (4,), ("apicv=off", "window=cached"))]
 
 
@@ -40,13 +41,13 @@ def test_linux(model, cpus, vcpus, words, tap_results, log_dir):
     except linuxguest.SetupError as e:
         pytest.skip(f"no Linux to run: {e}")
     log_dir = log_dir.with_name("linux-{}-{}-{}".format(model, cpus, "-".join(map(str, vcpus))))
-    alone = vcpus == (1,)
-    do = "shell" if alone else "tests"
+    typed = (model, cpus, vcpus, words) in TYPED
+    do = "shell" if typed else "tests"
     specs = guestspec.check_all(guestspec.parse_list(linuxguest.guests(paths, vcpus, do)))
     image = BUILD / f"boots/{log_dir.name}.iso"
     iso.make(image, BUILD / "test/keyhole.elf", list(words), specs)
-    with machine.make("bochs", image, log_dir, model=model, mem=640, cpus=cpus, typing=alone) as box:
-        if alone:
+    with machine.make("bochs", image, log_dir, model=model, mem=640, cpus=cpus, typing=typed) as box:
+        if typed:
             use_shell(box, tap_results)
         reason = box.run(SECONDS * len(vcpus))
         log = console.parse(box.text)
@@ -55,7 +56,7 @@ def test_linux(model, cpus, vcpus, words, tap_results, log_dir):
     tap_results.check(not log.problems(), "the run ends well",
                       "\n".join([f"ended by: {reason}", *log.problems(), tail]))
     for spec in (s for s in specs if not s.is_data):
-        if not alone:
+        if not typed:
             tap_results.add_report(spec.name, log.guest_report(spec.name))
         complaints = [x for x in log.guests.get(spec.name, [])
                       if re.search(r"\b(BUG|Oops|Call Trace|stall|WARNING: CPU|unchecked MSR)", x)]
