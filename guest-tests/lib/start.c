@@ -33,7 +33,12 @@ const struct hvm_start_info *start_info(void)
 
 const char *command_line(void)
 {
-	return start_info()->cmdline_paddr ? at(start_info()->cmdline_paddr) : "";
+	const struct hvm_start_info *info = at(start_info_address);
+
+	/* A guest that was started in another way has none here. */
+	if (info == NULL || info->magic != XEN_HVM_START_MAGIC_VALUE || !info->cmdline_paddr)
+		return "";
+	return at(info->cmdline_paddr);
 }
 
 const char *option(const char *name)
