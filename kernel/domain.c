@@ -211,10 +211,13 @@ unsigned domain_memory_map(const struct domain *d, struct domain_map_entry out[D
 		}
 		if (start < end)
 			out[n++] = (struct domain_map_entry){start, end - start, E820_RAM};
+		/* The second one with all that is refused behind it: else Linux, which puts what it
+		 * maps on the larger side of what is reserved, would choose just that. */
 		foreign = domain_foreign_range(d, r);
 		if (foreign.size)
-			out[n++] =
-			    (struct domain_map_entry){foreign.start, foreign.size, E820_RESERVED};
+			out[n++] = (struct domain_map_entry){
+			    foreign.start, r ? GUEST_ADDRESS_LIMIT - foreign.start : foreign.size,
+			    E820_RESERVED};
 	}
 	return n;
 }

@@ -19,6 +19,9 @@
 #define GUEST_FOREIGN_HIGH_START 0x4000000000ull
 /* Guest-physical frames from here on are refused: 39 bits of address. */
 #define GUEST_GFN_LIMIT (1ull << (39 - PAGE_SHIFT))
+/* No processor has more guest-physical addresses. SDM Vol. 3, "4-Level Paging and 5-Level Paging".
+ */
+#define GUEST_ADDRESS_LIMIT (1ull << 52)
 
 /* A boot module: a file in physical memory, and what its command line makes of it. */
 struct guest_module {
