@@ -146,12 +146,15 @@ void domain_end(struct domain *d, enum domain_end why, uint64_t detail)
 	lock_release(&d->lock);
 }
 
-/* Whether anything can ever wake a vCPU that waits. */
+/* Whether anything can ever wake a vCPU that waits: with interrupts off, none that is there
+ * already.
+ */
 static bool can_be_woken(const struct vcpu_shared *v)
 {
-	return vcpu_pending(v) ||
+	return atomic_load(&v->requests) & ~(uint32_t)VCPU_REQUEST_UPCALL ||
 	       (atomic_load(&v->wakes_on_interrupt) &&
-		(timers_armed(v) || evtchn_from_others(v->domain) || sched_op_watches(v->domain)));
+		(vcpu_pending(v) || timers_armed(v) || evtchn_from_others(v->domain) ||
+		 sched_op_watches(v->domain)));
 }
 
 /*
