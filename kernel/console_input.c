@@ -17,15 +17,15 @@
 #include "kernel/monitor.h"
 #include "kernel/print_later.h"
 #include "kernel/traps.h"
+#include "mem.h"
 #include "percpu.h"
 #include "print.h"
 
 #define VECTOR_INPUT 0xf2u
 #define SWITCH_KEY   1 /* Ctrl-A */
 #define SWITCH_TIMES 3u
-#define TAKEN_AT_ONCE                                                              \
-	64u /* an interrupt takes no more of one port, nor does a turn of the ring \
-	     */
+/* An interrupt takes no more of one port, nor does a turn of the ring. */
+#define TAKEN_AT_ONCE 64u
 
 static const struct {
 	enum uart uart;
@@ -185,6 +185,5 @@ void console_input_turn(void)
 	hand_on(text, length);
 	if (moved)
 		say();
-	__builtin_memset(text, 0, sizeof(text));
-	__asm__ volatile("" : : "r"(text) : "memory"); /* or the compiler drops the clearing */
+	mem_wipe(text, sizeof(text));
 }

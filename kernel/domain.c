@@ -405,7 +405,7 @@ static int create_parts(struct domain *d, const struct guest_config *config, cha
 
 /*
  * Begins to build the guest of modules[which], whose configuration has been resolved: all but its
- * RAM, which domain_create_step() gives it, and what is in it (domain_create_end()). Boot CPU.
+ * RAM, which domain_create_ram() gives it, and what is in it (domain_create_end()). Boot CPU.
  * Errors, with a text and nothing changed: -XEN_ENOMEM, -XEN_EINVAL (no CPU of pin= runs
  * guests), -XEN_EEXIST (the id is taken).
  */
@@ -463,9 +463,8 @@ int domain_create_begin(const struct guest_module *modules, uint32_t module_coun
 	}
 	if (d->lazy || d->priv != DOMAIN_PRIV_NONE)
 		d->p2m.fill = memory_fill;
-	if (d->lazy) {
+	if (d->lazy)
 		d->populated = d->ram_bytes;
-	}
 	rc = create_parts(d, config, error, error_size);
 	if (rc)
 		domain_create_undo(d);

@@ -14,9 +14,9 @@
  *
  * Each mapping holds a reference on the frame of its own, and is counted with the granter, which
  * stays for as long as there is one. When a mapping goes, other vCPUs of the mapper may still use
- *its translation until every CPU has passed a quiescent point. The granter must not be told before
- *that nobody uses its page: the pins are given up through the epoch, those of a batch together,
- *from an entry in one of its handles, so that unmapping cannot fail for lack of memory.
+ * its translation until every CPU has passed a quiescent point. The granter must not be told before
+ * that nobody uses its page: the pins are given up through the epoch, those of a batch together,
+ * from an entry in one of its handles, so that unmapping cannot fail for lack of memory.
  *
  * Ready for many CPUs. Lock order: domain, grant table, p2m, and inside of them BUSY of one active
  * word at a time. All three are the mapper's: of the granter nothing is locked but the words, so

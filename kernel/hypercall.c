@@ -172,12 +172,9 @@ int64_t hypercall_flagged(struct hypercall *c, uint32_t number)
 
 int64_t hypercall_in_list(struct hypercall *c, uint32_t number)
 {
-	if (number & KEYHOLE_CALL_PHYSICAL)
-		c->access.state = GUEST_ACCESS_PHYSICAL;
-	number &= ~KEYHOLE_CALL_PHYSICAL;
-	if (number >= HYPERCALL_NUMBERS)
-		return -XEN_ENOSYS;
-	return number == __HYPERVISOR_multicall ? -XEN_EINVAL : hypercall_handlers[number](c);
+	if ((number & ~KEYHOLE_CALL_PHYSICAL) == __HYPERVISOR_multicall)
+		return -XEN_EINVAL;
+	return hypercall_dispatch(c, number);
 }
 
 /* A caller with 32-bit registers: the arguments pass through a copy. */

@@ -16,6 +16,7 @@
 #include "kernel/sched_op.h"
 #include "kernel/shared_info.h"
 #include "kernel/xen_state.h"
+#include "mem.h"
 #include "percpu.h"
 #include "public/errno.h"
 #include "public/event_channel.h"
@@ -155,9 +156,7 @@ static int64_t initialise(struct hypercall *c, struct vcpu_shared *v)
 	if (!rc)
 		atomic_store(&v->starts, true);
 	lock_release(&c->domain->lock);
-	/* The guest's registers. */
-	__builtin_memset(&context, 0, sizeof(context));
-	__asm__ volatile("" : : "r"(&context) : "memory");
+	mem_wipe(&context, sizeof(context)); /* the guest's registers */
 	return rc;
 }
 

@@ -270,7 +270,14 @@ void make_grant_map(struct worker *w, struct call *c)
 	c->done = mapped;
 }
 
-void make_grant_unmap(struct worker *w, struct call *c)
+/* The two structures have the same members but for the second, which is 0. */
+_Static_assert(sizeof(struct gnttab_unmap_grant_ref) == sizeof(struct gnttab_unmap_and_replace) &&
+		   offsetof(struct gnttab_unmap_grant_ref, handle) ==
+		       offsetof(struct gnttab_unmap_and_replace, handle) &&
+		   offsetof(struct gnttab_unmap_grant_ref, status) ==
+		       offsetof(struct gnttab_unmap_and_replace, status),
+	       "one fills both");
+static void make_unmap(struct worker *w, struct call *c, unsigned command)
 {
 	struct gnttab_unmap_grant_ref *u = room(w, sizeof(*u));
 
@@ -278,22 +285,19 @@ void make_grant_unmap(struct worker *w, struct call *c)
 	u->host_addr = place_address(w, c->what);
 	u->handle = w->places[c->what].handle;
 	u->status = 99;
-	call(c, __HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, u, 1);
+	call(c, __HYPERVISOR_grant_table_op, command, u, 1);
 	c->status = &u->status;
 	c->done = emptied;
 }
 
+void make_grant_unmap(struct worker *w, struct call *c)
+{
+	make_unmap(w, c, GNTTABOP_unmap_grant_ref);
+}
+
 void make_unmap_and_replace(struct worker *w, struct call *c)
 {
-	struct gnttab_unmap_and_replace *u = room(w, sizeof(*u));
-
-	c->what = find_place(w, PLACE_GRANT);
-	u->host_addr = place_address(w, c->what);
-	u->handle = w->places[c->what].handle;
-	u->status = 99;
-	call(c, __HYPERVISOR_grant_table_op, GNTTABOP_unmap_and_replace, u, 1);
-	c->status = &u->status;
-	c->done = emptied;
+	make_unmap(w, c, GNTTABOP_unmap_and_replace);
 }
 
 void make_grant_copy(struct worker *w, struct call *c)
