@@ -72,13 +72,13 @@ def prepare(build):
     parts.check_programs(NEEDED)
     directory = Path(build) / "linux"
     directory.mkdir(parents=True, exist_ok=True)
-    with parts.locked():
+    with parts.locked():  # tests run side by side
         bzimage, busybox = parts.fetch_linux(), parts.fetch_busybox()
-    kernel = directory / (Path(bzimage).name.replace("vmlinuz", "vmlinux") + ".elf")
-    if not kernel.exists():
-        _write(kernel, trimmed(parts.uncompressed_kernel(bzimage)))
-    archive = directory / "initramfs.cpio"
-    _write(archive, initramfs(busybox))
+        kernel = directory / (Path(bzimage).name.replace("vmlinuz", "vmlinux") + ".elf")
+        if not kernel.exists():
+            _write(kernel, trimmed(parts.uncompressed_kernel(bzimage)))
+        archive = directory / "initramfs.cpio"
+        _write(archive, initramfs(busybox))
     return kernel, archive
 
 
