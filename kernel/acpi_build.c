@@ -1,12 +1,14 @@
 /*
  * The ACPI tables that a guest gets: enough to find its processors, and to learn that there is
- * nothing else: hardware-reduced, with an empty DSDT. Pure.
+ * nothing else: hardware-reduced, with registers to power off and to reset (kernel/guest_io.c), and
+ * a DSDT that says no more than how to power off. Pure.
  *
  * Source: ACPI specification 6.2, "Root System Description Pointer", "Fixed ACPI Description
  * Table", "Multiple APIC Description Table", "Hardware-Reduced ACPI".
  */
 #include "kernel/acpi_build.h"
 #include "domain.h"
+#include "kernel/guest_ports.h"
 
 #define HEADER_LENGTH 36u
 #define OEM_ID	      "KEYHOL"
@@ -40,27 +42,50 @@ struct xsdt {
 	uint64_t tables[2];
 } packed_struct;
 
+/* Generic address structure, of a register of one byte. */
+struct address {
+	uint8_t space, width_bits, offset_bits, access_size;
+	uint64_t address;
+} packed_struct;
+#define SPACE_IO    1u
+#define ACCESS_BYTE 1u
+#define PORT(n)                                                                                \
+	(struct address)                                                                       \
+	{                                                                                      \
+		.space = SPACE_IO, .width_bits = 8, .access_size = ACCESS_BYTE, .address = (n) \
+	}
+
 struct fadt {
 	struct header header;
 	uint8_t before_boot_flags[109 - HEADER_LENGTH];
 	uint16_t boot_flags;
 	uint8_t reserved;
 	uint32_t flags;
-	uint8_t reset_register[12], reset_value;
+	struct address reset_register;
+	uint8_t reset_value;
 	uint16_t arm_flags;
 	uint8_t minor_revision;
 	uint64_t x_facs, x_dsdt;
-	uint8_t registers[276 - 148];
+	uint8_t registers[244 - 148];
+	struct address sleep_control, sleep_status;
+	uint64_t hypervisor;
 } packed_struct;
 static_assert_size(struct fadt, 276);
-_Static_assert(offsetof(struct fadt, flags) == 112 && offsetof(struct fadt, x_dsdt) == 140, "FADT");
+_Static_assert(offsetof(struct fadt, flags) == 112 && offsetof(struct fadt, x_dsdt) == 140 &&
+		   offsetof(struct fadt, sleep_control) == 244,
+	       "FADT");
 #define FADT_REVISION	     6u
 #define FADT_MINOR	     2u
 #define FADT_NO_VGA	     (1u << 2)
 #define FADT_NO_RTC	     (1u << 5)
 #define FADT_NO_POWER_BUTTON (1u << 4) /* none with fixed registers */
 #define FADT_NO_SLEEP_BUTTON (1u << 5)
+#define FADT_RESET_REGISTER  (1u << 10)
 #define FADT_HW_REDUCED	     (1u << 20)
+
+/* Name (_S5_, Package () {0, 0, 0, 0}): SLP_TYP 0 powers off, as with QEMU's chipset. */
+static const uint8_t dsdt_code[] = {0x08, '_', 'S', '5', '_', 0x12, 6, 4, 0, 0, 0, 0};
+_Static_assert(!SLEEP_TYPE_OFF, "what it says");
 
 struct madt {
 	struct header header;
@@ -79,7 +104,10 @@ struct tables {
 	struct rsdp rsdp;
 	struct xsdt xsdt aligned_to(64);
 	struct fadt fadt aligned_to(64);
-	struct header dsdt aligned_to(64);
+	struct {
+		struct header header;
+		uint8_t code[sizeof(dsdt_code)];
+	} packed_struct dsdt aligned_to(64);
 	struct madt madt aligned_to(64);
 };
 _Static_assert(sizeof(struct tables) <= ACPI_TABLES_MAX, "room for the tables");
@@ -130,11 +158,17 @@ size_t acpi_tables_build(uint8_t out[ACPI_TABLES_MAX], uint64_t address, uint32_
 	t->xsdt.tables[1] = address + offsetof(struct tables, madt);
 	finish(&t->xsdt.header, "XSDT", sizeof(t->xsdt), 1);
 	t->fadt.boot_flags = FADT_NO_VGA | FADT_NO_RTC;
-	t->fadt.flags = FADT_HW_REDUCED | FADT_NO_POWER_BUTTON | FADT_NO_SLEEP_BUTTON;
+	t->fadt.flags =
+	    FADT_HW_REDUCED | FADT_NO_POWER_BUTTON | FADT_NO_SLEEP_BUTTON | FADT_RESET_REGISTER;
+	t->fadt.reset_register = PORT(PORT_RESET_CONTROL);
+	t->fadt.reset_value = RESET_CONTROL_CPU;
+	t->fadt.sleep_control = PORT(PORT_SLEEP_CONTROL);
+	t->fadt.sleep_status = PORT(PORT_SLEEP_STATUS);
 	t->fadt.minor_revision = FADT_MINOR;
 	t->fadt.x_dsdt = address + offsetof(struct tables, dsdt);
 	finish(&t->fadt.header, "FACP", sizeof(t->fadt), FADT_REVISION);
-	finish(&t->dsdt, "DSDT", sizeof(t->dsdt), 2);
+	__builtin_memcpy(t->dsdt.code, dsdt_code, sizeof(dsdt_code));
+	finish(&t->dsdt.header, "DSDT", sizeof(t->dsdt), 2);
 	t->madt.local_apic = LOCAL_APIC_BASE;
 	for (uint32_t i = 0; i < vcpu_count; i++)
 		t->madt.cpus[i] = (struct madt_cpu){.length = sizeof(struct madt_cpu),

@@ -11,32 +11,31 @@
 #include "cpu.h"
 #include "drivers/tsc.h"
 #include "kernel/guest_devices.h"
+#include "kernel/guest_ports.h"
 #include "mm/frame.h"
 #include "mm/window.h"
 #include "percpu.h"
 #include "vcpu.h"
 
-#define PORT_PIT	   0x40 /* to 0x43 */
-#define PORT_KBD_DATA	   0x60
-#define PORT_SPEAKER	   0x61
-#define PORT_KBD	   0x64
-#define PORT_SYSTEM_A	   0x92
-#define PORT_DEBUG_TEXT	   0xe9	 /* reads as its own number where it exists */
-#define PORT_DEBUG_EXIT	   0xf4	 /* to 0xf7 */
-#define PORT_SERIAL	   0x3f8 /* to 0x3ff */
-#define PORT_FWCFG_SELECT  0x510
-#define PORT_FWCFG_DATA	   0x511
-#define PORT_PCI_ADDRESS   0xcf8
-#define PORT_RESET_CONTROL 0xcf9
+#define PORT_PIT	  0x40 /* to 0x43 */
+#define PORT_KBD_DATA	  0x60
+#define PORT_SPEAKER	  0x61
+#define PORT_KBD	  0x64
+#define PORT_SYSTEM_A	  0x92
+#define PORT_DEBUG_TEXT	  0xe9	/* reads as its own number where it exists */
+#define PORT_DEBUG_EXIT	  0xf4	/* to 0xf7 */
+#define PORT_SERIAL	  0x3f8 /* to 0x3ff */
+#define PORT_FWCFG_SELECT 0x510
+#define PORT_FWCFG_DATA	  0x511
+#define PORT_PCI_ADDRESS  0xcf8
 
 /* Keyboard controller: commands from here on pulse its output lines, the lowest of which resets. */
 #define KBD_PULSE	0xf0
 #define KBD_PULSE_NOT_0 0x01
 #define KBD_IDLE	0x00 /* ready for a command, has nothing to say */
 
-#define SYSTEM_A_RESET	  0x01
-#define SYSTEM_A_A20	  0x02 /* always on */
-#define RESET_CONTROL_CPU 0x04
+#define SYSTEM_A_RESET 0x01
+#define SYSTEM_A_A20   0x02 /* always on */
 
 #define ABSENT 0xff
 
@@ -109,6 +108,9 @@ static uint8_t read_byte(struct domain *d, uint32_t port)
 		return KBD_IDLE;
 	case PORT_SYSTEM_A:
 		return SYSTEM_A_A20;
+	case PORT_SLEEP_STATUS:
+	case PORT_SLEEP_CONTROL:
+		return 0; /* has not slept */
 	case PORT_DEBUG_TEXT:
 		return PORT_DEBUG_TEXT;
 	}
@@ -170,6 +172,9 @@ static bool write_byte(struct domain *d, uint32_t port, uint8_t value)
 		write_timer(d, port, value);
 	else if (is_reset(port, value))
 		domain_end(d, END_REBOOT, 0);
+	else if (port == PORT_SLEEP_CONTROL &&
+		 (value & (SLEEP_ENABLE | SLEEP_TYPE_MASK)) == (SLEEP_ENABLE | SLEEP_TYPE_OFF))
+		domain_end(d, END_POWEROFF, 0);
 	return true;
 }
 

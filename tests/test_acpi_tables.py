@@ -20,4 +20,6 @@ def test_iasl(tmp_path):
         said = done.stdout + done.stderr
         assert done.returncode == 0, said
         assert not any(x in said for x in ("Error", "Warning", "Invalid", "incorrect")), said
-        assert (tmp_path / f"{name}.dsl").exists()
+    off = "".join((tmp_path / "DSDT.dsl").read_text().split())
+    assert "Name(_S5,Package(0x04)" in off or "Name(_S5_,Package(0x04)" in off, off
+    assert "SleepControlRegister" in (tmp_path / "FACP.dsl").read_text().replace(" ", "")

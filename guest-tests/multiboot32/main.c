@@ -1,7 +1,8 @@
 /*
  * multiboot32: what a kernel written for QEMU's -kernel finds: the registers and the information of
  * a multiboot image, and the devices that such kernels probe. It ends by the debug-exit port, or,
- * with "reset" on its command line, by the keyboard controller.
+ * with "reset" on its command line, by the keyboard controller,
+ * with "off" by the sleep control register.
  */
 #include "guest.h"
 #include "public/multiboot.h"
@@ -184,6 +185,11 @@ int main(void)
 	if (strlen(at(info->cmdline)) > 5 && same_text(info->cmdline, "again reset")) {
 		outb(0x64, 0xfe);
 		tap_bail_out("it did not reset");
+	}
+	if (strlen(at(info->cmdline)) > 5 && same_text(info->cmdline, "power off")) {
+		outw(0x604, 0x3c00); /* another sleep type: nothing */
+		outw(0x604, 0x2000);
+		tap_bail_out("it did not power off");
 	}
 	tap_plan(28);
 	entry();

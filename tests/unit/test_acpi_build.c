@@ -58,6 +58,10 @@ static void tables(uint32_t vcpus, const char *folder)
 	is(word(xsdt + 4, 4), 36 + 2 * 8, "two tables");
 	const uint8_t *fadt = table(base, word(xsdt + 36, 8), "FACP", folder);
 	ok(word(fadt + 112, 4) >> 20 & 1, "hardware-reduced");
+	ok(word(fadt + 112, 4) >> 10 & 1 && fadt[116] == 1 && word(fadt + 120, 8) == 0xcf9,
+	   "can be reset");
+	ok(fadt[244] == 1 && fadt[256] == 1 && word(fadt + 248, 8) && word(fadt + 260, 8),
+	   "can be put to sleep");
 	table(base, word(fadt + 140, 8), "DSDT", folder);
 	const uint8_t *madt = table(base, word(xsdt + 44, 8), "APIC", folder);
 	is(word(madt + 4, 4), 44 + 8 * vcpus, "a processor for each vCPU");
@@ -70,7 +74,7 @@ static void tables(uint32_t vcpus, const char *folder)
 
 int main(int argc, char **argv)
 {
-	plan(30);
+	plan(36);
 	tables(1, NULL);
 	tables(DOMAIN_VCPUS_MAX, NULL);
 	tables(4, argc > 1 ? argv[1] : NULL);
