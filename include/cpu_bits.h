@@ -177,6 +177,11 @@
 /* Exceptions that push an error code: #DF #TS #NP #SS #GP #PF #AC #CP. */
 #define VECTORS_WITH_ERROR_CODE UINT32_C(0x00227d00)
 
+/* --- the hypervisor's GDT (kernel/traps.c) ----------------------------------------------------*/
+#define SELECTOR_CODE 0x08
+#define SELECTOR_DATA 0x10
+#define SELECTOR_TSS  0x18
+
 /* --- MSR numbers ------------------------------------------------------------------------------*/
 #define MSR_IA32_TSC			 0x010
 #define MSR_IA32_PLATFORM_ID		 0x017

@@ -1,5 +1,5 @@
 /*
- * Entry points of all 256 vectors.
+ * Entry points of all 256 vectors, and the interrupt descriptor tables, read-only, whose gates lead there.
  *
  * Each pushes its number and, where the processor pushes no error code, a zero; the common part stores the
  * registers as struct trap_frame and calls trap_handler(). Nothing is assumed of the interrupted code but GS,
@@ -9,20 +9,33 @@
  *
  * The interrupted code may have had registers of a guest, which are then on that stack twice: here, and where
  * the handlers kept what is theirs to keep. Both are cleared before it goes on.
+ *
+ * Source: SDM Vol. 3, "64-Bit Mode IDT", "Interrupt Stack Table".
  */
-#define SAVED_REGISTERS 15
-
 #include "cpu_bits.h"
 
+#define SAVED_REGISTERS 15
+#define TRAP_ENTRY_SIZE 16
+
+/* Interrupt stacks by number, as in struct tss and in a gate; 0: the current stack. */
+#define IST_NMI	  1
+#define IST_DF	  2
+#define IST_MC	  3
+#define IST_DB	  4
+#define IST_OTHER 5
+
+/* A present interrupt gate of privilege 0: type 14. */
+#define GATE_INTERRUPT 0x8e00
+
 	.text
-	.balign 16
+	.balign 256 * TRAP_ENTRY_SIZE /* so that only the lowest part of their addresses differs */
 	.globl trap_entries
 	.type trap_entries, @function
-	/* TRAP_ENTRY_SIZE bytes each (kernel/traps.c). */
+	/* TRAP_ENTRY_SIZE bytes each. */
 trap_entries:
 	.set vector, 0
 	.rept VECTOR_COUNT_ARCHITECTURE
-	.balign 16
+	.balign TRAP_ENTRY_SIZE
 	.if !((0x00227d00 >> vector) & 1) /* VECTORS_WITH_ERROR_CODE */
 	pushq $0
 	.endif
@@ -31,13 +44,13 @@ trap_entries:
 	.set vector, vector + 1
 	.endr
 	.rept 256 - VECTOR_COUNT_ARCHITECTURE
-	.balign 16
+	.balign TRAP_ENTRY_SIZE
 	pushq $0
 	pushq $vector
 	jmp trap_common
 	.set vector, vector + 1
 	.endr
-	.balign 16
+	.balign TRAP_ENTRY_SIZE
 	.size trap_entries, . - trap_entries
 
 	.globl trap_common
@@ -95,4 +108,49 @@ trap_common:
 	add $16, %rsp /* vector, error code */
 	iretq
 	.size trap_common, . - trap_common
+
+	/* A table of so many gates. The parts of the entries' address that a gate wants are linker.ld's. */
+	.macro gates count, nmi, df, mc, db, other
+	.set vector, 0
+	.rept \count
+	.if vector == VECTOR_NMI
+	.set ist, \nmi
+	.elseif vector == VECTOR_DF
+	.set ist, \df
+	.elseif vector == VECTOR_MC
+	.set ist, \mc
+	.elseif vector == VECTOR_DB
+	.set ist, \db
+	.elseif vector < VECTOR_COUNT_ARCHITECTURE
+	.set ist, \other
+	.else
+	.set ist, 0
+	.endif
+	.word trap_entries_low + TRAP_ENTRY_SIZE * vector, SELECTOR_CODE, GATE_INTERRUPT | ist
+	.word trap_entries_middle
+	.long trap_entries_high, 0
+	.set vector, vector + 1
+	.endr
+	.endm
+
+	.section .rodata
+	.balign 16
+
+	/* Every exception on a stack of its own, interrupts on the current one. */
+	.globl idt, idt_end
+idt:
+	gates 256, IST_NMI, IST_DF, IST_MC, IST_DB, IST_OTHER
+idt_end:
+
+	/* Before there are stacks. No interrupts, as in a panic. */
+	.globl idt_without_stacks, idt_without_stacks_end
+idt_without_stacks:
+	gates VECTOR_COUNT_ARCHITECTURE, 0, 0, 0, 0, 0
+idt_without_stacks_end:
+
+	.globl idt_of_panic, idt_of_panic_end
+idt_of_panic:
+	gates VECTOR_COUNT_ARCHITECTURE, IST_NMI, IST_DF, IST_MC, IST_DB, 0
+idt_of_panic_end:
+
 	.section .note.GNU-stack, "", @progbits

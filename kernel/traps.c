@@ -1,8 +1,7 @@
 /*
  * Exceptions, NMIs and interrupts of the hypervisor itself.
  *
- * State: the IDT, one for all CPUs, written by the boot CPU before another starts, constant from
- * then on; the table of interrupt handlers, written at boot; each CPU's GDT and TSS, in its private
+ * State: the table of interrupt handlers, written at boot; each CPU's GDT and TSS, in its private
  * range and touched by it alone. No lock. Ready for many CPUs: traps_init_cpu() on each.
  *
  * Root mode runs with interrupts off: an interrupt arrives only in idle, or as a VM exit that
@@ -24,16 +23,7 @@
 #include "print.h"
 #include "vcpu.h"
 
-#define VECTOR_COUNT	256u
-#define TRAP_ENTRY_SIZE 16u
-
-/* Interrupt stacks by number as in the gate; 0: the current stack. */
-#define IST_NMI	  1u
-#define IST_DF	  2u
-#define IST_MC	  3u
-#define IST_DB	  4u
-#define IST_OTHER 5u
-_Static_assert(IST_OTHER == PRIVATE_IST_COUNT, "a stack for each");
+#define VECTOR_COUNT 256u
 
 /* Descriptors, accessed already, so that the processor never writes to them. */
 #define DESCRIPTOR_CODE64 0x00af9b000000ffffull
@@ -41,66 +31,31 @@ _Static_assert(IST_OTHER == PRIVATE_IST_COUNT, "a stack for each");
 /* A present 64-bit TSS, not busy. */
 #define DESCRIPTOR_TSS_TYPE (0x89ull << 40)
 
-/* A present interrupt gate of privilege 0: type 14. */
-#define GATE_INTERRUPT 0x8e00u
-
-struct gate {
-	uint16_t offset_low, selector;
-	uint16_t ist_type; /* bits 2:0 IST, 11:8 type, 14:13 DPL, 15 present */
-	uint16_t offset_middle;
-	uint32_t offset_high, reserved;
-};
-static_assert_size(struct gate, 16);
-
-static struct gate idt[VECTOR_COUNT] aligned_to(16);
+/* kernel/idt.S */
+extern const char idt[], idt_end[], idt_without_stacks[], idt_without_stacks_end[], idt_of_panic[],
+    idt_of_panic_end[];
 static void (*interrupt_handlers[VECTOR_COUNT])(unsigned vector);
-
-extern const char trap_entries[];
 
 struct extable_entry {
 	uint64_t faulting, fixup;
 };
 extern const struct extable_entry extable_start[], extable_end[];
 
-static unsigned ist_of(unsigned vector)
+static void load_idt(const char *first, const char *end)
 {
-	switch (vector) {
-	case VECTOR_NMI:
-		return IST_NMI;
-	case VECTOR_DF:
-		return IST_DF;
-	case VECTOR_MC:
-		return IST_MC;
-	case VECTOR_DB:
-		return IST_DB;
-	default:
-		return vector < VECTOR_COUNT_ARCHITECTURE ? IST_OTHER : 0;
-	}
-}
-
-static void load_idt(void)
-{
-	struct descriptor_table table = {.limit = sizeof(idt) - 1, .base = (uint64_t)idt};
+	struct descriptor_table table = {.limit = (uint16_t)(end - first - 1),
+					 .base = (uint64_t)first};
 
 	__asm__ volatile("lidt %0" : : "m"(table));
 }
 
 /*
- * Fills the IDT so that a fault is reported, on the current stack: the private range with the
- * others does not exist yet. Boot CPU, once, with GS set.
+ * From here on a fault is reported, on the current stack: the private range with the others does
+ * not exist yet. Boot CPU, once, with GS set.
  */
 void traps_init_early(void)
 {
-	for (unsigned v = 0; v < VECTOR_COUNT; v++) {
-		uint64_t entry = (uint64_t)trap_entries + v * TRAP_ENTRY_SIZE;
-
-		idt[v] = (struct gate){.offset_low = (uint16_t)entry,
-				       .selector = SELECTOR_CODE,
-				       .ist_type = GATE_INTERRUPT,
-				       .offset_middle = (uint16_t)(entry >> 16),
-				       .offset_high = (uint32_t)(entry >> 32)};
-	}
-	load_idt();
+	load_idt(idt_without_stacks, idt_without_stacks_end);
 }
 
 static void load_gdt(const struct descriptor_table *table)
@@ -119,9 +74,7 @@ static void load_gdt(const struct descriptor_table *table)
 			 : "rax", "memory");
 }
 
-/*
- * Sets up this CPU's GDT, TSS and interrupt stacks in its private range, which it runs in already.
- * The first call, on the boot CPU, also makes the IDT use those stacks: later ones find it so.
+/* Sets up this CPU's GDT, TSS and interrupt stacks in its private range, which it runs in already.
  */
 void traps_init_cpu(void)
 {
@@ -144,13 +97,7 @@ void traps_init_cpu(void)
 	struct descriptor_table table = {.limit = sizeof(cpu->gdt) - 1, .base = (uint64_t)cpu->gdt};
 	load_gdt(&table);
 
-	for (unsigned v = 0; v < VECTOR_COUNT; v++) {
-		uint16_t wanted = (uint16_t)(GATE_INTERRUPT | ist_of(v));
-
-		if (idt[v].ist_type != wanted)
-			idt[v].ist_type = wanted;
-	}
-	load_idt();
+	load_idt(idt, idt_end);
 }
 
 /*
@@ -160,9 +107,7 @@ void traps_init_cpu(void)
  */
 void traps_stay_on_stack(void)
 {
-	for (unsigned v = 0; v < VECTOR_COUNT_ARCHITECTURE; v++)
-		if (ist_of(v) == IST_OTHER)
-			idt[v].ist_type = GATE_INTERRUPT;
+	load_idt(idt_of_panic, idt_of_panic_end);
 }
 
 void traps_set_interrupt(unsigned vector, void (*fn)(unsigned vector))

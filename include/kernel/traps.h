@@ -4,10 +4,6 @@
 
 #include "types.h"
 
-#define SELECTOR_CODE 0x08
-#define SELECTOR_DATA 0x10
-#define SELECTOR_TSS  0x18
-
 /* What kernel/trap_entry.S leaves on the stack, and IRETQ takes from it. */
 struct trap_frame {
 	uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
