@@ -20,7 +20,7 @@ struct grant_table;
 struct domain_xen;
 struct demand_window;
 
-/* Why a domain has ended. Its text is in kernel/domain.c. */
+/* Why a domain has ended. Its text is in kernel/domain_result.c. */
 enum domain_end {
 	END_NONE, /* it lives */
 	END_POWEROFF,
@@ -82,7 +82,7 @@ struct domain {
 	struct domain *dying_next;	/* kernel/guests.c */
 	bool reported;			/* there: how it ended */
 	_Atomic uint32_t finish_cpu;	/* index + 1 of the CPU that takes it apart; 0: none yet */
-	uint32_t destroy_phase;		/* how far kernel/domain.c has come with taking it apart */
+	uint32_t destroy_phase;		/* how far kernel/domain_destroy.c has come */
 	_Atomic bool unreachable;	/* no CPU can hold a pointer from domain_find() any more */
 	struct epoch_deferred deferred; /* for that */
 	struct cpu_set pin;		/* constant: the CPUs that may run it */

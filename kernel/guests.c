@@ -219,27 +219,3 @@ bool domains_gone(void)
 		any |= atomic_load(&present[i]);
 	return !any;
 }
-
-/* Prints how each guest ended; returns how many did not end well, and how many there were. */
-uint32_t domains_report(uint32_t *count)
-{
-	uint32_t failed = 0;
-
-	*count = 0;
-
-	for (domid_t id = 1; id <= DOMAINS_MAX; id++) {
-		const struct domain_result *r = domain_result(id);
-		if (!r)
-			continue;
-		failed += !r->ok;
-		++*count;
-		const char *detail = domain_end_detail(r->end);
-		if (detail)
-			print(LOG_RESULT, "guest d%u \"%s\": %s (%s %lu)", r->id, r->name,
-			      domain_end_text(r->end), detail, r->detail);
-		else
-			print(LOG_RESULT, "guest d%u \"%s\": %s", r->id, r->name,
-			      domain_end_text(r->end));
-	}
-	return failed;
-}

@@ -12,7 +12,6 @@
 
 static const char *const names[LOCK_RANKS] = {
     [LOCK_UNRANKED] = "unranked",
-    [LOCK_DOMAIN_LIST] = "domain list",
     [LOCK_DOMAIN] = "domain",
     [LOCK_DEVICES] = "devices",
     [LOCK_GRANTS] = "grant table",

@@ -1,4 +1,4 @@
-/* Making domains, taking them apart, and how they ended. kernel/domain.c, kernel/guests.c. */
+/* Making domains, taking them apart, and how they ended. kernel/domain*.c, kernel/guests.c. */
 #ifndef KEYHOLE_KERNEL_DOMAIN_H
 #define KEYHOLE_KERNEL_DOMAIN_H
 
@@ -80,10 +80,13 @@ void domain_pause(struct domain *d);
 void domain_resume(struct domain *d);
 void domain_check_blocked(struct domain *d);
 struct domain *domain_next(domid_t after);
+void domain_list(struct domain *d);
+void domain_unlist(domid_t id);
+void domain_disown(domid_t id);
+bool domain_listed(domid_t id);
 unsigned domain_ram_ranges(uint64_t ram_bytes, struct domain_range out[DOMAIN_RANGES_MAX]);
 unsigned domain_memory_map(const struct domain *d, struct domain_map_entry out[DOMAIN_MAP_MAX]);
 const char *domain_end_text(enum domain_end why);
-const char *domain_end_detail(enum domain_end why);
 
 void domain_report(const struct domain *d);
 void domain_report_not_started(domid_t id, const char *name);
