@@ -20,20 +20,18 @@ static void explain_control_registers(struct explain *e)
 	if (explain_proc2(s) & PROC2_UNRESTRICTED_GUEST)
 		checked &= ~(CR0_PE | CR0_PG);
 	BREAKS(((~s->guest_cr0 & caps->cr0_fixed0) | (s->guest_cr0 & ~caps->cr0_fixed1)) & checked,
-	       CR0_FIXED, guest_cr0, GUEST_CR0);
-	BREAKS((s->guest_cr0 & CR0_PG) && !(s->guest_cr0 & CR0_PE), CR0_PG_NEEDS_PE, guest_cr0,
-	       GUEST_CR0);
+	       CR0_FIXED, guest_cr0);
+	BREAKS((s->guest_cr0 & CR0_PG) && !(s->guest_cr0 & CR0_PE), CR0_PG_NEEDS_PE, guest_cr0);
 	BREAKS((~s->guest_cr4 & caps->cr4_fixed0) || (s->guest_cr4 & ~caps->cr4_fixed1), CR4_FIXED,
-	       guest_cr4, GUEST_CR4);
-	BREAKS((s->guest_cr4 & CR4_CET) && !(s->guest_cr0 & CR0_WP), CET_NEEDS_WP, guest_cr4,
-	       GUEST_CR4);
+	       guest_cr4);
+	BREAKS((s->guest_cr4 & CR4_CET) && !(s->guest_cr0 & CR0_WP), CET_NEEDS_WP, guest_cr4);
 	if (long_mode) {
-		BREAKS(!(s->guest_cr0 & CR0_PG), LONG_NEEDS_PG, guest_cr0, GUEST_CR0);
-		BREAKS(!(s->guest_cr4 & CR4_PAE), LONG_NEEDS_PAE, guest_cr4, GUEST_CR4);
+		BREAKS(!(s->guest_cr0 & CR0_PG), LONG_NEEDS_PG, guest_cr0);
+		BREAKS(!(s->guest_cr4 & CR4_PAE), LONG_NEEDS_PAE, guest_cr4);
 	} else {
-		BREAKS(s->guest_cr4 & CR4_PCIDE, PCIDE_NEEDS_LONG, guest_cr4, GUEST_CR4);
+		BREAKS(s->guest_cr4 & CR4_PCIDE, PCIDE_NEEDS_LONG, guest_cr4);
 	}
-	BREAKS(!explain_physical(e, s->guest_cr3), GUEST_CR3, guest_cr3, GUEST_CR3);
+	BREAKS(!explain_physical(e, s->guest_cr3), GUEST_CR3, guest_cr3);
 }
 
 static void explain_debug_and_msrs(struct explain *e)
@@ -49,23 +47,20 @@ static void explain_debug_and_msrs(struct explain *e)
 			reserved |= DEBUGCTL_BUS_LOCK_DETECT;
 		if (!caps->rtm)
 			reserved |= DEBUGCTL_RTM;
-		BREAKS(s->guest_debugctl & reserved, DEBUGCTL, guest_debugctl, GUEST_DEBUGCTL);
-		BREAKS(s->guest_dr7 >> 32, GUEST_DR7, guest_dr7, GUEST_DR7);
+		BREAKS(s->guest_debugctl & reserved, DEBUGCTL, guest_debugctl);
+		BREAKS(s->guest_dr7 >> 32, GUEST_DR7, guest_dr7);
 	}
-	BREAKS(!explain_canonical(e, s->guest_sysenter_esp), GUEST_SYSENTER, guest_sysenter_esp,
-	       GUEST_SYSENTER_ESP);
-	BREAKS(!explain_canonical(e, s->guest_sysenter_eip), GUEST_SYSENTER, guest_sysenter_eip,
-	       GUEST_SYSENTER_EIP);
+	BREAKS(!explain_canonical(e, s->guest_sysenter_esp), GUEST_SYSENTER, guest_sysenter_esp);
+	BREAKS(!explain_canonical(e, s->guest_sysenter_eip), GUEST_SYSENTER, guest_sysenter_eip);
 	BREAKS((s->entry & ENTRY_LOAD_PAT) && !explain_pat_valid(s->guest_pat), GUEST_PAT,
-	       guest_pat, GUEST_PAT);
+	       guest_pat);
 	if (s->entry & ENTRY_LOAD_EFER) {
 		const bool lma = (s->guest_efer & EFER_LMA) != 0;
 		const bool lme = (s->guest_efer & EFER_LME) != 0;
 
-		BREAKS(s->guest_efer & ~caps->efer_valid, EFER_MUST_BE_0, guest_efer, GUEST_EFER);
-		BREAKS(lma != long_mode, EFER_LMA_MODE, guest_efer, GUEST_EFER);
-		BREAKS((s->guest_cr0 & CR0_PG) && lma != lme, EFER_LME_MODE, guest_efer,
-		       GUEST_EFER);
+		BREAKS(s->guest_efer & ~caps->efer_valid, EFER_MUST_BE_0, guest_efer);
+		BREAKS(lma != long_mode, EFER_LMA_MODE, guest_efer);
+		BREAKS((s->guest_cr0 & CR0_PG) && lma != lme, EFER_LME_MODE, guest_efer);
 	}
 }
 
@@ -73,12 +68,10 @@ static void explain_tables(struct explain *e)
 {
 	const struct vmcs_snapshot *s = e->s;
 
-	BREAKS(!explain_canonical(e, s->guest_gdtr_base), TABLE_BASE, guest_gdtr_base,
-	       GUEST_GDTR_BASE);
-	BREAKS(!explain_canonical(e, s->guest_idtr_base), TABLE_BASE, guest_idtr_base,
-	       GUEST_IDTR_BASE);
-	BREAKS(s->guest_gdtr_limit >> 16, TABLE_LIMIT, guest_gdtr_limit, GUEST_GDTR_LIMIT);
-	BREAKS(s->guest_idtr_limit >> 16, TABLE_LIMIT, guest_idtr_limit, GUEST_IDTR_LIMIT);
+	BREAKS(!explain_canonical(e, s->guest_gdtr_base), TABLE_BASE, guest_gdtr_base);
+	BREAKS(!explain_canonical(e, s->guest_idtr_base), TABLE_BASE, guest_idtr_base);
+	BREAKS(s->guest_gdtr_limit >> 16, TABLE_LIMIT, guest_gdtr_limit);
+	BREAKS(s->guest_idtr_limit >> 16, TABLE_LIMIT, guest_idtr_limit);
 }
 
 static void explain_rip_rflags(struct explain *e)
@@ -91,16 +84,16 @@ static void explain_rip_rflags(struct explain *e)
 		uint64_t beyond = s->guest_rip >> e->caps->linear_bits;
 
 		BREAKS(beyond != 0 && beyond != ~UINT64_C(0) >> e->caps->linear_bits, RIP_LINEAR,
-		       guest_rip, GUEST_RIP);
+		       guest_rip);
 	} else {
-		BREAKS(s->guest_rip >> 32, RIP_HIGH, guest_rip, GUEST_RIP);
+		BREAKS(s->guest_rip >> 32, RIP_HIGH, guest_rip);
 	}
-	BREAKS(s->guest_rflags & RFLAGS_RESERVED, RFLAGS_MUST_BE_0, guest_rflags, GUEST_RFLAGS);
-	BREAKS(!(s->guest_rflags & RFLAGS_FIXED1), RFLAGS_MUST_BE_1, guest_rflags, GUEST_RFLAGS);
+	BREAKS(s->guest_rflags & RFLAGS_RESERVED, RFLAGS_MUST_BE_0, guest_rflags);
+	BREAKS(!(s->guest_rflags & RFLAGS_FIXED1), RFLAGS_MUST_BE_1, guest_rflags);
 	BREAKS((s->guest_rflags & RFLAGS_VM) && (long_mode || !(s->guest_cr0 & CR0_PE)),
-	       RFLAGS_VM_MODE, guest_rflags, GUEST_RFLAGS);
+	       RFLAGS_VM_MODE, guest_rflags);
 	BREAKS(explain_injects(s, INTERRUPTION_EXTERNAL) && !(s->guest_rflags & RFLAGS_IF),
-	       RFLAGS_IF_INJECT, guest_rflags, GUEST_RFLAGS);
+	       RFLAGS_IF_INJECT, guest_rflags);
 }
 
 void explain_guest_registers(struct explain *e)
@@ -144,14 +137,13 @@ static void explain_activity(struct explain *e)
 	    (activity <= ACTIVITY_WAIT_SIPI &&
 	     (e->caps->misc & (VMX_MISC_ACTIVITY_HLT << (activity - ACTIVITY_HLT))));
 
-	BREAKS(!supported, ACTIVITY_RANGE, guest_activity, GUEST_ACTIVITY);
+	BREAKS(!supported, ACTIVITY_RANGE, guest_activity);
 	BREAKS(activity == ACTIVITY_HLT && (s->guest_ss_ar & SEG_AR_DPL_MASK), ACTIVITY_HLT_DPL,
-	       guest_ss_ar, GUEST_SS_AR);
-	BREAKS(blocking && activity != ACTIVITY_ACTIVE, ACTIVITY_BLOCKING, guest_activity,
-	       GUEST_ACTIVITY);
+	       guest_ss_ar);
+	BREAKS(blocking && activity != ACTIVITY_ACTIVE, ACTIVITY_BLOCKING, guest_activity);
 	BREAKS((s->entry_interruption_info & INTERRUPTION_VALID) &&
 		   !injection_allowed(activity, (uint32_t)s->entry_interruption_info),
-	       ACTIVITY_INJECT, guest_activity, GUEST_ACTIVITY);
+	       ACTIVITY_INJECT, guest_activity);
 }
 
 static void explain_interruptibility(struct explain *e)
@@ -162,24 +154,18 @@ static void explain_interruptibility(struct explain *e)
 	const bool mov_ss = (state & INTERRUPTIBILITY_MOV_SS) != 0;
 	const bool nmi = explain_injects(s, INTERRUPTION_NMI);
 
-#define BREAKS_STATE(condition, rule)                                                       \
-	do {                                                                                \
-		if (condition)                                                              \
-			explain_broken(e, VMX_RULE_##rule, VMCS_ENC_GUEST_INTERRUPTIBILITY, \
-				       state);                                              \
-	} while (0)
-	BREAKS_STATE(state & INTERRUPTIBILITY_RESERVED, INTERRUPTIBILITY_BITS);
-	BREAKS_STATE(sti && mov_ss, STI_AND_MOV_SS);
-	BREAKS_STATE(sti && !(s->guest_rflags & RFLAGS_IF), STI_NEEDS_IF);
-	BREAKS_STATE((sti || mov_ss) && explain_injects(s, INTERRUPTION_EXTERNAL),
-		     INTERRUPT_BLOCKED);
-	BREAKS_STATE(mov_ss && nmi, NMI_MOV_SS);
-	BREAKS_STATE(sti && nmi, NMI_STI);
-	BREAKS_STATE(state & INTERRUPTIBILITY_SMI, SMI_BLOCKING);
-	BREAKS_STATE((s->pin & PIN_VIRTUAL_NMIS) && (state & INTERRUPTIBILITY_NMI) && nmi,
-		     NMI_BLOCKED);
-	BREAKS_STATE((state & INTERRUPTIBILITY_ENCLAVE) && (mov_ss || !e->caps->sgx), ENCLAVE);
-#undef BREAKS_STATE
+	BREAKS(state & INTERRUPTIBILITY_RESERVED, INTERRUPTIBILITY_BITS, guest_interruptibility);
+	BREAKS(sti && mov_ss, STI_AND_MOV_SS, guest_interruptibility);
+	BREAKS(sti && !(s->guest_rflags & RFLAGS_IF), STI_NEEDS_IF, guest_interruptibility);
+	BREAKS((sti || mov_ss) && explain_injects(s, INTERRUPTION_EXTERNAL), INTERRUPT_BLOCKED,
+	       guest_interruptibility);
+	BREAKS(mov_ss && nmi, NMI_MOV_SS, guest_interruptibility);
+	BREAKS(sti && nmi, NMI_STI, guest_interruptibility);
+	BREAKS(state & INTERRUPTIBILITY_SMI, SMI_BLOCKING, guest_interruptibility);
+	BREAKS((s->pin & PIN_VIRTUAL_NMIS) && (state & INTERRUPTIBILITY_NMI) && nmi, NMI_BLOCKED,
+	       guest_interruptibility);
+	BREAKS((state & INTERRUPTIBILITY_ENCLAVE) && (mov_ss || !e->caps->sgx), ENCLAVE,
+	       guest_interruptibility);
 }
 
 static void explain_pending_debug(struct explain *e)
@@ -195,23 +181,23 @@ static void explain_pending_debug(struct explain *e)
 
 	if (!e->caps->bus_lock_detect)
 		reserved |= PENDING_DEBUG_BUS_LOCK;
-	BREAKS(pending & reserved, PENDING_RESERVED, guest_pending_debug, GUEST_PENDING_DEBUG);
+	BREAKS(pending & reserved, PENDING_RESERVED, guest_pending_debug);
 	BREAKS(delayed && ((pending & PENDING_DEBUG_BS) != 0) != single_step, PENDING_BS,
-	       guest_pending_debug, GUEST_PENDING_DEBUG);
+	       guest_pending_debug);
 	if (pending & PENDING_DEBUG_RTM)
 		BREAKS(!e->caps->rtm || mov_ss ||
 			   pending != (PENDING_DEBUG_RTM | PENDING_DEBUG_BREAKPOINT),
-		       PENDING_RTM, guest_pending_debug, GUEST_PENDING_DEBUG);
+		       PENDING_RTM, guest_pending_debug);
 }
 
 /* With EPT, a PAE guest's entries come from the VMCS. */
 static void explain_pdptes(struct explain *e)
 {
 	const struct vmcs_snapshot *s = e->s;
+	static const uint32_t encodings[] = {VMCS_ENC_GUEST_PDPTE0, VMCS_ENC_GUEST_PDPTE1,
+					     VMCS_ENC_GUEST_PDPTE2, VMCS_ENC_GUEST_PDPTE3};
 	const uint64_t pdptes[] = {s->guest_pdpte0, s->guest_pdpte1, s->guest_pdpte2,
 				   s->guest_pdpte3};
-	const uint32_t encodings[] = {VMCS_ENC_GUEST_PDPTE0, VMCS_ENC_GUEST_PDPTE1,
-				      VMCS_ENC_GUEST_PDPTE2, VMCS_ENC_GUEST_PDPTE3};
 
 	if (!(s->guest_cr0 & CR0_PG) || !(s->guest_cr4 & CR4_PAE) ||
 	    (s->entry & ENTRY_IA32E_MODE_GUEST) || !(explain_proc2(s) & PROC2_EPT))
@@ -231,6 +217,6 @@ void explain_guest_state(struct explain *e)
 	explain_pending_debug(e);
 	BREAKS(s->vmcs_link_pointer != ~UINT64_C(0) &&
 		   !explain_physical_page(e, s->vmcs_link_pointer),
-	       LINK_POINTER, vmcs_link_pointer, VMCS_LINK_POINTER);
+	       LINK_POINTER, vmcs_link_pointer);
 	explain_pdptes(e);
 }

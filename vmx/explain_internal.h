@@ -16,11 +16,16 @@ struct explain {
 /* Reports that a rule is broken by a field with a value. */
 void explain_broken(struct explain *e, enum vmx_rule rule, uint32_t encoding, uint64_t value);
 
-/* BREAKS(condition, rule, member, FIELD): reports if the condition holds. */
-#define BREAKS(condition, rule, member, field)                                           \
-	do {                                                                             \
-		if (condition)                                                           \
-			explain_broken(e, VMX_RULE_##rule, VMCS_ENC_##field, s->member); \
+/* The encoding of the field that a member of the snapshot is of. */
+#define EXPLAIN_ENCODING(member, field) EXPLAIN_ENC_##member = VMCS_ENC_##field,
+enum { VMCS_SNAPSHOT_FIELDS(EXPLAIN_ENCODING) };
+#undef EXPLAIN_ENCODING
+
+/* Reports the rule, by this member, if the condition holds. */
+#define BREAKS(condition, rule, member)                                                      \
+	do {                                                                                 \
+		if (condition)                                                               \
+			explain_broken(e, VMX_RULE_##rule, EXPLAIN_ENC_##member, s->member); \
 	} while (0)
 
 static inline bool explain_canonical(const struct explain *e, uint64_t address)

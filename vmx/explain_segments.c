@@ -11,12 +11,12 @@ struct segment {
 	uint32_t selector_field, base_field, limit_field, ar_field;
 };
 
-#define SEGMENT(reg, REG)                                                                 \
-	{                                                                                 \
-		s->guest_##reg##_selector, s->guest_##reg##_base, s->guest_##reg##_limit, \
-		    s->guest_##reg##_ar, VMCS_ENC_GUEST_##REG##_SELECTOR,                 \
-		    VMCS_ENC_GUEST_##REG##_BASE, VMCS_ENC_GUEST_##REG##_LIMIT,            \
-		    VMCS_ENC_GUEST_##REG##_AR                                             \
+#define SEGMENT_PART(reg, part) \
+	.part = s->guest_##reg##_##part, .part##_field = EXPLAIN_ENC_guest_##reg##_##part
+#define SEGMENT(reg)                                                                            \
+	{                                                                                       \
+		SEGMENT_PART(reg, selector), SEGMENT_PART(reg, base), SEGMENT_PART(reg, limit), \
+		    SEGMENT_PART(reg, ar)                                                       \
 	}
 
 /* What the rules on a segment depend on beside the segment. */
@@ -44,27 +44,18 @@ static unsigned rpl_of(const struct segment *g)
 	return (unsigned)(g->selector & SELECTOR_RPL_MASK);
 }
 
-#define BREAKS_AR(g, condition, rule)                                               \
-	do {                                                                        \
-		if (condition)                                                      \
-			explain_broken(e, VMX_RULE_##rule, (g)->ar_field, (g)->ar); \
+/* Part: ar, base, limit or selector. */
+#define BREAKS_PART(g, part, condition, rule)                                             \
+	do {                                                                              \
+		if (condition)                                                            \
+			explain_broken(e, VMX_RULE_##rule, (g)->part##_field, (g)->part); \
 	} while (0)
-#define BREAKS_BASE(g, condition, rule)                                                 \
-	do {                                                                            \
-		if (condition)                                                          \
-			explain_broken(e, VMX_RULE_##rule, (g)->base_field, (g)->base); \
-	} while (0)
-#define BREAKS_SELECTOR(g, condition, rule)                                                     \
-	do {                                                                                    \
-		if (condition)                                                                  \
-			explain_broken(e, VMX_RULE_##rule, (g)->selector_field, (g)->selector); \
-	} while (0)
+#define BREAKS_AR(g, condition, rule) BREAKS_PART(g, ar, condition, rule)
 
 static void explain_v86(struct explain *e, const struct segment *g)
 {
-	BREAKS_BASE(g, g->base != g->selector << 4, V86_BASE);
-	if (g->limit != 0xffff)
-		explain_broken(e, VMX_RULE_V86_LIMIT, g->limit_field, g->limit);
+	BREAKS_PART(g, base, g->base != g->selector << 4, V86_BASE);
+	BREAKS_PART(g, limit, g->limit != 0xffff, V86_LIMIT);
 	BREAKS_AR(g, g->ar != 0xf3, V86_AR);
 }
 
@@ -93,7 +84,7 @@ static void explain_cs(struct explain *e, const struct segment_mode *m, const st
 	else if (code)
 		BREAKS_AR(cs, dpl_of(cs) != dpl_of(ss), CS_DPL);
 	BREAKS_AR(cs, m->long_mode && (cs->ar & SEG_AR_L) && (cs->ar & SEG_AR_DB), CS_L_AND_D);
-	BREAKS_BASE(cs, cs->base >> 32, BASE_HIGH);
+	BREAKS_PART(cs, base, cs->base >> 32, BASE_HIGH);
 	explain_common(e, cs);
 }
 
@@ -103,14 +94,14 @@ static void explain_ss(struct explain *e, const struct segment_mode *m, const st
 {
 	const unsigned writable_data = SEG_AR_RW | SEG_AR_ACCESSED;
 
-	BREAKS_SELECTOR(ss, !m->unrestricted && rpl_of(ss) != rpl_of(cs), SS_RPL);
+	BREAKS_PART(ss, selector, !m->unrestricted && rpl_of(ss) != rpl_of(cs), SS_RPL);
 	BREAKS_AR(ss, !m->unrestricted && dpl_of(ss) != rpl_of(ss), SS_DPL_RPL);
 	BREAKS_AR(ss, (type_of(cs) == writable_data || m->real_mode) && dpl_of(ss) != 0, SS_DPL_0);
 	if (!usable(ss))
 		return;
 	BREAKS_AR(ss, (type_of(ss) & ~SEG_AR_DC) != writable_data, SS_TYPE);
 	BREAKS_AR(ss, !(ss->ar & SEG_AR_S), SEGMENT_S);
-	BREAKS_BASE(ss, ss->base >> 32, BASE_HIGH);
+	BREAKS_PART(ss, base, ss->base >> 32, BASE_HIGH);
 	explain_common(e, ss);
 }
 
@@ -132,8 +123,8 @@ static void explain_data(struct explain *e, const struct segment_mode *m, const 
 static void explain_system(struct explain *e, const struct segment_mode *m,
 			   const struct segment *ldtr, const struct segment *tr)
 {
-	BREAKS_SELECTOR(tr, tr->selector & SELECTOR_TI, SYSTEM_SELECTOR_TI);
-	BREAKS_BASE(tr, !explain_canonical(e, tr->base), BASE_CANONICAL);
+	BREAKS_PART(tr, selector, tr->selector & SELECTOR_TI, SYSTEM_SELECTOR_TI);
+	BREAKS_PART(tr, base, !explain_canonical(e, tr->base), BASE_CANONICAL);
 	BREAKS_AR(tr, !usable(tr), TR_USABLE);
 	BREAKS_AR(tr,
 		  type_of(tr) != SEG_TYPE_TSS_BUSY &&
@@ -144,8 +135,8 @@ static void explain_system(struct explain *e, const struct segment_mode *m,
 
 	if (!usable(ldtr))
 		return;
-	BREAKS_SELECTOR(ldtr, ldtr->selector & SELECTOR_TI, SYSTEM_SELECTOR_TI);
-	BREAKS_BASE(ldtr, !explain_canonical(e, ldtr->base), BASE_CANONICAL);
+	BREAKS_PART(ldtr, selector, ldtr->selector & SELECTOR_TI, SYSTEM_SELECTOR_TI);
+	BREAKS_PART(ldtr, base, !explain_canonical(e, ldtr->base), BASE_CANONICAL);
 	BREAKS_AR(ldtr, type_of(ldtr) != SEG_TYPE_LDT, LDTR_TYPE);
 	BREAKS_AR(ldtr, ldtr->ar & SEG_AR_S, SYSTEM_S);
 	explain_common(e, ldtr);
@@ -154,9 +145,9 @@ static void explain_system(struct explain *e, const struct segment_mode *m,
 void explain_guest_segments(struct explain *e)
 {
 	const struct vmcs_snapshot *s = e->s;
-	const struct segment es = SEGMENT(es, ES), cs = SEGMENT(cs, CS), ss = SEGMENT(ss, SS),
-			     ds = SEGMENT(ds, DS), fs = SEGMENT(fs, FS), gs = SEGMENT(gs, GS),
-			     ldtr = SEGMENT(ldtr, LDTR), tr = SEGMENT(tr, TR);
+	const struct segment es = SEGMENT(es), cs = SEGMENT(cs), ss = SEGMENT(ss), ds = SEGMENT(ds),
+			     fs = SEGMENT(fs), gs = SEGMENT(gs), ldtr = SEGMENT(ldtr),
+			     tr = SEGMENT(tr);
 	const struct segment *const v86[] = {&es, &cs, &ss, &ds, &fs, &gs};
 	const struct segment_mode mode = {
 	    .unrestricted = (explain_proc2(s) & PROC2_UNRESTRICTED_GUEST) != 0,
@@ -174,10 +165,10 @@ void explain_guest_segments(struct explain *e)
 		explain_data(e, &mode, &es);
 		explain_data(e, &mode, &fs);
 		explain_data(e, &mode, &gs);
-		BREAKS_BASE(&ds, usable(&ds) && ds.base >> 32, BASE_HIGH);
-		BREAKS_BASE(&es, usable(&es) && es.base >> 32, BASE_HIGH);
+		BREAKS_PART(&ds, base, usable(&ds) && ds.base >> 32, BASE_HIGH);
+		BREAKS_PART(&es, base, usable(&es) && es.base >> 32, BASE_HIGH);
 	}
-	BREAKS_BASE(&fs, !explain_canonical(e, fs.base), BASE_CANONICAL);
-	BREAKS_BASE(&gs, !explain_canonical(e, gs.base), BASE_CANONICAL);
+	BREAKS_PART(&fs, base, !explain_canonical(e, fs.base), BASE_CANONICAL);
+	BREAKS_PART(&gs, base, !explain_canonical(e, gs.base), BASE_CANONICAL);
 	explain_system(e, &mode, &ldtr, &tr);
 }
