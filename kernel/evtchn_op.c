@@ -16,15 +16,10 @@
 #include "public/sched.h"
 #include "public/xen.h"
 
-static bool is_caller(const struct hypercall *c, domid_t id)
-{
-	return id == DOMID_SELF || id == c->domain->id;
-}
-
 /* The live domain that a caller names; NULL: there is none. */
 static struct domain *named(const struct hypercall *c, domid_t id)
 {
-	return is_caller(c, id) ? c->domain : domain_find(id);
+	return hypercall_is_caller(c, id) ? c->domain : domain_find(id);
 }
 
 static int status(struct domain *d, struct evtchn_status *op)
@@ -71,8 +66,9 @@ static int with_result(struct hypercall *c, uint32_t cmd, void *arg)
 		struct evtchn_alloc_unbound *op = arg;
 		domid_t remote = op->remote_dom == DOMID_SELF ? c->domain->id : op->remote_dom;
 
-		return is_caller(c, op->dom) ? evtchn_alloc_unbound(c->domain, remote, &op->port)
-					     : -XEN_EPERM;
+		return hypercall_is_caller(c, op->dom)
+			   ? evtchn_alloc_unbound(c->domain, remote, &op->port)
+			   : -XEN_EPERM;
 	}
 	case EVTCHNOP_bind_interdomain: {
 		struct evtchn_bind_interdomain *op = arg;
@@ -95,7 +91,7 @@ static int with_result(struct hypercall *c, uint32_t cmd, void *arg)
 	default: {
 		struct evtchn_status *op = arg;
 
-		return is_caller(c, op->dom) ? status(c->domain, op) : -XEN_EPERM;
+		return hypercall_is_caller(c, op->dom) ? status(c->domain, op) : -XEN_EPERM;
 	}
 	}
 }
@@ -123,7 +119,7 @@ static int64_t without_result(struct hypercall *c, uint32_t cmd, const void *arg
 		return evtchn_bind_vcpu(c->domain, op->port, op->vcpu);
 	}
 	default:
-		if (!is_caller(c, ((const struct evtchn_reset *)arg)->dom))
+		if (!hypercall_is_caller(c, ((const struct evtchn_reset *)arg)->dom))
 			return -XEN_EPERM;
 		return evtchn_release_step(c->domain) ? 0 : hypercall_continue(c);
 	}

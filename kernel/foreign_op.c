@@ -64,7 +64,7 @@ static int64_t exchange(struct hypercall *c)
 	struct domain *target;
 	int rc = hypercall_copy_in(c, &layout_add_to_physmap_batch, &op, make_gva(c->arg[1]));
 
-	if (!rc && op.domid != DOMID_SELF && op.domid != c->domain->id)
+	if (!rc && !hypercall_is_caller(c, op.domid))
 		rc = -XEN_EPERM;
 	if (!rc && op.space != XENMAPSPACE_gmfn_foreign)
 		rc = -XEN_EINVAL;

@@ -22,11 +22,6 @@
 
 #define GRANT_TABLE_VERSION 1u
 
-static bool is_caller(const struct hypercall *c, domid_t id)
-{
-	return id == DOMID_SELF || id == c->domain->id;
-}
-
 /* Elements of a batch; all but those of a copy are laid out alike for 32- and 64-bit callers. */
 union elements {
 	struct gnttab_map_grant_ref map[HYPERCALL_BATCH];
@@ -166,7 +161,7 @@ static int64_t setup_table(struct hypercall *c)
 	if (rc)
 		return rc;
 	op.status = GNTST_okay;
-	if (!is_caller(c, op.dom))
+	if (!hypercall_is_caller(c, op.dom))
 		op.status = GNTST_permission_denied;
 	else if (op.nr_frames > GRANT_FRAMES_MAX || grant_table_grow(c->domain, op.nr_frames))
 		op.status = GNTST_general_error;
@@ -185,17 +180,17 @@ static int64_t query_size(struct hypercall *c)
 
 	if ((uint32_t)c->arg[2] != 1)
 		return -XEN_EINVAL;
-	int rc = hypercall_copy_in(c, &layout_gnttab_query_size, &op, at);
+	int rc = guest_copy_in(&c->access, &op, at, sizeof(op));
 	if (rc)
 		return rc;
-	if (is_caller(c, op.dom)) {
+	if (hypercall_is_caller(c, op.dom)) {
 		op.nr_frames = grant_table_frames(c->domain);
 		op.max_nr_frames = GRANT_FRAMES_MAX;
 		op.status = GNTST_okay;
 	} else {
 		op.status = GNTST_permission_denied;
 	}
-	return hypercall_copy_out(c, &layout_gnttab_query_size, at, &op);
+	return guest_copy_out(&c->access, at, &op, sizeof(op));
 }
 
 /* Elements have no status: the first error is that of the call. */
@@ -227,7 +222,7 @@ static int64_t get_version(struct hypercall *c)
 
 	if (rc)
 		return rc;
-	if (!is_caller(c, op.dom))
+	if (!hypercall_is_caller(c, op.dom))
 		return -XEN_EPERM;
 	op.version = GRANT_TABLE_VERSION;
 	return guest_copy_out(&c->access, make_gva(c->arg[1]), &op, sizeof(op));

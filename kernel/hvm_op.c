@@ -75,7 +75,7 @@ static int64_t param(struct hypercall *c, bool set)
 	if (rc)
 		return rc;
 	guest_place_read(&place, &p, sizeof(p));
-	if (p.domid != DOMID_SELF && p.domid != c->domain->id)
+	if (!hypercall_is_caller(c, p.domid))
 		return -XEN_EPERM;
 	if (set)
 		return set_param(c, &p);

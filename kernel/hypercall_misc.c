@@ -111,14 +111,14 @@ static const struct xen_domain_handle no_handle;
 static int64_t get_features(struct hypercall *c, gva_t arg)
 {
 	struct xen_feature_info info;
-	int rc = hypercall_copy_in(c, &layout_feature_info, &info, arg);
+	int rc = guest_copy_in(&c->access, &info, arg, sizeof(info));
 
 	if (rc)
 		return rc;
 	if (info.submap_idx >= XENFEAT_NR_SUBMAPS)
 		return -XEN_EINVAL;
 	info.submap = FEATURES;
-	return hypercall_copy_out(c, &layout_feature_info, arg, &info);
+	return guest_copy_out(&c->access, arg, &info, sizeof(info));
 }
 
 /* All but the number. */

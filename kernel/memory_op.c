@@ -23,12 +23,6 @@
 
 #define MEMOP_CMD_MASK ((1ull << MEMOP_EXTENT_SHIFT) - 1)
 
-/* Takes a domid that must mean the caller. */
-static bool is_caller(const struct hypercall *c, domid_t id)
-{
-	return id == DOMID_SELF || id == c->domain->id;
-}
-
 /* --- mapping ---------------------------------------------------------------------------------- */
 
 static int map_grant_frame(struct domain *d, uint64_t idx, gfn_t gfn)
@@ -48,7 +42,7 @@ static int64_t add_to_physmap(struct hypercall *c)
 
 	if (rc)
 		return rc;
-	if (!is_caller(c, op.domid))
+	if (!hypercall_is_caller(c, op.domid))
 		return -XEN_EPERM;
 	switch (op.space) {
 	case XENMAPSPACE_grant_table:
@@ -73,7 +67,7 @@ static int64_t add_to_physmap_batch(struct hypercall *c, uint64_t first)
 
 	if (rc)
 		return rc;
-	if (!is_caller(c, op.domid))
+	if (!hypercall_is_caller(c, op.domid))
 		return -XEN_EPERM;
 	if (first > op.size)
 		return -XEN_EILSEQ;
@@ -153,7 +147,7 @@ static int64_t remove_from_physmap(struct hypercall *c)
 
 	if (rc)
 		return rc;
-	if (!is_caller(c, op.domid))
+	if (!hypercall_is_caller(c, op.domid))
 		return -XEN_EPERM;
 	return remove_frame(c->domain, make_gfn(op.gpfn));
 }

@@ -369,7 +369,7 @@ int64_t memory_op_reservation(struct hypercall *c, uint32_t cmd, uint64_t first)
 
 	if (rc)
 		return rc;
-	if (op.domid != DOMID_SELF && op.domid != c->domain->id)
+	if (!hypercall_is_caller(c, op.domid))
 		return -XEN_EPERM;
 	/* Where a continuation's number would not fit the register. */
 	if (op.nr_extents > (c->wide ? UINT64_MAX : UINT32_MAX) >> MEMOP_EXTENT_SHIFT ||
@@ -409,7 +409,7 @@ int64_t memory_op_reservation_size(struct hypercall *c, uint32_t cmd)
 
 	if (rc)
 		return rc;
-	if (id != DOMID_SELF && id != c->domain->id)
+	if (!hypercall_is_caller(c, id))
 		return -XEN_EPERM;
 	return (int64_t)(cmd == XENMEM_current_reservation ? frame_owned(c->domain->id)
 							   : frames_allowed(c->domain));

@@ -44,7 +44,7 @@ void sched_op_shutdown(struct domain *d, uint32_t reason)
 static int64_t shutdown(struct hypercall *c, bool later)
 {
 	struct sched_shutdown s;
-	int rc = hypercall_copy_in(c, &layout_sched_shutdown, &s, make_gva(c->arg[1]));
+	int rc = guest_copy_in(&c->access, &s, make_gva(c->arg[1]), sizeof(s));
 
 	if (rc)
 		return rc;

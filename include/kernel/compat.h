@@ -13,7 +13,7 @@ struct compat_field {
 	uint8_t narrow_offset, narrow_size;
 };
 
-/* A structure; without fields it is laid out alike for both. */
+/* A structure that is not alike for both. */
 struct compat_layout {
 	const char *name;
 	uint8_t wide_size, narrow_size;
@@ -21,10 +21,9 @@ struct compat_layout {
 	const struct compat_field *fields;
 };
 
-extern const struct compat_layout layout_gnttab_map_grant_ref, layout_gnttab_unmap_grant_ref,
-    layout_gnttab_setup_table, layout_gnttab_query_size, layout_gnttab_copy, layout_add_to_physmap,
-    layout_add_to_physmap_batch, layout_remove_from_physmap, layout_memory_map,
-    layout_memory_reservation, layout_acquire_resource, layout_sched_shutdown, layout_feature_info,
+extern const struct compat_layout layout_gnttab_setup_table, layout_gnttab_copy,
+    layout_add_to_physmap, layout_add_to_physmap_batch, layout_remove_from_physmap,
+    layout_memory_map, layout_memory_reservation, layout_acquire_resource,
     layout_platform_parameters, layout_sched_poll, layout_set_singleshot_timer,
     layout_runstate_info;
 

@@ -4,11 +4,18 @@
 
 #include "../domain.h"
 #include "../guest_call.h"
+#include "../public/xen.h"
 #include "../types.h"
 #include "compat.h"
 
 /* Elements of a batch that are worked off before a continuation. */
 #define HYPERCALL_BATCH 64u
+
+/* Whether a domid means the caller. */
+static inline bool hypercall_is_caller(const struct hypercall *c, domid_t id)
+{
+	return id == DOMID_SELF || id == c->domain->id;
+}
 
 int64_t hypercall_continue(struct hypercall *c);
 
