@@ -4,7 +4,7 @@
  * The global order is enum lock_rank, outermost first: a lock may be taken only while holding locks
  * of lower ranks. Event channels alone have two of one rank taken, in the order of their domains'
  * ids. Test builds check this wherever a lock is taken, and note how long each rank is held at most
- * (mm/lock_order.c).
+ * (selftest/lock_order.c).
  *
  * Taking a table or a frame may map memory, so the last three of mm are never held across a call
  * of one another: mm/pool.c says why the loop between them ends. Epochs need no lock. BUSY, a bit

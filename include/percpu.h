@@ -105,7 +105,7 @@ struct cpu_private {
 	uint32_t later_written, later_read; /* characters, ever */
 	char later[PRINT_LATER_SIZE];
 #ifdef CONFIG_TEST
-	struct lock *locks_held[LOCKS_HELD_MAX]; /* mm/lock_order.c, by rank */
+	struct lock *locks_held[LOCKS_HELD_MAX]; /* selftest/lock_order.c, by rank */
 	uint32_t locks_held_count;
 #endif
 };

@@ -1,6 +1,6 @@
 /*
- * Allocations that fail on purpose, in test builds only: mm/fail.c. Elsewhere all of this is gone
- * before the compiler emits an instruction.
+ * Allocations that fail on purpose, in test builds only: selftest/fail.c. Elsewhere all of this is
+ * gone before the compiler emits an instruction.
  */
 #ifndef KEYHOLE_MM_FAIL_H
 #define KEYHOLE_MM_FAIL_H

@@ -1,4 +1,4 @@
-/* Test builds: who has dropped translations of frames that are freed. mm/ledger.c. */
+/* Test builds: who has dropped translations of frames that are freed. selftest/ledger.c. */
 #ifndef KEYHOLE_MM_LEDGER_H
 #define KEYHOLE_MM_LEDGER_H
 

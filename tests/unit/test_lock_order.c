@@ -1,4 +1,4 @@
-/* sources: mm/lock_order.c tests/unit/fake_cpu.c */
+/* sources: selftest/lock_order.c tests/unit/fake_cpu.c */
 /* flags: -DCONFIG_TEST */
 /*
  * The order of locks: what may be taken while what is held, and the panics of what may not.
