@@ -122,38 +122,28 @@ static bool set_pin(struct domain *d, const struct cpu_set *list)
 	return possible;
 }
 
-static int create_parts(struct domain *d, const struct guest_config *config, char *error,
-			size_t error_size)
+static int create_parts(struct domain *d, const struct guest_config *config, struct refusal *why)
 {
 	int rc = grant_table_create(d);
 
 	if (!rc)
 		rc = guest_devices_create(d);
-	if (rc) {
-		format_string(error, error_size, "no memory for its grant table and devices");
-		return rc;
-	}
+	if (rc)
+		return REFUSE_AS(why, rc, "no memory for its grant table and devices");
 	for (uint32_t i = 0; i < config->vcpus; i++) {
 		rc = vcpu_create(d, i, &d->vcpus[i]);
-		if (rc) {
-			format_string(error, error_size, "vCPU %u could not be made (error %d)", i,
-				      rc);
-			return rc;
-		}
+		if (rc)
+			return REFUSE_AS(why, rc, "vCPU %u could not be made (error %d)", i, rc);
 		d->vcpu_count++;
 		d->vcpus[i]->weight = config->weight;
 		rc = vcpu_timer_create(d->vcpus[i]);
-		if (rc) {
-			format_string(error, error_size, "no memory for the timer of vCPU %u", i);
-			return rc;
-		}
+		if (rc)
+			return REFUSE_AS(why, rc, "no memory for the timer of vCPU %u", i);
 		if (i)
 			vcpu_set_parked(d->vcpus[i]);
 	}
 	rc = xen_state_create(d);
-	if (rc)
-		format_string(error, error_size, "no memory for its event channels");
-	return rc;
+	return rc ? REFUSE_AS(why, rc, "no memory for its event channels") : 0;
 }
 
 /*
@@ -163,7 +153,7 @@ static int create_parts(struct domain *d, const struct guest_config *config, cha
  * guests), -XEN_EEXIST (the id is taken).
  */
 int domain_create_begin(const struct guest_module *modules, uint32_t module_count, uint32_t which,
-			struct domain **out, char *error, size_t error_size)
+			struct domain **out, struct refusal *why)
 {
 	const struct guest_config *config = &modules[which].config;
 	struct frame_stats stats;
@@ -171,26 +161,18 @@ int domain_create_begin(const struct guest_module *modules, uint32_t module_coun
 	int rc;
 
 	assert_always(which < module_count && config->valid && !config->is_data);
-	if (config->id == 0 || config->id > DOMAINS_MAX) {
-		format_string(error, error_size, "at most %u guests are possible", DOMAINS_MAX);
-		return -XEN_EINVAL;
-	}
-	if (domain_listed(config->id)) {
-		format_string(error, error_size, "domain id %u is taken", config->id);
-		return -XEN_EEXIST;
-	}
+	if (config->id == 0 || config->id > DOMAINS_MAX)
+		return REFUSE(why, "at most %u guests are possible", DOMAINS_MAX);
+	if (domain_listed(config->id))
+		return REFUSE_AS(why, -XEN_EEXIST, "domain id %u is taken", config->id);
 	frame_get_stats(&stats);
-	if (config->mem_bytes >> PAGE_SHIFT > stats.free) {
-		format_string(error, error_size, "mem=%lu KiB wanted, %lu KiB are free",
-			      config->mem_bytes >> 10, stats.free << (PAGE_SHIFT - 10));
-		return -XEN_ENOMEM;
-	}
+	if (config->mem_bytes >> PAGE_SHIFT > stats.free)
+		return REFUSE_AS(why, -XEN_ENOMEM, "mem=%lu KiB wanted, %lu KiB are free",
+				 config->mem_bytes >> 10, stats.free << (PAGE_SHIFT - 10));
 	rc = heap_alloc(sizeof(struct domain) + smp_cpu_count() * sizeof(uint64_t), config->id,
 			&object);
-	if (rc) {
-		format_string(error, error_size, "no memory for its description");
-		return rc;
-	}
+	if (rc)
+		return REFUSE_AS(why, rc, "no memory for its description");
 	struct domain *d = object;
 	d->id = config->id;
 	d->lock = (struct lock)LOCK_INIT(LOCK_DOMAIN);
@@ -204,21 +186,19 @@ int domain_create_begin(const struct guest_module *modules, uint32_t module_coun
 	d->cap_percent = config->cap_percent;
 	d->cpu_ticks = (_Atomic uint64_t *)(d + 1);
 	if (!set_pin(d, &config->pin)) {
-		format_string(error, error_size, "pin= names no processor that runs guests");
 		heap_free(d);
-		return -XEN_EINVAL;
+		return REFUSE(why, "pin= names no processor that runs guests");
 	}
 	rc = p2m_init(&d->p2m, table_quota(d->ram_bytes), GUEST_GFN_LIMIT);
 	if (rc) {
-		format_string(error, error_size, "no memory for its p2m");
 		heap_free(d);
-		return rc;
+		return REFUSE_AS(why, rc, "no memory for its p2m");
 	}
 	if (d->lazy || d->priv != DOMAIN_PRIV_NONE)
 		d->p2m.fill = memory_fill;
 	if (d->lazy)
 		d->populated = d->ram_bytes;
-	rc = create_parts(d, config, error, error_size);
+	rc = create_parts(d, config, why);
 	if (rc)
 		domain_create_undo(d);
 	*out = d;
@@ -227,14 +207,13 @@ int domain_create_begin(const struct guest_module *modules, uint32_t module_coun
 
 /* Gives it more of its RAM, a bounded step. 1: it has all; 0: call again; -XEN_ENOMEM with a text:
  * to be undone. */
-int domain_create_ram(struct domain *d, char *error, size_t error_size)
+int domain_create_ram(struct domain *d, struct refusal *why)
 {
 	int rc = d->populated < d->ram_bytes ? populate_step(d) : 0;
 
 	if (rc)
-		format_string(error, error_size, "not enough memory for mem=%lu KiB",
-			      d->ram_bytes >> 10);
-	return rc ? rc : d->populated == d->ram_bytes;
+		return REFUSE_AS(why, rc, "not enough memory for mem=%lu KiB", d->ram_bytes >> 10);
+	return d->populated == d->ram_bytes;
 }
 
 /*
@@ -243,12 +222,12 @@ int domain_create_ram(struct domain *d, char *error, size_t error_size)
  * -XEN_EINVAL (the file) with a text: to be undone.
  */
 int domain_create_end(struct domain *d, const struct guest_module *modules, uint32_t which,
-		      char *error, size_t error_size)
+		      struct refusal *why)
 {
 	struct guest_entry entry;
 
 	atomic_store(&d->vcpus_alive, d->vcpu_count);
-	int rc = guest_build(d, modules, which, &entry, error, error_size);
+	int rc = guest_build(d, modules, which, &entry, why);
 	if (rc)
 		return rc;
 	vcpu_set_entry(d->vcpus[0], entry.entry, entry.eax, entry.info);
@@ -258,16 +237,16 @@ int domain_create_end(struct domain *d, const struct guest_module *modules, uint
 
 /* All of that at once: the boot CPU, before any guest runs, so that its work needs no bound. */
 int domain_create(const struct guest_module *modules, uint32_t module_count, uint32_t which,
-		  struct domain **out, char *error, size_t error_size)
+		  struct domain **out, struct refusal *why)
 {
-	int rc = domain_create_begin(modules, module_count, which, out, error, error_size);
+	int rc = domain_create_begin(modules, module_count, which, out, why);
 
 	if (rc)
 		return rc;
-	while (!(rc = domain_create_ram(*out, error, error_size)))
+	while (!(rc = domain_create_ram(*out, why)))
 		;
 	if (rc > 0)
-		rc = domain_create_end(*out, modules, which, error, error_size);
+		rc = domain_create_end(*out, modules, which, why);
 	if (rc)
 		domain_create_undo(*out);
 	return rc;

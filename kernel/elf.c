@@ -11,9 +11,7 @@
  * Sources: System V ABI, "Object Files" and "Program Loading"; Xen, public/elfnote.h.
  */
 #include "kernel/elf.h"
-#include "print.h"
 #include "public/elfnote.h"
-#include "public/errno.h"
 
 #define ELF_CLASS_32	    1
 #define ELF_CLASS_64	    2
@@ -97,7 +95,7 @@ static bool within(uint64_t offset, uint64_t length, uint64_t size)
  * 0: not there; -XEN_EINVAL with a text. *budget counts down the notes that may still be looked at.
  */
 static int find_entry(const struct elf_file *file, uint64_t offset, uint64_t length, uint64_t align,
-		      unsigned *budget, uint64_t *entry, char *error, size_t error_size)
+		      unsigned *budget, uint64_t *entry, struct refusal *why)
 {
 	uint64_t at = 0;
 	uint64_t mask = align == 8 ? 7 : 3;
@@ -108,10 +106,8 @@ static int find_entry(const struct elf_file *file, uint64_t offset, uint64_t len
 		} note;
 		char name[4];
 
-		if (!(*budget)--) {
-			format_string(error, error_size, "more than %u notes", ELF_NOTES_MAX);
-			return -XEN_EINVAL;
-		}
+		if (!(*budget)--)
+			return REFUSE(why, "more than %u notes", ELF_NOTES_MAX);
 		file->read(file, offset + at, &note, sizeof(note));
 		uint64_t name_at = at + sizeof(note);
 		/* 32-bit sizes in 64-bit sums: nothing wraps. */
@@ -120,20 +116,16 @@ static int find_entry(const struct elf_file *file, uint64_t offset, uint64_t len
 			/* A last note without the padding behind its name, and no description. */
 			if (!note.desc_size && within(name_at, note.name_size, length))
 				return 0;
-			format_string(error, error_size, "a note reaches beyond its segment");
-			return -XEN_EINVAL;
+			return REFUSE(why, "a note reaches beyond its segment");
 		}
 		at = (desc_at + note.desc_size + mask) & ~mask;
 		if (note.name_size == sizeof(name) && note.type == XEN_ELFNOTE_PHYS32_ENTRY) {
 			file->read(file, offset + name_at, name, sizeof(name));
 			if (__builtin_memcmp(name, XEN_ELFNOTE_NAME, sizeof(name)) == 0) {
-				if (note.desc_size != 4 && note.desc_size != 8) {
-					format_string(
-					    error, error_size,
-					    "the PHYS32_ENTRY note has %u bytes, not 4 or 8",
+				if (note.desc_size != 4 && note.desc_size != 8)
+					return REFUSE(
+					    why, "the PHYS32_ENTRY note has %u bytes, not 4 or 8",
 					    note.desc_size);
-					return -XEN_EINVAL;
-				}
 				*entry = 0;
 				file->read(file, offset + desc_at, entry, note.desc_size);
 				return 1;
@@ -146,7 +138,7 @@ static int find_entry(const struct elf_file *file, uint64_t offset, uint64_t len
 }
 
 static int add_segment(const struct elf_class *c, const uint8_t *ph, uint64_t file_size,
-		       struct elf_image *out, char *error, size_t error_size)
+		       struct elf_image *out, struct refusal *why)
 {
 	struct elf_segment s = {
 	    .offset = get(ph, c->p_offset),
@@ -158,29 +150,19 @@ static int add_segment(const struct elf_class *c, const uint8_t *ph, uint64_t fi
 
 	if (!s.memory_size && !s.file_size)
 		return 0;
-	if (s.file_size > s.memory_size) {
-		format_string(error, error_size, "a segment is larger in the file than in memory");
-		return -XEN_EINVAL;
-	}
-	if (!within(s.offset, s.file_size, file_size)) {
-		format_string(error, error_size, "a segment reaches beyond the end of the file");
-		return -XEN_EINVAL;
-	}
-	if (__builtin_add_overflow(s.address, s.memory_size, &end)) {
-		format_string(error, error_size, "a segment wraps around the address space");
-		return -XEN_EINVAL;
-	}
+	if (s.file_size > s.memory_size)
+		return REFUSE(why, "a segment is larger in the file than in memory");
+	if (!within(s.offset, s.file_size, file_size))
+		return REFUSE(why, "a segment reaches beyond the end of the file");
+	if (__builtin_add_overflow(s.address, s.memory_size, &end))
+		return REFUSE(why, "a segment wraps around the address space");
 	for (uint32_t i = 0; i < out->segment_count; i++) {
 		const struct elf_segment *o = &out->segments[i];
-		if (s.address < o->address + o->memory_size && o->address < end) {
-			format_string(error, error_size, "two segments overlap in memory");
-			return -XEN_EINVAL;
-		}
+		if (s.address < o->address + o->memory_size && o->address < end)
+			return REFUSE(why, "two segments overlap in memory");
 	}
-	if (out->segment_count == ELF_SEGMENTS_MAX) {
-		format_string(error, error_size, "more than %u segments to load", ELF_SEGMENTS_MAX);
-		return -XEN_EINVAL;
-	}
+	if (out->segment_count == ELF_SEGMENTS_MAX)
+		return REFUSE(why, "more than %u segments to load", ELF_SEGMENTS_MAX);
 	if (!out->segment_count || s.address < out->start)
 		out->start = s.address;
 	if (end > out->end)
@@ -190,57 +172,44 @@ static int add_segment(const struct elf_class *c, const uint8_t *ph, uint64_t fi
 }
 
 static int check_header(const struct elf_file *file, const struct elf_class **class,
-			uint8_t header[ELF_HEADER_MAX], char *error, size_t error_size)
+			uint8_t header[ELF_HEADER_MAX], struct refusal *why)
 {
 	static const uint8_t magic[4] = {0x7f, 'E', 'L', 'F'};
-	const char *wrong = NULL;
 
-	if (file->size < class_32.header_size) {
-		format_string(error, error_size, "not an ELF file: too short");
-		return -XEN_EINVAL;
-	}
+	if (file->size < class_32.header_size)
+		return REFUSE(why, "not an ELF file: too short");
 	file->read(file, 0, header, class_32.header_size);
 	if (__builtin_memcmp(header, magic, sizeof(magic)) != 0)
-		wrong = "not an ELF file";
-	else if (header[4] != ELF_CLASS_32 && header[4] != ELF_CLASS_64)
-		wrong = "ELF class is neither 32- nor 64-bit";
-	else if (header[5] != ELF_DATA_LITTLE)
-		wrong = "ELF file is not little-endian";
-	else if (header[6] != ELF_VERSION)
-		wrong = "unknown ELF version";
-	if (wrong) {
-		format_string(error, error_size, "%s", wrong);
-		return -XEN_EINVAL;
-	}
+		return REFUSE(why, "not an ELF file");
+	if (header[4] != ELF_CLASS_32 && header[4] != ELF_CLASS_64)
+		return REFUSE(why, "ELF class is neither 32- nor 64-bit");
+	if (header[5] != ELF_DATA_LITTLE)
+		return REFUSE(why, "ELF file is not little-endian");
+	if (header[6] != ELF_VERSION)
+		return REFUSE(why, "unknown ELF version");
 	const struct elf_class *c = header[4] == ELF_CLASS_64 ? &class_64 : &class_32;
-	if (file->size < c->header_size) {
-		format_string(error, error_size, "ELF header reaches beyond the end of the file");
-		return -XEN_EINVAL;
-	}
+	if (file->size < c->header_size)
+		return REFUSE(why, "ELF header reaches beyond the end of the file");
 	file->read(file, 0, header, c->header_size);
 	/* Either one in either class: kernels with 64-bit code in files for 32-bit loaders are
 	 * common. */
 	uint64_t machine = get(header, c->machine);
 	uint64_t type = get(header, c->type);
 	if (type != ELF_TYPE_EXECUTABLE && type != ELF_TYPE_SHARED)
-		wrong = "ELF file is not an executable";
-	else if (machine != ELF_MACHINE_386 && machine != ELF_MACHINE_X86_64)
-		wrong = "ELF file is not for x86";
-	else if (get(header, c->version) != ELF_VERSION)
-		wrong = "unknown ELF version";
-	else if (get(header, c->phentsize) != c->program_header_size)
-		wrong = "ELF program headers have an unknown size";
-	else if (!get(header, c->phnum))
-		wrong = "ELF file has no program headers";
-	else if (get(header, c->phnum) > ELF_PROGRAM_HEADERS)
-		wrong = "ELF file has too many program headers";
-	else if (!within(get(header, c->phoff), get(header, c->phnum) * c->program_header_size,
-			 file->size))
-		wrong = "ELF program headers reach beyond the end of the file";
-	if (wrong) {
-		format_string(error, error_size, "%s", wrong);
-		return -XEN_EINVAL;
-	}
+		return REFUSE(why, "ELF file is not an executable");
+	if (machine != ELF_MACHINE_386 && machine != ELF_MACHINE_X86_64)
+		return REFUSE(why, "ELF file is not for x86");
+	if (get(header, c->version) != ELF_VERSION)
+		return REFUSE(why, "unknown ELF version");
+	if (get(header, c->phentsize) != c->program_header_size)
+		return REFUSE(why, "ELF program headers have an unknown size");
+	if (!get(header, c->phnum))
+		return REFUSE(why, "ELF file has no program headers");
+	if (get(header, c->phnum) > ELF_PROGRAM_HEADERS)
+		return REFUSE(why, "ELF file has too many program headers");
+	if (!within(get(header, c->phoff), get(header, c->phnum) * c->program_header_size,
+		    file->size))
+		return REFUSE(why, "ELF program headers reach beyond the end of the file");
 	*class = c;
 	return 0;
 }
@@ -258,10 +227,10 @@ bool elf_entry_inside(const struct elf_image *image, uint64_t entry)
 }
 
 /*
- * Parses a file, with or without the note of a PVH guest. Errors: -XEN_EINVAL with a text in error
- * that names the rule broken; *out is then not valid.
+ * Parses a file, with or without the note of a PVH guest. Errors: -XEN_EINVAL with a text that
+ * names the rule broken; *out is then not valid.
  */
-int elf_parse(const struct elf_file *file, struct elf_image *out, char *error, size_t error_size)
+int elf_parse(const struct elf_file *file, struct elf_image *out, struct refusal *why)
 {
 	uint8_t header[ELF_HEADER_MAX];
 	const struct elf_class *c;
@@ -269,7 +238,7 @@ int elf_parse(const struct elf_file *file, struct elf_image *out, char *error, s
 	int rc;
 
 	__builtin_memset(out, 0, sizeof(*out));
-	rc = check_header(file, &c, header, error, error_size);
+	rc = check_header(file, &c, header, why);
 	if (rc)
 		return rc;
 	out->is_64bit = c == &class_64;
@@ -280,31 +249,23 @@ int elf_parse(const struct elf_file *file, struct elf_image *out, char *error, s
 			   c->program_header_size);
 		uint64_t type = get(ph, c->p_type);
 		if (type == ELF_PT_LOAD) {
-			rc = add_segment(c, ph, file->size, out, error, error_size);
+			rc = add_segment(c, ph, file->size, out, why);
 			if (rc)
 				return rc;
 		} else if (type == ELF_PT_NOTE && !out->has_pvh_entry) {
 			uint64_t offset = get(ph, c->p_offset), length = get(ph, c->p_filesz);
-			if (!within(offset, length, file->size)) {
-				format_string(error, error_size,
-					      "the notes reach beyond the end of the file");
-				return -XEN_EINVAL;
-			}
+			if (!within(offset, length, file->size))
+				return REFUSE(why, "the notes reach beyond the end of the file");
 			rc = find_entry(file, offset, length, get(ph, c->p_align), &budget,
-					&out->pvh_entry, error, error_size);
+					&out->pvh_entry, why);
 			if (rc < 0)
 				return rc;
 			out->has_pvh_entry = rc > 0;
 		}
 	}
-	if (!out->segment_count) {
-		format_string(error, error_size, "ELF file has nothing to load");
-		return -XEN_EINVAL;
-	}
-	if (out->has_pvh_entry && !elf_entry_inside(out, out->pvh_entry)) {
-		format_string(error, error_size,
-			      "the PVH entry is outside the segments or above 4 GiB");
-		return -XEN_EINVAL;
-	}
+	if (!out->segment_count)
+		return REFUSE(why, "ELF file has nothing to load");
+	if (out->has_pvh_entry && !elf_entry_inside(out, out->pvh_entry))
+		return REFUSE(why, "the PVH entry is outside the segments or above 4 GiB");
 	return 0;
 }

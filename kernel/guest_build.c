@@ -41,10 +41,8 @@ static int fill_ram(struct guest_build *b, uint64_t start, uint64_t size)
 	struct p2m *p2m = &b->domain->p2m;
 
 	for (uint64_t at = start & PAGE_MASK; p2m->fill && at < start + size; at += PAGE_SIZE)
-		if (!p2m->fill(p2m, gpa_to_gfn(make_gpa(at)))) {
-			format_string(b->error, b->error_size, "not enough memory for its file");
-			return -XEN_ENOMEM;
-		}
+		if (!p2m->fill(p2m, gpa_to_gfn(make_gpa(at))))
+			return REFUSE_AS(b->why, -XEN_ENOMEM, "not enough memory for its file");
 	return 0;
 }
 
@@ -102,12 +100,10 @@ static int load_segments(struct guest_build *b)
 
 	for (uint32_t i = 0; i < b->image.segment_count; i++) {
 		const struct elf_segment *s = &b->image.segments[i];
-		if (!is_ram(ram_bytes, s->address, s->memory_size)) {
-			format_string(b->error, b->error_size,
+		if (!is_ram(ram_bytes, s->address, s->memory_size))
+			return REFUSE(b->why,
 				      "it loads to 0x%lx..0x%lx, where it has no RAM; mem=%lu KiB",
 				      s->address, s->address + s->memory_size, ram_bytes >> 10);
-			return -XEN_EINVAL;
-		}
 	}
 	for (uint32_t i = 0; i < b->image.segment_count; i++) {
 		const struct elf_segment *s = &b->image.segments[i];
@@ -152,31 +148,26 @@ void build_copy_modules(struct guest_build *b, const uint64_t places[GUEST_MODUL
 /* Makes sure that [start, end) is RAM, with frames. -XEN_EINVAL, -XEN_ENOMEM with a text. */
 int build_claim(struct guest_build *b, uint64_t start, uint64_t end)
 {
-	if (!is_ram(b->domain->ram_bytes, start, end - start)) {
-		format_string(b->error, b->error_size,
-			      "its file and modules need %lu KiB below 3 GiB; mem=%lu KiB",
+	if (!is_ram(b->domain->ram_bytes, start, end - start))
+		return REFUSE(b->why, "its file and modules need %lu KiB below 3 GiB; mem=%lu KiB",
 			      page_align(end) >> 10, b->domain->ram_bytes >> 10);
-		return -XEN_EINVAL;
-	}
 	return fill_ram(b, start, end - start);
 }
 
 /* The kind of image: that of a PVH guest if it has the note, else multiboot. */
 static int find_image(struct guest_build *b)
 {
-	int rc = elf_parse(&b->file, &b->image, b->error, b->error_size);
+	int rc = elf_parse(&b->file, &b->image, b->why);
 
 	if (!rc && b->image.has_pvh_entry)
 		return 0;
-	int found = multiboot_parse(&b->file, !rc, &b->image, b->error, b->error_size);
+	int found = multiboot_parse(&b->file, !rc, &b->image, b->why);
 	if (found < 0)
 		return found;
-	if (!found && !rc) {
-		format_string(b->error, b->error_size,
+	if (!found && !rc)
+		return REFUSE(b->why,
 			      "neither a PVH entry (the ELF note Xen PHYS32_ENTRY) nor a multiboot "
 			      "header");
-		return -XEN_EINVAL;
-	}
 	return found ? 0 : rc;
 }
 
@@ -186,7 +177,7 @@ static int find_image(struct guest_build *b)
  * it; the contents of RAM are then undefined.
  */
 int guest_build(struct domain *d, const struct guest_module *modules, uint32_t which,
-		struct guest_entry *out, char *error, size_t error_size)
+		struct guest_entry *out, struct refusal *why)
 {
 	const struct guest_config *config = &modules[which].config;
 	const struct guest_module *source = &modules[config->image_module];
@@ -195,8 +186,7 @@ int guest_build(struct domain *d, const struct guest_module *modules, uint32_t w
 	    .modules = modules,
 	    .config = config,
 	    .file = {.size = source->size, .read = read_file, .where = source->start},
-	    .error = error,
-	    .error_size = error_size,
+	    .why = why,
 	};
 
 	int rc = find_image(&b);

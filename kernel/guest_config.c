@@ -57,9 +57,6 @@ static const struct {
 
 #define ASCII_LOWER 0x20 /* set in a letter, makes it a small one */
 
-/* What a mistake leaves in error, as the value of an expression. */
-#define REFUSE(...) (format_string(error, error_size, __VA_ARGS__), -XEN_EINVAL)
-
 static bool text_equal(const char *a, const char *b)
 {
 	return !strcmp(a, b);
@@ -73,7 +70,7 @@ static bool is_space(char c)
 /*
  * Takes the next word off *at into word. 1: a word; 0: the end; -XEN_EINVAL with a text.
  */
-static int next_word(const char **at, char *word, char *error, size_t error_size)
+static int next_word(const char **at, char *word, struct refusal *why)
 {
 	const char *s = *at;
 	size_t n = 0;
@@ -94,16 +91,16 @@ static int next_word(const char **at, char *word, char *error, size_t error_size
 		if (c == '\\') {
 			c = *++s;
 			if (!c)
-				return REFUSE("the command line ends in a backslash");
+				return REFUSE(why, "the command line ends in a backslash");
 		}
 		if (n + 1 >= WORD_MAX)
-			return REFUSE("an option is longer than %u characters", WORD_MAX - 1);
+			return REFUSE(why, "an option is longer than %u characters", WORD_MAX - 1);
 		word[n++] = c;
 	}
 	word[n] = 0;
 	*at = s;
 	if (quoted)
-		return REFUSE("a quote is not closed");
+		return REFUSE(why, "a quote is not closed");
 	return 1;
 }
 
@@ -161,11 +158,10 @@ static bool name_valid(const char *name)
 	return n > 0 && n < GUEST_NAME_MAX;
 }
 
-static int copy_name(const char *option, const char *value, char *to, char *error,
-		     size_t error_size)
+static int copy_name(const char *option, const char *value, char *to, struct refusal *why)
 {
 	if (!name_valid(value))
-		return REFUSE("%s=%.40s: a name has 1 to %u characters from a-z A-Z 0-9 . _ -",
+		return REFUSE(why, "%s=%.40s: a name has 1 to %u characters from a-z A-Z 0-9 . _ -",
 			      option, value, GUEST_NAME_MAX - 1);
 	__builtin_memcpy(to, value, strlen(value) + 1);
 	return 0;
@@ -189,41 +185,42 @@ static void name_from_file(const char *file, char *name)
 		name[0] = 0;
 }
 
-static int set_mem(struct guest_config *c, const char *value, char *error, size_t error_size)
+static int set_mem(struct guest_config *c, const char *value, struct refusal *why)
 {
 	uint64_t bytes;
 
 	if (!parse_number(value, true, &bytes))
-		return REFUSE("mem=%.40s: not a number with an optional suffix K, M or G", value);
+		return REFUSE(why, "mem=%.40s: not a number with an optional suffix K, M or G",
+			      value);
 	if (bytes < GUEST_MEM_MIN || bytes > GUEST_MEM_MAX)
-		return REFUSE("mem=%.40s: from 1M to %uG are possible", value,
+		return REFUSE(why, "mem=%.40s: from 1M to %uG are possible", value,
 			      (unsigned)(GUEST_MEM_MAX >> 30));
 	if (bytes & ~PAGE_MASK)
-		return REFUSE("mem=%.40s: not a multiple of 4K", value);
+		return REFUSE(why, "mem=%.40s: not a multiple of 4K", value);
 	c->mem_bytes = bytes;
 	return 0;
 }
 
 /* A number of an option, from min to max, which also says what is wrong with it. */
 static int set_number(const char *option, const char *value, uint32_t min, uint32_t max,
-		      uint32_t *out, char *error, size_t error_size)
+		      uint32_t *out, struct refusal *why)
 {
 	uint64_t n;
 
 	if (!parse_number(value, false, &n) || n < min || n > max)
-		return REFUSE("%s=%.40s: from %u to %u are possible", option, value, min, max);
+		return REFUSE(why, "%s=%.40s: from %u to %u are possible", option, value, min, max);
 	*out = (uint32_t)n;
 	return 0;
 }
 
 /* One of two words; *out: the second. */
 static int set_choice(const char *option, const char *value, const char *first, const char *second,
-		      bool *out, char *error, size_t error_size)
+		      bool *out, struct refusal *why)
 {
 	*out = text_equal(value, second);
 	if (*out || text_equal(value, first))
 		return 0;
-	return REFUSE("%s=%.40s: there are %s and %s", option, value, first, second);
+	return REFUSE(why, "%s=%.40s: there are %s and %s", option, value, first, second);
 }
 
 /* Takes a decimal CPU number off *at. */
@@ -239,7 +236,7 @@ static bool parse_cpu(const char **at, uint32_t *out)
 }
 
 /* CPUs and ranges of them, with commas between. */
-static int set_pin(struct guest_config *c, const char *value, char *error, size_t error_size)
+static int set_pin(struct guest_config *c, const char *value, struct refusal *why)
 {
 	const char *s = value;
 	uint32_t first, last;
@@ -257,32 +254,29 @@ static int set_pin(struct guest_config *c, const char *value, char *error, size_
 	} while (good && *s++ == ',');
 	if (good && !s[-1])
 		return 0;
-	return REFUSE("pin=%.40s: not a list of CPUs below %u, such as 0,2-3", value,
+	return REFUSE(why, "pin=%.40s: not a list of CPUs below %u, such as 0,2-3", value,
 		      LAYOUT_CPUS_MAX);
 }
 
-static int set_option(struct guest_config *c, enum option option, const char *value, char *error,
-		      size_t error_size)
+static int set_option(struct guest_config *c, enum option option, const char *value,
+		      struct refusal *why)
 {
 	switch (option) {
 	case OPTION_NAME:
-		return copy_name("name", value, c->name, error, error_size);
+		return copy_name("name", value, c->name, why);
 	case OPTION_MEM:
-		return set_mem(c, value, error, error_size);
+		return set_mem(c, value, why);
 	case OPTION_VCPUS:
-		return set_number("vcpus", value, 1, DOMAIN_VCPUS_MAX, &c->vcpus, error,
-				  error_size);
+		return set_number("vcpus", value, 1, DOMAIN_VCPUS_MAX, &c->vcpus, why);
 	case OPTION_WEIGHT:
-		return set_number("weight", value, 1, VCPU_WEIGHT_MAX, &c->weight, error,
-				  error_size);
+		return set_number("weight", value, 1, VCPU_WEIGHT_MAX, &c->weight, why);
 	case OPTION_CAP:
-		return set_number("cap", value, 0, 100 * DOMAIN_VCPUS_MAX, &c->cap_percent, error,
-				  error_size);
+		return set_number("cap", value, 0, 100 * DOMAIN_VCPUS_MAX, &c->cap_percent, why);
 	case OPTION_PIN:
-		return set_pin(c, value, error, error_size);
+		return set_pin(c, value, why);
 	case OPTION_CMDLINE:
 		if (strlen(value) >= GUEST_CMDLINE_MAX)
-			return REFUSE("cmdline= is longer than %u characters",
+			return REFUSE(why, "cmdline= is longer than %u characters",
 				      GUEST_CMDLINE_MAX - 1);
 		__builtin_memcpy(c->cmdline, value, strlen(value) + 1);
 		return 0;
@@ -291,24 +285,22 @@ static int set_option(struct guest_config *c, enum option option, const char *va
 			__builtin_memcpy(c->priv, "*", 2);
 			return 0;
 		}
-		return copy_name("priv", value, c->priv, error, error_size);
+		return copy_name("priv", value, c->priv, why);
 	case OPTION_IMAGE:
-		return copy_name("image", value, c->image, error, error_size);
+		return copy_name("image", value, c->image, why);
 	case OPTION_MODULE:
 		if (c->module_count == GUEST_MODULES_MAX)
-			return REFUSE("module= more than %u times", GUEST_MODULES_MAX);
-		return copy_name("module", value, c->modules[c->module_count++], error, error_size);
+			return REFUSE(why, "module= more than %u times", GUEST_MODULES_MAX);
+		return copy_name("module", value, c->modules[c->module_count++], why);
 	case OPTION_DATA:
 		c->is_data = true;
 		return 0;
 	case OPTION_POPULATE:
-		return set_choice("populate", value, "eager", "lazy", &c->lazy, error, error_size);
+		return set_choice("populate", value, "eager", "lazy", &c->lazy, why);
 	case OPTION_MMIO:
-		return set_choice("mmio", value, "absent", "strict", &c->mmio_strict, error,
-				  error_size);
+		return set_choice("mmio", value, "absent", "strict", &c->mmio_strict, why);
 	case OPTION_START:
-		return set_choice("start", value, "boot", "later", &c->start_later, error,
-				  error_size);
+		return set_choice("start", value, "boot", "later", &c->start_later, why);
 	case OPTION_COUNT:
 		break;
 	}
@@ -327,11 +319,10 @@ static bool starts_with_option(const char *word, const char *text, const char **
 
 /*
  * Parses one module's command line; its first word, the file, gives the default name. What concerns
- * several modules is left to guest_config_resolve(). Errors: -XEN_EINVAL with a text in error; *out
+ * several modules is left to guest_config_resolve(). Errors: -XEN_EINVAL with a text; *out
  * is then not valid, but out->is_data and out->name hold what had been read by then.
  */
-int guest_config_parse(const char *cmdline, struct guest_config *out, char *error,
-		       size_t error_size)
+int guest_config_parse(const char *cmdline, struct guest_config *out, struct refusal *why)
 {
 	char word[WORD_MAX];
 	uint32_t seen = 0;
@@ -342,16 +333,15 @@ int guest_config_parse(const char *cmdline, struct guest_config *out, char *erro
 	out->vcpus = 1;
 	out->weight = VCPU_WEIGHT_DEFAULT;
 	out->priv_domain = DOMAIN_PRIV_NONE;
-	if (error_size)
-		error[0] = 0;
+	why->text[0] = 0;
 
-	rc = next_word(&cmdline, word, error, error_size);
+	rc = next_word(&cmdline, word, why);
 	if (rc < 0)
 		return rc;
 	if (rc > 0)
 		name_from_file(word, out->name);
 
-	while ((rc = next_word(&cmdline, word, error, error_size)) > 0) {
+	while ((rc = next_word(&cmdline, word, why)) > 0) {
 		const char *rest = NULL;
 		unsigned o = 0;
 
@@ -359,16 +349,17 @@ int guest_config_parse(const char *cmdline, struct guest_config *out, char *erro
 			o++;
 		if (o == OPTION_COUNT)
 			return REFUSE(
+			    why,
 			    "unknown option \"%.40s\"; there are name= mem= vcpus= weight= "
 			    "cap= pin= cmdline= priv= image= module= data populate= mmio=",
 			    word);
 		if (options[o].has_value != (*rest == '='))
-			return REFUSE("%s %s", options[o].text,
+			return REFUSE(why, "%s %s", options[o].text,
 				      options[o].has_value ? "needs a value" : "takes no value");
 		if ((seen & (1u << o)) && !options[o].repeats)
-			return REFUSE("%s is given twice", options[o].text);
+			return REFUSE(why, "%s is given twice", options[o].text);
 		seen |= 1u << o;
-		rc = set_option(out, (enum option)o, *rest ? rest + 1 : rest, error, error_size);
+		rc = set_option(out, (enum option)o, *rest ? rest + 1 : rest, why);
 		if (rc)
 			return rc;
 	}
@@ -376,7 +367,7 @@ int guest_config_parse(const char *cmdline, struct guest_config *out, char *erro
 		return rc;
 	for (unsigned o = 0; out->is_data && o < OPTION_COUNT; o++) {
 		if ((seen & (1u << o)) && !options[o].for_data)
-			return REFUSE("%s= means nothing with data", options[o].text);
+			return REFUSE(why, "%s= means nothing with data", options[o].text);
 	}
 	out->valid = true;
 	return 0;
@@ -414,23 +405,24 @@ void guest_config_number(struct guest_config *configs, uint32_t count)
  * numbered. Errors: -XEN_EINVAL with a text: its name is taken by an earlier module; priv=, image=
  * or module= name nothing, or something of the wrong kind.
  */
-int guest_config_resolve(struct guest_config *configs, uint32_t count, uint32_t which, char *error,
-			 size_t error_size)
+int guest_config_resolve(struct guest_config *configs, uint32_t count, uint32_t which,
+			 struct refusal *why)
 {
 	struct guest_config *c = &configs[which];
 
 	if (!c->valid)
-		return REFUSE("its options are not valid");
+		return REFUSE(why, "its options are not valid");
 	c->valid = false;
 	if (find_name(configs, which, c->name) >= 0)
-		return REFUSE("name \"%s\" is taken by an earlier module; give it another by name=",
-			      c->name);
+		return REFUSE(
+		    why,
+		    "name \"%s\" is taken by an earlier module; give it another by name=", c->name);
 	c->image_module = which;
 	if (c->image[0]) {
 		int i = find_name(configs, count, c->image);
 		/* A chain of image= would have to be followed, and could be a circle. */
 		if (i < 0 || configs[i].image[0])
-			return REFUSE("image=%s: %s", c->image,
+			return REFUSE(why, "image=%s: %s", c->image,
 				      i < 0 ? "no module has this name"
 					    : "that one has no file of its own");
 		c->image_module = (uint32_t)i;
@@ -440,14 +432,14 @@ int guest_config_resolve(struct guest_config *configs, uint32_t count, uint32_t 
 	} else if (c->priv[0]) {
 		int i = find_name(configs, count, c->priv);
 		if (i < 0 || configs[i].is_data || (uint32_t)i == which)
-			return REFUSE("priv=%s: not the name of another guest, nor * for all",
+			return REFUSE(why, "priv=%s: not the name of another guest, nor * for all",
 				      c->priv);
 		c->priv_domain = configs[i].id;
 	}
 	for (uint32_t m = 0; m < c->module_count; m++) {
 		int i = find_name(configs, count, c->modules[m]);
 		if (i < 0 || !configs[i].is_data)
-			return REFUSE("module=%s: no module with \"data\" has this name",
+			return REFUSE(why, "module=%s: no module with \"data\" has this name",
 				      c->modules[m]);
 		c->module_index[m] = (uint32_t)i;
 	}

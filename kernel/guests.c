@@ -38,15 +38,14 @@ static void describe(const struct domain *d, const struct guest_config *config)
 static void start_guest(struct guest_module *modules, uint32_t count, uint32_t which)
 {
 	struct guest_config *config = &modules[which].config;
-	char error[GUEST_ERROR_MAX];
+	struct refusal why;
 	struct domain *d;
 
 	if (config->start_later)
 		return;
-	if (!domain_mark(config->id) ||
-	    domain_create(modules, count, which, &d, error, sizeof(error))) {
+	if (!domain_mark(config->id) || domain_create(modules, count, which, &d, &why)) {
 		print(LOG_ERROR, "guest d%u \"%s\": not started: %s", config->id, config->name,
-		      error);
+		      why.text);
 		domain_report_not_started(config->id, config->name);
 		domain_unmark(config->id);
 		return;
@@ -61,7 +60,7 @@ static void start_guest(struct guest_module *modules, uint32_t count, uint32_t w
 void domains_create_all(void)
 {
 	uint32_t count = boot_info.module_count;
-	char error[GUEST_ERROR_MAX];
+	struct refusal why;
 	void *object;
 
 	if (!count)
@@ -75,15 +74,15 @@ void domains_create_all(void)
 
 	for (uint32_t i = 0; i < count; i++) {
 		const struct boot_module *m = &boot_info.modules[i];
-		if (guest_config_parse(m->cmdline, &configs[i], error, sizeof(error)))
-			print(LOG_ERROR, "module %u: %s", i + 1, error);
+		if (guest_config_parse(m->cmdline, &configs[i], &why))
+			print(LOG_ERROR, "module %u: %s", i + 1, why.text);
 	}
 	guest_config_number(configs, count);
 	for (uint32_t i = 0; i < count; i++) {
 		const struct boot_module *m = &boot_info.modules[i];
 		bool parsed = configs[i].valid;
-		if (parsed && guest_config_resolve(configs, count, i, error, sizeof(error)))
-			print(LOG_ERROR, "module %u \"%s\": %s", i + 1, configs[i].name, error);
+		if (parsed && guest_config_resolve(configs, count, i, &why))
+			print(LOG_ERROR, "module %u \"%s\": %s", i + 1, configs[i].name, why.text);
 		modules[i].start = m->start;
 		modules[i].size = paddr_raw(m->end) - paddr_raw(m->start);
 	}

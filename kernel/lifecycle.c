@@ -119,35 +119,35 @@ int lifecycle_create(domid_t id)
 	return 0;
 }
 
-static void could_not(domid_t id, const char *error)
+static void could_not(domid_t id, const struct refusal *why)
 {
-	print(LOG_ERROR, "guest d%u: not made: %s", id, error);
+	print(LOG_ERROR, "guest d%u: not made: %s", id, why->text);
 	no_more_wanted(id);
 	domain_unmark(id);
 }
 
 static void begin(domid_t id)
 {
-	char error[GUEST_ERROR_MAX] = "no memory for the configurations";
+	struct refusal why = {"no memory for the configurations"};
 	uint32_t which = module_of[id] - 1u;
 	struct guest_module *modules = modules_take(which);
 	int rc = -XEN_ENOMEM;
 
 	if (modules) {
-		rc = domain_create_begin(modules, kept_count, which, &making, error, sizeof(error));
+		rc = domain_create_begin(modules, kept_count, which, &making, &why);
 		modules_drop(modules);
 	}
 	if (rc) {
 		making = NULL;
-		could_not(id, error);
+		could_not(id, &why);
 	}
 }
 
 static void go_on(struct domain *d)
 {
-	char error[GUEST_ERROR_MAX] = "no memory for the configurations";
+	struct refusal why = {"no memory for the configurations"};
 	uint32_t which = module_of[d->id] - 1u;
-	int rc = domain_create_ram(d, error, sizeof(error));
+	int rc = domain_create_ram(d, &why);
 
 	if (!rc)
 		return;
@@ -157,14 +157,14 @@ static void go_on(struct domain *d)
 
 		rc = -XEN_ENOMEM;
 		if (modules) {
-			rc = domain_create_end(d, modules, which, error, sizeof(error));
+			rc = domain_create_end(d, modules, which, &why);
 			modules_drop(modules);
 		}
 	}
 	if (rc) {
 		domid_t id = d->id;
 		domain_create_undo(d);
-		could_not(id, error);
+		could_not(id, &why);
 		return;
 	}
 	print(LOG_DEBUG, "guest d%u \"%s\": made", d->id, d->name);

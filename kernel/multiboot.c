@@ -78,8 +78,8 @@ static const char *from_addresses(const struct elf_file *file, uint64_t at, stru
  * says that *out holds one and the header has no addresses of its own. 0: none, nothing has
  * changed. -XEN_EINVAL with a text: it is there and broken.
  */
-int multiboot_parse(const struct elf_file *file, bool is_elf, struct elf_image *out, char *error,
-		    size_t error_size)
+int multiboot_parse(const struct elf_file *file, bool is_elf, struct elf_image *out,
+		    struct refusal *why)
 {
 	uint64_t at = find_header(file);
 	uint32_t flags;
@@ -88,20 +88,16 @@ int multiboot_parse(const struct elf_file *file, bool is_elf, struct elf_image *
 	if (at == file->size)
 		return 0;
 	file->read(file, at + offsetof(struct multiboot_header, flags), &flags, sizeof(flags));
-	if (flags & MULTIBOOT_DEMANDS & ~DEMANDS_KNOWN) {
-		format_string(error, error_size,
-			      "its multiboot header demands what is not there: flags 0x%x", flags);
-		return -XEN_EINVAL;
-	}
+	if (flags & MULTIBOOT_DEMANDS & ~DEMANDS_KNOWN)
+		return REFUSE(why, "its multiboot header demands what is not there: flags 0x%x",
+			      flags);
 	if (flags & MULTIBOOT_ADDRESSES)
 		wrong = from_addresses(file, at, out);
 	else if (!is_elf)
 		wrong = "it has no addresses, and the file is not a valid ELF file";
 	if (!wrong && !elf_entry_inside(out, out->entry))
 		wrong = "the entry is outside what is loaded or above 4 GiB";
-	if (wrong) {
-		format_string(error, error_size, "multiboot header: %s", wrong);
-		return -XEN_EINVAL;
-	}
+	if (wrong)
+		return REFUSE(why, "multiboot header: %s", wrong);
 	return 1;
 }

@@ -88,9 +88,9 @@ static int try_heap_large(void)
 
 static int try_domain(void)
 {
-	char error[GUEST_ERROR_MAX];
+	struct refusal why;
 	struct domain *d;
-	int rc = domain_create(&module, 1, 0, &d, error, sizeof(error));
+	int rc = domain_create(&module, 1, 0, &d, &why);
 
 	if (rc)
 		return rc;
@@ -140,17 +140,17 @@ static void fail_walk(const char *what, int (*operation)(void))
 /* The guest of the first boot module. */
 static bool read_module(void)
 {
-	char error[GUEST_ERROR_MAX];
+	struct refusal why;
 	const struct boot_module *m = &boot_info.modules[0];
 
 	if (!boot_info.module_count)
 		return false;
 	module.start = m->start;
 	module.size = paddr_raw(m->end) - paddr_raw(m->start);
-	if (guest_config_parse(m->cmdline, &module.config, error, sizeof(error)))
+	if (guest_config_parse(m->cmdline, &module.config, &why))
 		return false;
 	guest_config_number(&module.config, 1);
-	return !guest_config_resolve(&module.config, 1, 0, error, sizeof(error));
+	return !guest_config_resolve(&module.config, 1, 0, &why);
 }
 
 /* Prints TAP; returns how many failed. */

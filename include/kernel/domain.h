@@ -66,12 +66,12 @@ struct domain_result {
 };
 
 int domain_create(const struct guest_module *modules, uint32_t module_count, uint32_t which,
-		  struct domain **out, char *error, size_t error_size) must_use;
+		  struct domain **out, struct refusal *why) must_use;
 int domain_create_begin(const struct guest_module *modules, uint32_t module_count, uint32_t which,
-			struct domain **out, char *error, size_t error_size) must_use;
-int domain_create_ram(struct domain *d, char *error, size_t error_size) must_use;
+			struct domain **out, struct refusal *why) must_use;
+int domain_create_ram(struct domain *d, struct refusal *why) must_use;
 int domain_create_end(struct domain *d, const struct guest_module *modules, uint32_t which,
-		      char *error, size_t error_size) must_use;
+		      struct refusal *why) must_use;
 void domain_create_undo(struct domain *d);
 bool domain_destroy(struct domain *d);
 /* Its vCPUs leave guest mode, and do not run until it is resumed (kernel/sched.c). Wait for nobody;

@@ -3,9 +3,9 @@
 #define KEYHOLE_KERNEL_ELF_H
 
 #include "../types.h"
+#include "refusal.h"
 
 #define ELF_SEGMENTS_MAX 32u
-#define ELF_ERROR_MAX	 120u /* a buffer for the text of any error here */
 
 /* Where the file comes from: reads length bytes at an offset; offset + length <= size is promised.
  */
@@ -32,8 +32,7 @@ struct elf_image {
 	struct elf_segment segments[ELF_SEGMENTS_MAX];
 };
 
-int elf_parse(const struct elf_file *file, struct elf_image *out, char *error,
-	      size_t error_size) must_use;
+int elf_parse(const struct elf_file *file, struct elf_image *out, struct refusal *why) must_use;
 bool elf_entry_inside(const struct elf_image *image, uint64_t entry);
 
 #endif

@@ -20,12 +20,11 @@ struct guest_build {
 	const struct guest_config *config;
 	struct elf_file file;
 	struct elf_image image;
-	char *error; /* text of what is wrong */
-	size_t error_size;
+	struct refusal *why;
 };
 
 int guest_build(struct domain *d, const struct guest_module *modules, uint32_t which,
-		struct guest_entry *out, char *error, size_t error_size) must_use;
+		struct guest_entry *out, struct refusal *why) must_use;
 
 int build_claim(struct guest_build *b, uint64_t start, uint64_t end) must_use;
 void build_write(struct guest_build *b, uint64_t to, const void *from, size_t length);
@@ -53,8 +52,8 @@ static inline uint64_t page_align(uint64_t address)
 int pvh_build(struct guest_build *b, struct guest_entry *out) must_use;
 
 /* kernel/multiboot.c: 1 with *out set, 0 if the file has no header, or an error with a text. */
-int multiboot_parse(const struct elf_file *file, bool is_elf, struct elf_image *out, char *error,
-		    size_t error_size) must_use;
+int multiboot_parse(const struct elf_file *file, bool is_elf, struct elf_image *out,
+		    struct refusal *why) must_use;
 /* kernel/multiboot_build.c */
 int multiboot_build(struct guest_build *b, struct guest_entry *out) must_use;
 

@@ -4,11 +4,11 @@
 
 #include "../domain.h"
 #include "../types.h"
+#include "refusal.h"
 
 #define GUEST_NAME_MAX	  DOMAIN_NAME_MAX /* with the terminator */
 #define GUEST_CMDLINE_MAX 512u		  /* with the terminator */
 #define GUEST_MODULES_MAX 8u
-#define GUEST_ERROR_MAX	  160u /* a buffer for the text of any error here */
 
 #define GUEST_MEM_DEFAULT (32ull << 20)
 #define GUEST_MEM_MIN	  (1ull << 20) /* the first MiB at least: real-mode start needs it */
@@ -39,10 +39,9 @@ struct guest_config {
 	uint32_t module_index[GUEST_MODULES_MAX];
 };
 
-int guest_config_parse(const char *cmdline, struct guest_config *out, char *error,
-		       size_t error_size) must_use;
+int guest_config_parse(const char *cmdline, struct guest_config *out, struct refusal *why) must_use;
 void guest_config_number(struct guest_config *configs, uint32_t count);
-int guest_config_resolve(struct guest_config *configs, uint32_t count, uint32_t which, char *error,
-			 size_t error_size) must_use;
+int guest_config_resolve(struct guest_config *configs, uint32_t count, uint32_t which,
+			 struct refusal *why) must_use;
 
 #endif

@@ -389,7 +389,7 @@ void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info
 /* --- tests ------------------------------------------------------------------------------------ */
 
 static struct guest_module modules[3];
-static char error[GUEST_ERROR_MAX];
+static struct refusal why;
 #define SEGMENT_SIZE 0x2345u
 #define LOAD_AT	     0x100123ull
 
@@ -464,7 +464,7 @@ static bool string_at(uint64_t gpa, const char *text)
 
 static int create(struct domain **d)
 {
-	return domain_create(modules, 2, 0, d, error, sizeof(error));
+	return domain_create(modules, 2, 0, d, &why);
 }
 
 /* Takes a domain apart; the number of steps, or -1 if it did not come to an end. */
@@ -698,14 +698,15 @@ static void multiboot(void)
 	fresh(2 << 20);
 	make_multiboot(LOAD_AT);
 	modules[1].size = 1 << 20;
-	ok(create(&d) == -XEN_EINVAL && strstr(error, "need"), "modules that do not fit");
+	ok(create(&d) == -XEN_EINVAL && strstr(why.text, "need"), "modules that do not fit");
 	epoch_pass();
 	make_multiboot(3 << 20);
-	ok(create(&d) == -XEN_EINVAL && strstr(error, "has no RAM"), "an image that does not fit");
+	ok(create(&d) == -XEN_EINVAL && strstr(why.text, "has no RAM"),
+	   "an image that does not fit");
 	epoch_pass();
 	make_file(LOAD_AT);
 	memset(ram[FILE_FRAME] + 0x400, 0, 20);
-	ok(create(&d) == -XEN_EINVAL && strstr(error, "neither a PVH entry"), "neither kind");
+	ok(create(&d) == -XEN_EINVAL && strstr(why.text, "neither a PVH entry"), "neither kind");
 	epoch_pass();
 	ok(!frames_used() && !objects && !vcpus, "nothing is left");
 }
@@ -737,7 +738,7 @@ static void failing_steps(bool lazy)
 		epoch_pass();
 		if (frames_used() || objects || vcpus || p2m_there || domain_next(0))
 			fail("step %d fails and leaves something behind", step);
-		if (!error[0])
+		if (!why.text[0])
 			fail("step %d fails without a text", step);
 	}
 	pass("each leaves nothing behind");
@@ -765,8 +766,8 @@ static void failures(void)
 		modules[1].size = cases[i].module_size;
 		int rc = create(&d);
 		epoch_pass();
-		if (!ok(rc == -XEN_EINVAL && strstr(error, cases[i].text), "%s", cases[i].what))
-			diag("%d: %s", rc, error);
+		if (!ok(rc == -XEN_EINVAL && strstr(why.text, cases[i].text), "%s", cases[i].what))
+			diag("%d: %s", rc, why.text);
 		ok(!frames_used() && !objects && !vcpus, "nothing is left");
 	}
 	fresh(2 << 20);
@@ -776,7 +777,7 @@ static void failures(void)
 	fresh(1ull << 40);
 	frames_free_reported = 1000;
 	is(create(&d), -XEN_ENOMEM, "more memory than there is");
-	ok(strstr(error, "4000 KiB are free"), "says how much there is");
+	ok(strstr(why.text, "4000 KiB are free"), "says how much there is");
 	frames_free_reported = FRAMES;
 	fresh(2 << 20);
 	modules[0].config.id = DOMAINS_MAX + 1;

@@ -19,7 +19,7 @@ size_t format_string(char *buf, size_t size, const char *fmt, ...)
 	return (size_t)n < size ? (size_t)n : size - 1;
 }
 
-static char error[ELF_ERROR_MAX];
+static struct refusal why;
 static bool strayed; /* a read beyond the end of the file */
 
 static void read_memory(const struct elf_file *file, uint64_t offset, void *to, size_t length)
@@ -104,21 +104,21 @@ static int parse(const void *memory, uint64_t size, struct elf_image *image)
 {
 	struct elf_file file = {.size = size, .read = read_memory, .memory = memory};
 	strayed = false;
-	int rc = elf_parse(&file, image, error, sizeof(error));
+	int rc = elf_parse(&file, image, &why);
 	if (strayed)
 		fail("a read beyond the end of the file");
 	return rc;
 }
 
 /* One change to the good 64-bit file makes it refused with this text. */
-#define REFUSED(text, change)                                                                \
-	do {                                                                                 \
-		struct elf_image image_;                                                     \
-		make64();                                                                    \
-		change;                                                                      \
-		int rc_ = parse(file64, sizeof(file64), &image_);                            \
-		if (!ok(rc_ == -XEN_EINVAL && strstr(error, text), "%s: %s", text, #change)) \
-			diag("got %d: %s", rc_, error);                                      \
+#define REFUSED(words, change)                                                                    \
+	do {                                                                                      \
+		struct elf_image image_;                                                          \
+		make64();                                                                         \
+		change;                                                                           \
+		int rc_ = parse(file64, sizeof(file64), &image_);                                 \
+		if (!ok(rc_ == -XEN_EINVAL && strstr(why.text, words), "%s: %s", words, #change)) \
+			diag("got %d: %s", rc_, why.text);                                        \
 	} while (0)
 
 /* One change to it takes the PVH entry away, and no more. */
@@ -236,7 +236,7 @@ static void bad(void)
 	memcpy(many, file64, NOTES_AT);
 	((Elf64_Phdr *)(many + sizeof(Elf64_Ehdr)))[2].p_filesz = sizeof(many) - NOTES_AT;
 	is(parse(many, sizeof(many), &image), -XEN_EINVAL, "too many notes");
-	ok(strstr(error, "more than"), "are named as such");
+	ok(strstr(why.text, "more than"), "are named as such");
 }
 
 int main(void)

@@ -15,24 +15,24 @@ size_t format_string(char *buf, size_t size, const char *fmt, ...)
 	return (size_t)n < size ? (size_t)n : size - 1;
 }
 
-static char error[GUEST_ERROR_MAX];
+static struct refusal why;
 
 static struct guest_config parsed(const char *line)
 {
 	struct guest_config c;
-	int rc = guest_config_parse(line, &c, error, sizeof(error));
+	int rc = guest_config_parse(line, &c, &why);
 	if (!ok(rc == 0 && c.valid, "parses: %s", line))
-		diag("error: %s", error);
+		diag("error: %s", why.text);
 	return c;
 }
 
 static void refused(const char *line, const char *text)
 {
 	struct guest_config c;
-	int rc = guest_config_parse(line, &c, error, sizeof(error));
-	if (!ok(rc == -XEN_EINVAL && !c.valid && strstr(error, text), "refused (%s): %.60s", text,
-		line))
-		diag("got %d, error: %s", rc, error);
+	int rc = guest_config_parse(line, &c, &why);
+	if (!ok(rc == -XEN_EINVAL && !c.valid && strstr(why.text, text), "refused (%s): %.60s",
+		text, line))
+		diag("got %d, error: %s", rc, why.text);
 }
 
 static void values(void)
@@ -152,7 +152,7 @@ static void refusals(void)
 	strcpy(line, "f cmdline=");
 	memset(line + 10, 'x', GUEST_CMDLINE_MAX - 1);
 	line[10 + GUEST_CMDLINE_MAX - 1] = 0;
-	is(guest_config_parse(line, &c, error, sizeof(error)), 0, "the longest command line");
+	is(guest_config_parse(line, &c, &why), 0, "the longest command line");
 }
 
 static struct guest_config set[6];
@@ -162,16 +162,16 @@ static void resolve_case(const char *second, const char *text)
 	static const char *const lines[] = {"a.elf", NULL, "c.elf image=a name=c", "rd data"};
 	memset(set, 0, sizeof(set));
 	for (unsigned i = 0; i < 4; i++)
-		if (guest_config_parse(lines[i] ? lines[i] : second, &set[i], error, sizeof(error)))
-			bail_out(error);
+		if (guest_config_parse(lines[i] ? lines[i] : second, &set[i], &why))
+			bail_out(why.text);
 	guest_config_number(set, 4);
-	int rc = guest_config_resolve(set, 4, 1, error, sizeof(error));
+	int rc = guest_config_resolve(set, 4, 1, &why);
 	if (text) {
-		if (!ok(rc == -XEN_EINVAL && !set[1].valid && strstr(error, text),
+		if (!ok(rc == -XEN_EINVAL && !set[1].valid && strstr(why.text, text),
 			"resolve: %s: %s", second, text))
-			diag("got %d: %s", rc, error);
+			diag("got %d: %s", rc, why.text);
 	} else if (!ok(rc == 0 && set[1].valid, "resolve: %s", second)) {
-		diag("got %d: %s", rc, error);
+		diag("got %d: %s", rc, why.text);
 	}
 }
 
@@ -189,7 +189,7 @@ static void resolving(void)
 	is(set[1].module_index[0], 3, "module= by name");
 	resolve_case("b.elf priv=*", NULL);
 	is(set[1].priv_domain, DOMAIN_PRIV_ALL, "priv=*");
-	is(guest_config_resolve(set, 4, 2, error, sizeof(error)), 0, "image= resolves");
+	is(guest_config_resolve(set, 4, 2, &why), 0, "image= resolves");
 	is(set[2].image_module, 0, "to the module of that name");
 	resolve_case("b.elf name=a", "taken by an earlier module");
 	resolve_case("a.elf", "taken by an earlier module");

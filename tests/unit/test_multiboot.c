@@ -20,7 +20,7 @@ size_t format_string(char *buf, size_t size, const char *fmt, ...)
 }
 
 static uint8_t bytes[MULTIBOOT_SEARCH + 64];
-static char error[GUEST_ERROR_MAX];
+static struct refusal why;
 static struct elf_image image;
 
 static void read_memory(const struct elf_file *file, uint64_t offset, void *to, size_t length)
@@ -33,8 +33,8 @@ static void read_memory(const struct elf_file *file, uint64_t offset, void *to, 
 static int parse(uint64_t size, bool is_elf)
 {
 	struct elf_file file = {.size = size, .read = read_memory, .memory = bytes};
-	error[0] = 0;
-	return multiboot_parse(&file, is_elf, &image, error, sizeof(error));
+	why.text[0] = 0;
+	return multiboot_parse(&file, is_elf, &image, &why);
 }
 
 static void put(uint64_t at, uint32_t flags, const uint32_t *addresses)
@@ -74,13 +74,13 @@ static void elf(void)
 	is(parse(0, true), 0, "an empty file");
 	is(parse(3, true), 0, "less than a word");
 	put(0x100, 8, NULL);
-	ok(parse(sizeof(bytes), true) == -XEN_EINVAL && strstr(error, "demands"),
+	ok(parse(sizeof(bytes), true) == -XEN_EINVAL && strstr(why.text, "demands"),
 	   "a demand unknown");
 	put(0x100, 0, NULL);
-	ok(parse(sizeof(bytes), false) == -XEN_EINVAL && strstr(error, "no addresses"),
+	ok(parse(sizeof(bytes), false) == -XEN_EINVAL && strstr(why.text, "no addresses"),
 	   "neither addresses nor an ELF file");
 	image.entry = 0x101000;
-	ok(parse(sizeof(bytes), true) == -XEN_EINVAL && strstr(error, "entry"),
+	ok(parse(sizeof(bytes), true) == -XEN_EINVAL && strstr(why.text, "entry"),
 	   "an entry behind the image");
 	image.entry = 0x100100010;
 	is(parse(sizeof(bytes), true), -XEN_EINVAL, "an entry above 4 GiB");
@@ -90,11 +90,12 @@ static void elf(void)
 #define ADDRESSES(...)                                                          \
 	(put(0x100, MULTIBOOT_ADDRESSES | 3, (const uint32_t[5]){__VA_ARGS__}), \
 	 parse(0x1000, false))
-#define REFUSED(text, ...)                                                                        \
-	do {                                                                                      \
-		int rc_ = ADDRESSES(__VA_ARGS__);                                                 \
-		if (!ok(rc_ == -XEN_EINVAL && strstr(error, text), "%s: %s", text, #__VA_ARGS__)) \
-			diag("got %d: %s", rc_, error);                                           \
+#define REFUSED(words, ...)                                                             \
+	do {                                                                            \
+		int rc_ = ADDRESSES(__VA_ARGS__);                                       \
+		if (!ok(rc_ == -XEN_EINVAL && strstr(why.text, words), "%s: %s", words, \
+			#__VA_ARGS__))                                                  \
+			diag("got %d: %s", rc_, why.text);                              \
 	} while (0)
 
 static void addresses(void)
@@ -124,7 +125,7 @@ static void addresses(void)
 	REFUSED("entry", 0x200100, 0x200000, 0, 0, 0x1fffff);
 	REFUSED("entry", 0x200100, 0x200000, 0x200000, 0, 0x200000);
 	put(0x100, MULTIBOOT_ADDRESSES, (const uint32_t[5]){0x100, 0, 0, 0, 0});
-	ok(parse(0x100 + 31, false) == -XEN_EINVAL && strstr(error, "cut off"), "cut off");
+	ok(parse(0x100 + 31, false) == -XEN_EINVAL && strstr(why.text, "cut off"), "cut off");
 }
 
 static void at_random(void)
