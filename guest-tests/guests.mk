@@ -9,8 +9,10 @@ BUILD ?= build
 GUEST_CC ?= gcc
 GUEST_OBJ := $(BUILD)/obj/guests
 
+# GUEST_DEBUG=-g is for a debugger: GRUB would load it all, a byte at a time, which takes long in an emulator.
+GUEST_DEBUG ?=
 # No red zone: an exception handler runs on the interrupted stack. No SSE: tests keep values there.
-GUEST_CFLAGS := -std=gnu11 -ffreestanding -fno-pic -fno-pie -O2 -g -fno-stack-protector \
+GUEST_CFLAGS := -std=gnu11 -ffreestanding -fno-pic -fno-pie -O2 $(GUEST_DEBUG) -fno-stack-protector \
 	-fno-asynchronous-unwind-tables -fcf-protection=none -fno-strict-aliasing -mno-red-zone \
 	-mgeneral-regs-only -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wundef -Wvla -Wno-clobbered -Iinclude -Iguest-tests/lib -MMD -MP

@@ -35,7 +35,7 @@
 
 #define VECTOR_WAKE	 0xf0u
 #define TRAMPOLINE_LIMIT 0x9f000u /* below the EBDA */
-#define INIT_WAIT_US	 10000u
+#define INIT_WAIT_US	 200u	  /* 10 ms were for processors long before VT-x */
 #define SIPI_WAIT_US	 200u
 #define ONLINE_WAIT_US	 200000u
 

@@ -6,7 +6,9 @@ fixture with them; the sum that `make test` prints at its end counts those, not 
 
 import json
 import os
+import resource
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -44,6 +46,19 @@ def pytest_collection_modifyitems(config, items):
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
+
+
+def processor_seconds():
+    """What this process and the children it has waited for have used."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    began, used = time.monotonic(), processor_seconds()
+    yield
+    item.user_properties.append(("seconds", (processor_seconds() - used, time.monotonic() - began)))
 
 
 def file_name(test):
@@ -110,16 +125,21 @@ def log_dir(request):
 
 
 class Sum:
-    """On the controlling process: the sum over all items, written to build/logs/result.json."""
+    """On the controlling process: the sum over all items, written to build/logs/result.json, and what time each
+    took: times.txt."""
 
     def __init__(self):
         self.total = {"passed": 0, "failed": 0, "skipped": 0}
         self.skips = []
+        self.times = []
 
     def pytest_runtest_logreport(self, report):
         if report.when != "call" and report.outcome == "passed":
             return
-        tap = dict(report.user_properties).get("tap") if report.when == "call" else None
+        properties = dict(report.user_properties) if report.when == "call" else {}
+        tap = properties.get("tap")
+        if "seconds" in properties:
+            self.times.append((*properties["seconds"], report.nodeid))
         if tap and sum(tap.values()):
             for status, n in tap.items():
                 self.total[status] += n
@@ -137,6 +157,8 @@ class Sum:
 
     def pytest_sessionfinish(self, session):
         (LOGS / "result.json").write_text(json.dumps({"total": self.total, "skips": self.skips}))
+        rows = [f"{used:8.2f} {long:8.2f}  {test}\n" for used, long, test in sorted(self.times, reverse=True)]
+        (LOGS / "times.txt").write_text("processor seconds, seconds, test\n" + "".join(rows))
 
 
 def pytest_sessionstart(session):

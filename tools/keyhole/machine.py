@@ -171,7 +171,7 @@ config_interface: textconfig
 plugin_ctrl: sb16=0, es1370=0, voodoo=0
 cpu: model={model}, count={cpus}, ips=20000000, reset_on_triple_fault=0
 memory: guest={mem}, host={mem}
-romimage: file={roms[0]}
+romimage: file={roms[0]}, options=fastboot
 vgaromimage: file={roms[1]}
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata0-master: type=cdrom, path="{iso}", status=inserted
