@@ -154,25 +154,6 @@ static uint64_t map_run(const struct foreign_run *r)
 	return 0;
 }
 
-/* count words of the caller's size, from array[first] on. */
-static int words_in(struct hypercall *c, uint64_t array, uint64_t first, unsigned count,
-		    uint64_t out[FOREIGN_BATCH])
-{
-	uint32_t narrow[FOREIGN_BATCH];
-	unsigned size = c->wide ? sizeof(*out) : sizeof(*narrow);
-	gva_t at, last;
-
-	if (hypercall_element(c, make_gva(array), first, size, &at) ||
-	    hypercall_element(c, make_gva(array), first + count - 1, size, &last))
-		return -XEN_EFAULT;
-	if (c->wide)
-		return guest_copy_in(&c->access, out, at, count * sizeof(*out));
-	int rc = guest_copy_in(&c->access, narrow, at, count * sizeof(*narrow));
-	for (unsigned i = 0; !rc && i < count; i++)
-		out[i] = narrow[i];
-	return rc;
-}
-
 /* How many numbers of both arrays count up in step. */
 static inline uint64_t run_length(const uint64_t *idx, const uint64_t *gfn, uint64_t count)
 {
@@ -253,8 +234,8 @@ int foreign_map_batch(struct hypercall *c, const struct xen_add_to_physmap_batch
 	gva_t at, last;
 
 	/* The place of the results is tried before anything is done. */
-	if (!count || words_in(c, op->idxs, first, count, idx) ||
-	    words_in(c, op->gpfns, first, count, gfn) ||
+	if (!count || hypercall_words_in(c, make_gva(op->idxs), first, count, idx) ||
+	    hypercall_words_in(c, make_gva(op->gpfns), first, count, gfn) ||
 	    hypercall_element(c, make_gva(op->errs), first, sizeof(*errs), &at) ||
 	    hypercall_element(c, make_gva(op->errs), first + count - 1, sizeof(*errs), &last) ||
 	    guest_copy_out(&c->access, at, errs, count * sizeof(*errs)))

@@ -104,6 +104,22 @@ int hypercall_word_in(struct hypercall *c, gva_t array, uint64_t index, uint64_t
 	return rc ? rc : guest_copy_in(&c->access, out, at, word_size(c));
 }
 
+/* The same of count at once; what is in out on an error is undefined. */
+int hypercall_words_in(struct hypercall *c, gva_t array, uint64_t first, unsigned count,
+		       uint64_t out[])
+{
+	const uint32_t *narrow = (const uint32_t *)out;
+	gva_t at, last;
+
+	if (hypercall_element(c, array, first, word_size(c), &at) ||
+	    hypercall_element(c, array, first + count - 1, word_size(c), &last) ||
+	    guest_copy_in(&c->access, out, at, count * word_size(c)))
+		return -XEN_EFAULT;
+	for (unsigned i = count; !c->wide && i-- > 0;)
+		out[i] = narrow[i]; /* from the end on: none is overwritten before it was read */
+	return 0;
+}
+
 /* Writes array[index]; all ones stays all ones in either width. -XEN_EFAULT. */
 int hypercall_word_out(struct hypercall *c, gva_t array, uint64_t index, uint64_t value)
 {

@@ -261,23 +261,13 @@ int reservation_vacate(struct domain *d, gfn_t gfn)
 static int read_extents(struct hypercall *c, gva_t array, uint64_t first, uint64_t limit,
 			struct extents *x)
 {
-	uint32_t narrow[HYPERCALL_BATCH];
-	unsigned width = c->wide ? sizeof(uint64_t) : sizeof(uint32_t);
-	uint64_t count = limit < HYPERCALL_BATCH ? limit : HYPERCALL_BATCH;
-	gva_t at, last;
-
 	x->first = first;
+	x->count = limit < HYPERCALL_BATCH ? limit : HYPERCALL_BATCH;
 	/* In one piece; where not all of it can be read, one, so that those before it are done. */
-	if (hypercall_element(c, array, first, width, &at) ||
-	    hypercall_element(c, array, first + count - 1, width, &last) ||
-	    guest_copy_in(&c->access, c->wide ? (void *)x->gfns : narrow, at, count * width)) {
-		x->count = 1;
-		return hypercall_word_in(c, array, first, &x->gfns[0]);
-	}
-	x->count = count;
-	for (uint64_t i = 0; !c->wide && i < count; i++)
-		x->gfns[i] = narrow[i];
-	return 0;
+	if (!hypercall_words_in(c, array, first, (unsigned)x->count, x->gfns))
+		return 0;
+	x->count = 1;
+	return hypercall_word_in(c, array, first, &x->gfns[0]);
 }
 
 /* Gives single pages back, from the i-th read on, with one flush. Returns how many until one could

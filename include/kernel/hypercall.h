@@ -29,6 +29,9 @@ int hypercall_element(const struct hypercall *c, gva_t array, uint64_t index, un
 		      gva_t *out) must_use;
 /* Elements of the width of the caller's unsigned long: frame numbers and indices. */
 int hypercall_word_in(struct hypercall *c, gva_t array, uint64_t index, uint64_t *out) must_use;
+/* count of them, in one piece, from array[first] on; at least one. */
+int hypercall_words_in(struct hypercall *c, gva_t array, uint64_t first, unsigned count,
+		       uint64_t out[]) must_use;
 int hypercall_word_out(struct hypercall *c, gva_t array, uint64_t index, uint64_t value) must_use;
 
 /* The handlers. */
