@@ -20,28 +20,15 @@
  */
 #include "kernel/cmdline.h"
 #include "kernel/console.h"
+#include "kernel/word.h"
 #include "layout.h"
 
 struct cmdline_options cmdline_options;
-
-/* A part of the line. */
-struct word {
-	const char *text;
-	size_t length;
-};
 
 struct choice {
 	const char *name;
 	uint32_t value;
 };
-
-static bool word_is(struct word w, const char *name)
-{
-	for (size_t i = 0; i < w.length; i++)
-		if (!name[i] || name[i] != w.text[i])
-			return false;
-	return !name[w.length];
-}
 
 /* Cuts w at the first separator: the part before it stays in *head, *rest is behind it; rest->text
  * is NULL without one. */
@@ -101,18 +88,11 @@ static bool parse_loglvl(struct word value, struct cmdline_options *o)
 
 static bool parse_cpus(struct word value, struct cmdline_options *o)
 {
-	uint32_t cpus = 0;
+	uint64_t cpus;
 
-	if (!value.length || value.length > 4)
+	if (!word_number(value, &cpus) || !cpus || cpus > LAYOUT_CPUS_MAX)
 		return false;
-	for (size_t i = 0; i < value.length; i++) {
-		if (value.text[i] < '0' || value.text[i] > '9')
-			return false;
-		cpus = cpus * 10 + (uint32_t)(value.text[i] - '0');
-	}
-	if (!cpus || cpus > LAYOUT_CPUS_MAX)
-		return false;
-	o->cpus = cpus;
+	o->cpus = (uint32_t)cpus;
 	return true;
 }
 

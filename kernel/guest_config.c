@@ -9,6 +9,7 @@
  * allowed.
  */
 #include "kernel/guest_config.h"
+#include "kernel/word.h"
 #include "mem.h"
 #include "print.h"
 #include "public/errno.h"
@@ -54,8 +55,6 @@ static const struct {
     [OPTION_MMIO] = {"mmio", true, false, false},
     [OPTION_START] = {"start", true, false, false},
 };
-
-#define ASCII_LOWER 0x20 /* set in a letter, makes it a small one */
 
 static bool text_equal(const char *a, const char *b)
 {
@@ -104,43 +103,22 @@ static int next_word(const char **at, char *word, struct refusal *why)
 	return 1;
 }
 
-/* A decimal or 0x number with an optional suffix K, M or G; false if it is none or does not fit. */
-static bool parse_number(const char *s, bool suffixes, uint64_t *out)
+static bool parse_number(const char *s, uint64_t *out)
 {
-	uint64_t value = 0;
-	unsigned base = 10, shift = 0;
+	return word_number((struct word){s, strlen(s)}, out);
+}
 
-	if (s[0] == '0' && (s[1] == 'x' || s[1] == 'X')) {
-		base = 16;
-		s += 2;
-	}
-	const char *first = s;
-	for (;; s++) {
-		unsigned digit;
-		if (*s >= '0' && *s <= '9')
-			digit = (unsigned)(*s - '0');
-		else if (base == 16 && *s >= 'a' && *s <= 'f')
-			digit = (unsigned)(*s - 'a') + 10;
-		else if (base == 16 && *s >= 'A' && *s <= 'F')
-			digit = (unsigned)(*s - 'A') + 10;
-		else
-			break;
-		if (__builtin_mul_overflow(value, base, &value) ||
-		    __builtin_add_overflow(value, digit, &value))
-			return false;
-	}
-	if (s == first)
-		return false;
-	if (suffixes && *s) {
-		char c = *s++ | ASCII_LOWER;
+/* The same with an optional suffix K, M or G. */
+static bool parse_size(const char *s, uint64_t *out)
+{
+	size_t length = strlen(s);
+	char unit = length ? s[length - 1] | ASCII_LOWER : 0;
+	unsigned shift = unit == 'k' ? 10 : unit == 'm' ? 20 : unit == 'g' ? 30 : 0;
 
-		shift = c == 'k' ? 10 : c == 'm' ? 20 : c == 'g' ? 30 : 0;
-		if (!shift)
-			return false;
-	}
-	if (*s || (value << shift) >> shift != value)
+	if (!word_number((struct word){s, length - (shift != 0)}, out) ||
+	    (*out << shift) >> shift != *out)
 		return false;
-	*out = value << shift;
+	*out <<= shift;
 	return true;
 }
 
@@ -189,7 +167,7 @@ static int set_mem(struct guest_config *c, const char *value, struct refusal *wh
 {
 	uint64_t bytes;
 
-	if (!parse_number(value, true, &bytes))
+	if (!parse_size(value, &bytes))
 		return REFUSE(why, "mem=%.40s: not a number with an optional suffix K, M or G",
 			      value);
 	if (bytes < GUEST_MEM_MIN || bytes > GUEST_MEM_MAX)
@@ -207,7 +185,7 @@ static int set_number(const char *option, const char *value, uint32_t min, uint3
 {
 	uint64_t n;
 
-	if (!parse_number(value, false, &n) || n < min || n > max)
+	if (!parse_number(value, &n) || n < min || n > max)
 		return REFUSE(why, "%s=%.40s: from %u to %u are possible", option, value, min, max);
 	*out = (uint32_t)n;
 	return 0;

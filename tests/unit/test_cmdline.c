@@ -1,5 +1,5 @@
 /* The hypervisor's command line: each option, each mistake. */
-/* sources: kernel/cmdline.c kernel/format.c */
+/* sources: kernel/cmdline.c kernel/word.c kernel/format.c */
 #include "kernel/cmdline.h"
 #include "kernel/console.h"
 #include "kernel/format.h"

@@ -1,4 +1,4 @@
-/* sources: kernel/guest_config.c */
+/* sources: kernel/guest_config.c kernel/word.c */
 /* The command line of a boot module: what is accepted, and the text of every refusal. */
 #include "kernel/guest_config.h"
 #include "print.h"

@@ -1,5 +1,5 @@
 /* Lines typed to the monitor: every command, and hostile ones. */
-/* sources: kernel/monitor_parse.c */
+/* sources: kernel/monitor_parse.c kernel/word.c */
 #include "kernel/monitor.h"
 #include "tap.h"
 
