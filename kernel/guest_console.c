@@ -7,10 +7,9 @@
  * turn of any CPU's loop (kernel/smp.c). A guest that writes faster than the line waits, nobody
  * else does. Lines of several guests take turns.
  *
- * State: the buffers, under devices_lock of the domain; which domains have text, a bit each, set
- * and cleared under that lock; whose turn it is, by the CPU that has set `draining`; whether a line
- * is half out, and whether another may begin. Locks:
- * devices_lock, then the console's, which is only tried.
+ * State: the buffers, under devices_lock of the domain; which domains have text, changed under that
+ * lock; whose turn it is, by the CPU that has set `draining`; whether a line is half out, and
+ * whether another may begin. Locks: devices_lock, then the console's, which is only tried.
  *
  * A guest may print lines, tabs, printable ASCII and UTF-8. Whatever could move the cursor or
  * address the terminal (C0 and C1 control characters, the latter also in UTF-8, and stray bytes)
@@ -22,6 +21,7 @@
 #include "kernel/cmdline.h"
 #include "kernel/console.h"
 #include "kernel/domain.h"
+#include "kernel/domain_set.h"
 #include "kernel/guest_devices.h"
 #include "mem.h"
 #include "percpu.h"
@@ -39,8 +39,7 @@ enum { SEQUENCE_NONE, SEQUENCE_ESCAPE, SEQUENCE_BEGUN, SEQUENCE_PARAMETERS };
 #define ESCAPE	   '\x1b'
 #define PREFIX_MAX (DOMAIN_NAME_MAX + sizeof("\x1b[32m[] "))
 
-#define WAITING_WORDS ((DOMAINS_MAX + 64) / 64)
-static _Atomic uint64_t waiting[WAITING_WORDS]; /* bit n: domain n has text */
+static struct domain_set waiting; /* they have text */
 static _Atomic bool draining;
 static _Atomic uint32_t held; /* by whom; 0: not */
 static _Atomic bool in_line;
@@ -139,7 +138,7 @@ size_t guest_console_write(struct domain *d, const char *text, size_t length)
 			g->text[g->written++ % GUEST_CONSOLE_SIZE] = c;
 	}
 	if (g->written != g->read)
-		atomic_fetch_or(&waiting[d->id / 64], 1ull << (d->id % 64));
+		(void)domain_set_add(&waiting, d->id);
 	guest_devices_close(d);
 	return done;
 }
@@ -148,7 +147,7 @@ size_t guest_console_write(struct domain *d, const char *text, size_t length)
 
 bool guest_console_drained(const struct domain *d)
 {
-	return !(atomic_load(&waiting[d->id / 64]) >> (d->id % 64) & 1);
+	return !domain_set_has(&waiting, d->id);
 }
 
 /* The domain whose turn it is: the same until its line ends, then the next that has text. */
@@ -238,7 +237,7 @@ static void begin_line(struct guest_console *g)
 
 static void all_is_out(const struct domain *d)
 {
-	atomic_fetch_and(&waiting[d->id / 64], ~(1ull << (d->id % 64)));
+	domain_set_remove(&waiting, d->id);
 	uint32_t cpu = atomic_load(&d->finish_cpu);
 	if (cpu)
 		cpu_kick(cpu - 1, ENTRY_WORK_RESCHEDULE);
@@ -283,11 +282,7 @@ void guest_console_go_on(uint32_t who)
 
 bool guest_console_drain(void)
 {
-	uint64_t any = 0;
-
-	for (unsigned i = 0; i < WAITING_WORDS; i++)
-		any |= atomic_load_explicit(&waiting[i], memory_order_relaxed);
-	if (likely(!any))
+	if (likely(domain_set_empty(&waiting, memory_order_relaxed)))
 		return false;
 	if (atomic_exchange(&draining, true))
 		return true;

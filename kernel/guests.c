@@ -1,9 +1,9 @@
 /*
  * All guests of a run: from the loader's modules to the lines of the summary.
  *
- * State: which domains there are, a bit each; for each CPU, those that it takes apart, which no
- * other CPU touches. The configurations live on the heap while the guests are built, by the boot
- * CPU, and are wiped. No lock. A domain is taken apart by the CPU that stopped its last vCPU, a
+ * State: which domains there are; for each CPU, those that it takes apart, which no other CPU
+ * touches. The configurations live on the heap while the guests are built, by the boot CPU, and are
+ * wiped. No lock. A domain is taken apart by the CPU that stopped its last vCPU, a
  * step at each turn of its loop: between two slices, or when it has nothing to run. Waits for
  * nobody.
  */
@@ -11,6 +11,7 @@
 #include "drivers/tsc.h"
 #include "kernel/cmdline.h"
 #include "kernel/domain.h"
+#include "kernel/domain_set.h"
 #include "kernel/guest_cpuid.h"
 #include "kernel/guest_devices.h"
 #include "kernel/lifecycle.h"
@@ -19,10 +20,8 @@
 #include "mm/heap.h"
 #include "percpu.h"
 #include "print.h"
-#include "public/errno.h"
 
-#define PRESENT_WORDS ((DOMAINS_MAX + 64) / 64)
-static _Atomic uint64_t present[PRESENT_WORDS];
+static struct domain_set present;
 static struct domain *dying[LAYOUT_CPUS_MAX];
 
 static void describe(const struct domain *d, const struct guest_config *config)
@@ -118,17 +117,17 @@ void domains_start_all(void)
 
 bool domain_mark(domid_t id)
 {
-	return !(atomic_fetch_or(&present[id / 64], 1ull << (id % 64)) >> (id % 64) & 1);
+	return domain_set_add(&present, id);
 }
 
 bool domain_marked(domid_t id)
 {
-	return atomic_load(&present[id / 64]) >> (id % 64) & 1;
+	return domain_set_has(&present, id);
 }
 
 void domain_unmark(domid_t id)
 {
-	atomic_fetch_and(&present[id / 64], ~(1ull << (id % 64)));
+	domain_set_remove(&present, id);
 	if (domains_gone())
 		cpu_kick(0, ENTRY_WORK_RESCHEDULE);
 }
@@ -212,9 +211,5 @@ bool domain_finish_step(void)
 /* Whether the last domain has been taken apart. */
 bool domains_gone(void)
 {
-	uint64_t any = 0;
-
-	for (unsigned i = 0; i < PRESENT_WORDS; i++)
-		any |= atomic_load(&present[i]);
-	return !any;
+	return domain_set_empty(&present, memory_order_seq_cst);
 }

@@ -11,6 +11,7 @@
  */
 #include "kernel/lifecycle.h"
 #include "kernel/domain.h"
+#include "kernel/domain_set.h"
 #include "mm/fail.h"
 #include "mm/frame.h"
 #include "mm/heap.h"
@@ -20,12 +21,10 @@
 #include "public/errno.h"
 #include "public/keyhole.h"
 
-#define BIT_WORDS ((DOMAINS_MAX + 64) / 64)
-
 static mfn_t *kept; /* the frames of the configurations */
 static uint32_t kept_count;
 static uint8_t module_of[DOMAINS_MAX + 1]; /* index + 1; 0: no guest has this id */
-static _Atomic uint64_t wanted[BIT_WORDS];
+static struct domain_set wanted;
 static struct domain *making; /* boot CPU */
 _Static_assert(sizeof(struct guest_module) <= PAGE_SIZE, "a frame each");
 
@@ -97,23 +96,13 @@ static void modules_drop(struct guest_module *modules)
 
 /* --- making ----------------------------------------------------------------------------------- */
 
-static bool is_wanted(domid_t id)
-{
-	return atomic_load(&wanted[id / 64]) >> (id % 64) & 1;
-}
-
-static void no_more_wanted(domid_t id)
-{
-	atomic_fetch_and(&wanted[id / 64], ~(1ull << (id % 64)));
-}
-
 int lifecycle_create(domid_t id)
 {
 	if (!kept)
 		return -XEN_EOPNOTSUPP;
 	if (!module_of[id])
 		return -XEN_ESRCH;
-	if (atomic_fetch_or(&wanted[id / 64], 1ull << (id % 64)) >> (id % 64) & 1)
+	if (!domain_set_add(&wanted, id))
 		return -XEN_EBUSY;
 	cpu_kick(0, ENTRY_WORK_RESCHEDULE);
 	return 0;
@@ -122,7 +111,7 @@ int lifecycle_create(domid_t id)
 static void could_not(domid_t id, const struct refusal *why)
 {
 	print(LOG_ERROR, "guest d%u: not made: %s", id, why->text);
-	no_more_wanted(id);
+	domain_set_remove(&wanted, id);
 	domain_unmark(id);
 }
 
@@ -169,25 +158,19 @@ static void go_on(struct domain *d)
 	}
 	print(LOG_DEBUG, "guest d%u \"%s\": made", d->id, d->name);
 	domain_start(d);
-	no_more_wanted(d->id);
+	domain_set_remove(&wanted, d->id);
 }
 
 bool domain_create_step(void)
 {
-	uint64_t any = 0;
-
-	if (cpu_index())
-		return false;
-	for (unsigned i = 0; i < BIT_WORDS; i++)
-		any |= atomic_load_explicit(&wanted[i], memory_order_relaxed);
-	if (likely(!any))
+	if (cpu_index() || likely(domain_set_empty(&wanted, memory_order_relaxed)))
 		return false;
 	fail_making(true);
 	if (making)
 		go_on(making);
 	else
 		for (domid_t id = 1; id <= DOMAINS_MAX && !making; id++)
-			if (is_wanted(id))
+			if (domain_set_has(&wanted, id))
 				begin(id);
 	fail_making(false);
 	return true;
@@ -207,7 +190,7 @@ unsigned lifecycle_state(domid_t id)
 {
 	const struct domain *d = find_any(id);
 
-	if (is_wanted(id))
+	if (domain_set_has(&wanted, id))
 		return KEYHOLE_DOMAIN_CREATING;
 	if (!domain_marked(id))
 		return KEYHOLE_DOMAIN_ABSENT;
@@ -232,8 +215,8 @@ int lifecycle_request(domid_t id, unsigned command)
 
 	if (command == KEYHOLE_CONTROL_CREATE)
 		return create(id);
-	if (!d || is_wanted(id))
-		return is_wanted(id) ? -XEN_EBUSY : -XEN_ESRCH;
+	if (!d || domain_set_has(&wanted, id))
+		return domain_set_has(&wanted, id) ? -XEN_EBUSY : -XEN_ESRCH;
 	switch (command) {
 	case KEYHOLE_CONTROL_PAUSE:
 		domain_pause(d);
