@@ -47,29 +47,12 @@ static uint64_t ms_run(const struct domain *d)
 	return ticks / tsc_khz();
 }
 
-/* Without a default, here and below, so that the compiler names what is missing. */
-static const char *what_it_does(enum vcpu_state state)
-{
-	switch (state) {
-	case VCPU_PARKED:
-		return "not started,";
-	case VCPU_RUNNABLE:
-		return "waits for";
-	case VCPU_RUNNING:
-		return "runs on";
-	case VCPU_BLOCKED:
-		return "sleeps, was on";
-	case VCPU_CAPPED:
-		return "capped, was on";
-	case VCPU_DOWN:
-		return "down, was on";
-	case VCPU_PAUSED:
-		return "paused, was on";
-	case VCPU_ENDED:
-		return "ended on";
-	}
-	return "";
-}
+static const char *const what_it_does[] = {
+    [VCPU_PARKED] = "not started,",   [VCPU_RUNNABLE] = "waits for",
+    [VCPU_RUNNING] = "runs on",	      [VCPU_BLOCKED] = "sleeps, was on",
+    [VCPU_CAPPED] = "capped, was on", [VCPU_DOWN] = "down, was on",
+    [VCPU_PAUSED] = "paused, was on", [VCPU_ENDED] = "ended on",
+};
 
 static void list_live(const struct domain *d)
 {
@@ -83,9 +66,9 @@ static void list_live(const struct domain *d)
 
 	for (uint32_t i = 0; i < d->vcpu_count; i++) {
 		const struct vcpu_shared *v = d->vcpus[i];
-		length += format_string(
-		    text + length, sizeof(text) - length, "%s %s cpu%u", i ? "," : "",
-		    what_it_does((enum vcpu_state)atomic_load(&v->state)), atomic_load(&v->cpu));
+		length +=
+		    format_string(text + length, sizeof(text) - length, "%s %s cpu%u", i ? "," : "",
+				  what_it_does[atomic_load(&v->state)], atomic_load(&v->cpu));
 	}
 	print(LOG_RESULT, "d%u \"%s\" %s, %lu KiB, weight %u, cap %u %%, %lu ms;%s", d->id, d->name,
 	      domain_states[lifecycle_state(d->id)], d->ram_bytes >> 10, d->vcpus[0]->weight,
@@ -169,27 +152,15 @@ bool step_console(const struct monitor_command *c, uint32_t *at)
 
 /* --- what it is ------------------------------------------------------------------------------- */
 
-static const char *what_it_is(enum p2m_type type)
-{
-	switch (type) {
-	case P2M_RAM:
-		return "RAM";
-	case P2M_GRANT_RW:
-		return "grant";
-	case P2M_GRANT_RO:
-		return "grant, read-only";
-	case P2M_FOREIGN:
-		return "foreign frame";
-	case P2M_SHARED:
-		return "shared with the hypervisor";
-	case P2M_DEMAND:
-		return "foreign frame of a demand window";
-	case P2M_NONE:
-	case P2M_TYPE_COUNT:
-		break;
-	}
-	return "nothing";
-}
+static const char *const what_it_is[P2M_TYPE_COUNT] = {
+    [P2M_NONE] = "nothing",
+    [P2M_RAM] = "RAM",
+    [P2M_GRANT_RW] = "grant",
+    [P2M_GRANT_RO] = "grant, read-only",
+    [P2M_FOREIGN] = "foreign frame",
+    [P2M_SHARED] = "shared with the hypervisor",
+    [P2M_DEMAND] = "foreign frame of a demand window",
+};
 
 bool step_p2m(const struct monitor_command *c, uint32_t *at)
 {
@@ -205,7 +176,7 @@ bool step_p2m(const struct monitor_command *c, uint32_t *at)
 	}
 	print(LOG_RESULT, "d%u gfn 0x%lx: mfn 0x%lx, %s%s%s, %s, in a leaf of %lu KiB", d->id,
 	      c->arg[1], mfn_raw(e.frame), e.access & P2M_R ? "r" : "", e.access & P2M_W ? "w" : "",
-	      e.access & P2M_X ? "x" : "", what_it_is(e.type), 4ul << e.order);
+	      e.access & P2M_X ? "x" : "", what_it_is[e.type], 4ul << e.order);
 	return false;
 }
 

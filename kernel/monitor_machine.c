@@ -50,37 +50,19 @@ bool step_cpus(const struct monitor_command *c, uint32_t *cpu)
 	return ++*cpu < smp_cpu_count();
 }
 
-/* NULL: it is counted otherwise. */
-static const char *what_for(enum frame_type type)
-{
-	switch (type) {
-	case FRAME_IMAGE:
-		return "the image";
-	case FRAME_FRAME_TABLE:
-		return "the frame table";
-	case FRAME_TABLE:
-		return "pools of page tables";
-	case FRAME_VMAP:
-		return "heap and metadata";
-	case FRAME_PRIVATE:
-		return "private ranges of CPUs";
-	case FRAME_VMX:
-		return "VT-x";
-	case FRAME_BOOT:
-		return "files of guests";
-	case FRAME_GUEST_RAM:
-		return "RAM of guests";
-	case FRAME_GUEST_SHARED:
-		return "shared with guests";
-	case FRAME_VCPU:
-		return "vCPUs and devices of guests";
-	case FRAME_ABSENT:
-	case FRAME_FREE:
-	case FRAME_TYPE_COUNT:
-		break;
-	}
-	return NULL;
-}
+/* Of what is missing here, absent and free frames, the total tells. */
+static const char *const what_for[FRAME_TYPE_COUNT] = {
+    [FRAME_IMAGE] = "the image",
+    [FRAME_FRAME_TABLE] = "the frame table",
+    [FRAME_TABLE] = "pools of page tables",
+    [FRAME_VMAP] = "heap and metadata",
+    [FRAME_PRIVATE] = "private ranges of CPUs",
+    [FRAME_VMX] = "VT-x",
+    [FRAME_BOOT] = "files of guests",
+    [FRAME_GUEST_RAM] = "RAM of guests",
+    [FRAME_GUEST_SHARED] = "shared with guests",
+    [FRAME_VCPU] = "vCPUs and devices of guests",
+};
 
 bool step_memory(const struct monitor_command *c, uint32_t *at)
 {
@@ -91,9 +73,8 @@ bool step_memory(const struct monitor_command *c, uint32_t *at)
 	frame_get_stats(&s);
 	print(LOG_RESULT, "memory: %lu KiB of RAM, %lu free", s.ram << 2, s.free << 2);
 	for (unsigned t = 0; t < FRAME_TYPE_COUNT; t++)
-		if (what_for((enum frame_type)t))
-			print(LOG_RESULT, "%12lu KiB  %s", s.by_type[t] << 2,
-			      what_for((enum frame_type)t));
+		if (what_for[t])
+			print(LOG_RESULT, "%12lu KiB  %s", s.by_type[t] << 2, what_for[t]);
 	return false;
 }
 
