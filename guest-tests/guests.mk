@@ -24,7 +24,7 @@ GUEST_LIB := apic.c grant.c hypercall.c memory.c print.c start.c tap.c trap.c
 
 # Where the sources of a guest are, and what they become.
 guest_folder = guest-tests/$(if $(wildcard guest-tests/$(1)/source),$(shell cat guest-tests/$(1)/source),$(1))
-guest_script = $(firstword $(wildcard $(call guest_folder,$(1))/link.ld) guest-tests/lib/link.ld)
+guest_script = $(firstword $(wildcard guest-tests/$(1)/link.ld $(call guest_folder,$(1))/link.ld) guest-tests/lib/link.ld)
 guest_objects = $(patsubst $(call guest_folder,$(1))/%,$(GUEST_OBJ)/$(1)/%.o,$(wildcard \
 	$(call guest_folder,$(1))/*.c $(call guest_folder,$(1))/*.S))
 

@@ -23,10 +23,12 @@
 #define ELF_MACHINE_X86_64  62
 #define ELF_PT_LOAD	    1
 #define ELF_PT_NOTE	    4
+#define ELF_SHT_NOTE	    7
 
 #define ELF_HEADER_MAX	       64u
 #define ELF_PROGRAM_HEADER_MAX 56u
-#define ELF_PROGRAM_HEADERS    128u  /* at most */
+#define ELF_PROGRAM_HEADERS    128u /* at most */
+#define ELF_SECTION_HEADER_MAX 64u
 #define ELF_NOTES_MAX	       4096u /* notes looked at in all: bounds the work */
 
 /* Member of a header: offset and size in bytes, by class. */
@@ -35,14 +37,17 @@ struct member {
 };
 
 struct elf_class {
-	uint8_t header_size, program_header_size;
+	uint8_t header_size, program_header_size, section_header_size;
 	struct member type, machine, version, entry, phoff, phentsize, phnum; /* ELF header */
-	struct member p_type, p_offset, p_paddr, p_filesz, p_memsz, p_align;  /* program header */
+	struct member shoff, shentsize, shnum;
+	struct member p_type, p_offset, p_paddr, p_filesz, p_memsz, p_align; /* program header */
+	struct member sh_type, sh_offset, sh_size, sh_addralign;	     /* section header */
 };
 
 static const struct elf_class class_32 = {
     .header_size = 52,
     .program_header_size = 32,
+    .section_header_size = 40,
     .type = {16, 2},
     .machine = {18, 2},
     .version = {20, 4},
@@ -50,17 +55,25 @@ static const struct elf_class class_32 = {
     .phoff = {28, 4},
     .phentsize = {42, 2},
     .phnum = {44, 2},
+    .shoff = {32, 4},
+    .shentsize = {46, 2},
+    .shnum = {48, 2},
     .p_type = {0, 4},
     .p_offset = {4, 4},
     .p_paddr = {12, 4},
     .p_filesz = {16, 4},
     .p_memsz = {20, 4},
     .p_align = {28, 4},
+    .sh_type = {4, 4},
+    .sh_offset = {16, 4},
+    .sh_size = {20, 4},
+    .sh_addralign = {32, 4},
 };
 
 static const struct elf_class class_64 = {
     .header_size = 64,
     .program_header_size = 56,
+    .section_header_size = 64,
     .type = {16, 2},
     .machine = {18, 2},
     .version = {20, 4},
@@ -68,12 +81,19 @@ static const struct elf_class class_64 = {
     .phoff = {32, 8},
     .phentsize = {54, 2},
     .phnum = {56, 2},
+    .shoff = {40, 8},
+    .shentsize = {58, 2},
+    .shnum = {60, 2},
     .p_type = {0, 4},
     .p_offset = {8, 8},
     .p_paddr = {24, 8},
     .p_filesz = {32, 8},
     .p_memsz = {40, 8},
     .p_align = {48, 8},
+    .sh_type = {4, 4},
+    .sh_offset = {24, 8},
+    .sh_size = {32, 8},
+    .sh_addralign = {48, 8},
 };
 
 static uint64_t get(const uint8_t *header, struct member m)
@@ -106,8 +126,9 @@ static int find_entry(const struct elf_file *file, uint64_t offset, uint64_t len
 		} note;
 		char name[4];
 
-		if (!(*budget)--)
+		if (!*budget)
 			return REFUSE(why, "more than %u notes", ELF_NOTES_MAX);
+		--*budget;
 		file->read(file, offset + at, &note, sizeof(note));
 		uint64_t name_at = at + sizeof(note);
 		/* 32-bit sizes in 64-bit sums: nothing wraps. */
@@ -135,6 +156,30 @@ static int find_entry(const struct elf_file *file, uint64_t offset, uint64_t len
 			break;
 	}
 	return 0;
+}
+
+/*
+ * For a file whose program headers lead to no entry: in the notes that are sections, where Xen's
+ * loader looks then. Sections are not what a file is loaded by, so nonsense there is passed over.
+ */
+static void find_in_sections(const struct elf_file *file, const struct elf_class *c,
+			     const uint8_t *header, unsigned *budget, struct elf_image *out)
+{
+	uint64_t at = get(header, c->shoff), left = get(header, c->shnum);
+	struct refusal ignored;
+
+	if (get(header, c->shentsize) != c->section_header_size)
+		return;
+	for (; left && !out->has_pvh_entry && within(at, c->section_header_size, file->size);
+	     left--, at += c->section_header_size) {
+		uint8_t sh[ELF_SECTION_HEADER_MAX];
+		file->read(file, at, sh, c->section_header_size);
+		uint64_t offset = get(sh, c->sh_offset), length = get(sh, c->sh_size);
+		if (get(sh, c->sh_type) == ELF_SHT_NOTE && within(offset, length, file->size))
+			out->has_pvh_entry =
+			    find_entry(file, offset, length, get(sh, c->sh_addralign), budget,
+				       &out->pvh_entry, &ignored) > 0;
+	}
 }
 
 static int add_segment(const struct elf_class *c, const uint8_t *ph, uint64_t file_size,
@@ -263,6 +308,8 @@ int elf_parse(const struct elf_file *file, struct elf_image *out, struct refusal
 			out->has_pvh_entry = rc > 0;
 		}
 	}
+	if (!out->has_pvh_entry)
+		find_in_sections(file, c, header, &budget, out);
 	if (!out->segment_count)
 		return REFUSE(why, "ELF file has nothing to load");
 	if (out->has_pvh_entry && !elf_entry_inside(out, out->pvh_entry))

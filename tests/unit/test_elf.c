@@ -165,6 +165,59 @@ static void good(void)
 	is(image.segment_count, 1, "and not counted");
 }
 
+/* The notes are named by a section only, behind one that makes no sense. */
+#define SECTIONS_AT 0x500
+static void move_notes_to_sections(void)
+{
+	Elf64_Shdr *s64 = (Elf64_Shdr *)(file64 + SECTIONS_AT);
+	Elf32_Shdr *s32 = (Elf32_Shdr *)(file32 + SECTIONS_AT);
+
+	make64();
+	make32();
+	p64[2].p_type = p32[1].p_type = PT_NULL;
+	e64->e_shoff = e32->e_shoff = SECTIONS_AT;
+	e64->e_shentsize = sizeof(*s64);
+	e32->e_shentsize = sizeof(*s32);
+	e64->e_shnum = e32->e_shnum = 3;
+	s64[1] = (Elf64_Shdr){.sh_type = SHT_NOTE, .sh_offset = FILE_SIZE - 4, .sh_size = 8};
+	s32[1] = (Elf32_Shdr){.sh_type = SHT_NOTE, .sh_offset = FILE_SIZE - 4, .sh_size = ~0u};
+	s64[2] = (Elf64_Shdr){.sh_type = SHT_NOTE,
+			      .sh_offset = NOTES_AT,
+			      .sh_size = 20 + sizeof(struct note_text),
+			      .sh_addralign = 4};
+	s32[2] = (Elf32_Shdr){.sh_type = SHT_NOTE, .sh_offset = NOTES_AT, .sh_size = 20};
+}
+
+static void sections(void)
+{
+	struct elf_image image;
+
+	move_notes_to_sections();
+	ok(!parse(file64, sizeof(file64), &image) && image.pvh_entry == 0x100010,
+	   "a 64-bit file whose notes are in a section");
+	ok(!parse(file32, sizeof(file32), &image) && image.pvh_entry == 0x200000, "a 32-bit one");
+	note64->desc = 0x105000;
+	is(parse(file64, sizeof(file64), &image), -XEN_EINVAL, "an entry outside is refused");
+	note64->name_size = ~0u;
+	ok(!parse(file64, sizeof(file64), &image) && !image.has_pvh_entry,
+	   "a note that reaches beyond its section is none");
+	e32->e_shentsize++;
+	ok(!parse(file32, sizeof(file32), &image) && !image.has_pvh_entry,
+	   "headers of another size are not read");
+	move_notes_to_sections();
+	e64->e_shoff = ~0ull - 8;
+	e32->e_shnum = 0xffff;
+	e32->e_shoff = SECTIONS_AT + 80;
+	ok(!parse(file64, sizeof(file64), &image) && !image.has_pvh_entry, "nor those outside");
+	ok(!parse(file32, sizeof(file32), &image) && image.has_pvh_entry, "however many they are");
+	for (unsigned size = 0; size < FILE_SIZE; size++) {
+		move_notes_to_sections();
+		parse(file64, size, &image);
+		parse(file32, size, &image);
+	}
+	pass("cut off anywhere: no read beyond the end");
+}
+
 static void bad(void)
 {
 	struct elf_image image;
@@ -243,6 +296,7 @@ int main(void)
 {
 	tap_no_plan();
 	good();
+	sections();
 	bad();
 	return tap_end();
 }
