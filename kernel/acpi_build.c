@@ -42,6 +42,11 @@ struct xsdt {
 	uint64_t tables[2];
 } packed_struct;
 
+struct rsdt {
+	struct header header;
+	uint32_t tables[2];
+} packed_struct;
+
 /* Generic address structure, of a register of one byte. */
 struct address {
 	uint8_t space, width_bits, offset_bits, access_size;
@@ -103,6 +108,7 @@ struct madt {
 struct tables {
 	struct rsdp rsdp;
 	struct xsdt xsdt aligned_to(64);
+	struct rsdt rsdt aligned_to(64); /* the same, for who was written before ACPI 2.0 */
 	struct fadt fadt aligned_to(64);
 	struct {
 		struct header header;
@@ -111,17 +117,6 @@ struct tables {
 	struct madt madt aligned_to(64);
 };
 _Static_assert(sizeof(struct tables) <= ACPI_TABLES_MAX, "room for the tables");
-
-/* What makes the sum of all bytes zero. */
-static uint8_t checksum(const void *table, size_t length)
-{
-	const uint8_t *bytes = table;
-	uint8_t sum = 0;
-
-	for (size_t i = 0; i < length; i++)
-		sum = (uint8_t)(sum + bytes[i]);
-	return (uint8_t)-sum;
-}
 
 static void finish(struct header *h, const char *signature, size_t length, uint8_t revision)
 {
@@ -133,18 +128,19 @@ static void finish(struct header *h, const char *signature, size_t length, uint8
 	h->oem_revision = 1;
 	__builtin_memcpy(h->creator_id, CREATOR_ID, sizeof(h->creator_id));
 	h->creator_revision = 1;
-	h->checksum = checksum(h, length);
+	h->checksum = table_checksum(h, length);
 }
 
-static void build_rsdp(struct rsdp *r, uint64_t xsdt)
+static void build_rsdp(struct rsdp *r, uint64_t rsdt, uint64_t xsdt)
 {
 	*r = (struct rsdp){.signature = {'R', 'S', 'D', ' ', 'P', 'T', 'R', ' '},
 			   .revision = 2,
+			   .rsdt = (uint32_t)rsdt,
 			   .length = sizeof(*r),
 			   .xsdt = xsdt};
 	__builtin_memcpy(r->oem_id, OEM_ID, sizeof(r->oem_id));
-	r->checksum = checksum(r, offsetof(struct rsdp, length));
-	r->checksum_all = checksum(r, sizeof(*r));
+	r->checksum = table_checksum(r, offsetof(struct rsdp, length));
+	r->checksum_all = table_checksum(r, sizeof(*r));
 }
 
 size_t acpi_tables_build(uint8_t out[ACPI_TABLES_MAX], uint64_t address, uint32_t vcpu_count)
@@ -153,10 +149,14 @@ size_t acpi_tables_build(uint8_t out[ACPI_TABLES_MAX], uint64_t address, uint32_
 	size_t madt_length = offsetof(struct madt, cpus) + vcpu_count * sizeof(struct madt_cpu);
 
 	__builtin_memset(out, 0, ACPI_TABLES_MAX);
-	build_rsdp(&t->rsdp, address + offsetof(struct tables, xsdt));
+	build_rsdp(&t->rsdp, address + offsetof(struct tables, rsdt),
+		   address + offsetof(struct tables, xsdt));
 	t->xsdt.tables[0] = address + offsetof(struct tables, fadt);
 	t->xsdt.tables[1] = address + offsetof(struct tables, madt);
 	finish(&t->xsdt.header, "XSDT", sizeof(t->xsdt), 1);
+	for (unsigned i = 0; i < sizeof(t->rsdt.tables) / sizeof(t->rsdt.tables[0]); i++)
+		t->rsdt.tables[i] = (uint32_t)t->xsdt.tables[i];
+	finish(&t->rsdt.header, "RSDT", sizeof(t->rsdt), 1);
 	t->fadt.boot_flags = FADT_NO_VGA | FADT_NO_RTC;
 	t->fadt.flags =
 	    FADT_HW_REDUCED | FADT_NO_POWER_BUTTON | FADT_NO_SLEEP_BUTTON | FADT_RESET_REGISTER;

@@ -7,6 +7,7 @@
  * run yet. Boot CPU.
  */
 #include "kernel/guest_build.h"
+#include "kernel/acpi_build.h"
 #include "mm/window.h"
 #include "p2m.h"
 #include "print.h"
@@ -72,6 +73,14 @@ uint64_t build_write_text(struct guest_build *b, uint64_t to, const char *text)
 {
 	build_write(b, to, text, text_size(text));
 	return to + text_size(text);
+}
+
+/* The same with the guest's ACPI tables: less than a page. */
+void build_write_acpi(struct guest_build *b, uint64_t to)
+{
+	uint8_t tables[ACPI_TABLES_MAX] aligned_to(64);
+
+	build_write(b, to, tables, acpi_tables_build(tables, to, b->domain->vcpu_count));
 }
 
 /* Copies from physical memory to guest RAM that is_ram() has accepted. */

@@ -3,6 +3,7 @@
  *
  *	0x9000, or behind the image if it lies there: information, memory map, modules, texts
  *	behind the image, from 1 MiB on, page aligned: the modules
+ *	0x400 and 0xf0000: what a PC's BIOS leaves of itself
  *
  * State: none. No lock; the domain does not run yet. Boot CPU.
  *
@@ -11,9 +12,13 @@
  * lies there, and like there the command line begins with the program's name, and mods_addr points
  * to a list even if it is empty.
  *
+ * A kernel without PVH's start information looks for tables where a BIOS has them, and begins with
+ *what the BIOS data area says of low memory. An image that lies there has none.
+ *
  * Source: the Multiboot Specification 0.6.96, "Boot information format"; QEMU, hw/i386/multiboot.c
  * for where it puts things.
  */
+#include "kernel/acpi_build.h"
 #include "kernel/guest_build.h"
 #include "public/multiboot.h"
 
@@ -22,6 +27,15 @@
 #define HIGH_RAM     0x100000u
 #define MMAP_MAX     (DOMAIN_RANGES_MAX + 2u)
 #define LOADER_NAME  "Keyhole"
+
+#define BDA		0x400u /* the BIOS data area */
+#define BDA_END		0x500u
+#define BDA_LOW_RAM_KIB 0x413u /* 16 bits */
+#define BIOS_ACPI                                                                      \
+	0xf0000u /* the RSDP is looked for from 0xe0000 on, the MP tables from here on \
+		  */
+#define BIOS_MP	 (BIOS_ACPI + ACPI_TABLES_MAX)
+#define BIOS_END (BIOS_MP + MP_TABLES_MAX)
 
 struct places {
 	uint64_t info, mmap, mods, texts, end;
@@ -115,6 +129,24 @@ static void write_modules(struct guest_build *b, const struct places *p, uint64_
 	build_copy_modules(b, p->modules);
 }
 
+/* Errors as build_claim(). */
+static int write_bios_tables(struct guest_build *b)
+{
+	uint8_t tables[MP_TABLES_MAX] aligned_to(64);
+	uint16_t low_kib = LOW_RAM_END >> 10;
+	int rc = 0;
+
+	if (!image_touches(b, BDA, BDA_END) && !(rc = build_claim(b, BDA, BDA_END)))
+		build_write(b, BDA_LOW_RAM_KIB, &low_kib, sizeof(low_kib));
+	if (!rc && !image_touches(b, BIOS_ACPI, BIOS_END) &&
+	    !(rc = build_claim(b, BIOS_ACPI, BIOS_END))) {
+		build_write_acpi(b, BIOS_ACPI);
+		build_write(b, BIOS_MP, tables,
+			    mp_tables_build(tables, BIOS_MP, b->domain->vcpu_count));
+	}
+	return rc;
+}
+
 /* Tells a multiboot guest, whose image has been loaded, what it has. Errors as guest_build(). */
 int multiboot_build(struct guest_build *b, struct guest_entry *out)
 {
@@ -127,6 +159,8 @@ int multiboot_build(struct guest_build *b, struct guest_entry *out)
 	int rc = build_claim(b, p.info, p.end);
 	if (!rc && b->config->module_count)
 		rc = build_claim(b, p.modules[0], p.modules_end);
+	if (!rc)
+		rc = write_bios_tables(b);
 	if (rc)
 		return rc;
 	domain_ram_ranges(b->domain->ram_bytes, ranges);

@@ -9,7 +9,6 @@
  *
  * Source: Xen, public/arch-x86/hvm/start_info.h and docs/misc/pvh.pandoc.
  */
-#include "kernel/acpi_build.h"
 #include "kernel/guest_build.h"
 #include "public/hvm/start_info.h"
 
@@ -39,13 +38,6 @@ static void lay_out(const struct guest_build *b, struct places *p)
 	}
 	p->acpi = page_align(at);
 	p->end = build_place_modules(b, p->acpi + PAGE_SIZE, p->modules);
-}
-
-static void write_acpi(struct guest_build *b, uint64_t at)
-{
-	uint8_t tables[ACPI_TABLES_MAX] aligned_to(64);
-
-	build_write(b, at, tables, acpi_tables_build(tables, at, b->domain->vcpu_count));
 }
 
 static void write_start_info(struct guest_build *b, const struct places *p)
@@ -95,7 +87,7 @@ int pvh_build(struct guest_build *b, struct guest_entry *out)
 		return rc;
 	b->domain->acpi = places.acpi;
 	write_start_info(b, &places);
-	write_acpi(b, places.acpi);
+	build_write_acpi(b, places.acpi);
 	build_copy_modules(b, places.modules);
 	*out = (struct guest_entry){.entry = make_gpa(b->image.pvh_entry),
 				    .info = make_gpa(places.info)};

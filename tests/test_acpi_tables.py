@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from conftest import BUILD
 
-TABLES = ("XSDT", "FACP", "DSDT", "APIC")
+TABLES = ("XSDT", "RSDT", "FACP", "DSDT", "APIC")
 
 
 def test_iasl(tmp_path):

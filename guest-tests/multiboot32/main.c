@@ -84,6 +84,39 @@ static void memory(void)
 	tap_ok(*(volatile uint32_t *)at(0x100000) != 0x12345678, "A20 is on");
 }
 
+/* Where the text is, at multiples of 16 from start on; 0: nowhere before 1 MiB. */
+static const uint8_t *find(uint32_t start, const char *text)
+{
+	for (uint32_t a = start; a < 0x100000; a += 16)
+		if (memcmp(at(a), text, strlen(text)) == 0)
+			return at(a);
+	return NULL;
+}
+
+static uint32_t word(const uint8_t *p)
+{
+	return *(const uint32_t *)p;
+}
+
+/* Kernels without start information find their processors where a BIOS would tell of them. */
+static void bios(void)
+{
+	const uint8_t *rsdp = find(0xe0000, "RSD PTR "), *mp = find(0xf0000, "_MP_");
+	volatile uint16_t *low = (uint16_t *)at(0x413);
+	__asm__("" : "+r"(low));
+	tap_is(*low, 640, "the BIOS data area knows the low memory");
+	tap_ok(rsdp && mp, "ACPI's and the MultiProcessor Specification's pointers are there");
+	if (!rsdp || !mp)
+		return; /* the plan is not fulfilled */
+	const uint8_t *rsdt = at(word(rsdp + 16)), *madt = at(word(rsdt + 40));
+	tap_ok(memcmp(rsdt, "RSDT", 4) == 0 && memcmp(madt, "APIC", 4) == 0 &&
+		   word(madt + 4) == 44 + 2 * 8,
+	       "an RSDT with a MADT: two processors");
+	const uint8_t *config = at(word(mp + 4));
+	tap_ok(memcmp(config, "PCMP", 4) == 0 && config[34] == 2 && config[44 + 20 + 1] == 1,
+	       "an MP configuration table: two processors");
+}
+
 static void serial_text(const char *text)
 {
 	for (; *text; text++) {
@@ -167,7 +200,7 @@ static void timer(uint32_t tsc_khz)
 static void others(void)
 {
 	tap_is(fw_cfg(0, 4), 0x554d4551, "the firmware configuration is there");
-	tap_is(fw_cfg(5, 2), 1, "one processor");
+	tap_is(fw_cfg(5, 2), 2, "two processors");
 	tap_is(fw_cfg(3, 8), MEM_KIB << 10, "its RAM");
 	outb(0x21, 0xfb);
 	tap_is(inb(0x21), 0xff, "no interrupt controller keeps a mask");
@@ -191,10 +224,11 @@ int main(void)
 		outw(0x604, 0x2000);
 		tap_bail_out("it did not power off");
 	}
-	tap_plan(28);
+	tap_plan(32);
 	entry();
 	modules();
 	memory();
+	bios();
 	serial();
 	timer(leaf.ecx);
 	others();

@@ -29,6 +29,7 @@ int guest_build(struct domain *d, const struct guest_module *modules, uint32_t w
 int build_claim(struct guest_build *b, uint64_t start, uint64_t end) must_use;
 void build_write(struct guest_build *b, uint64_t to, const void *from, size_t length);
 uint64_t build_write_text(struct guest_build *b, uint64_t to, const char *text);
+void build_write_acpi(struct guest_build *b, uint64_t to);
 uint64_t build_low_end(const struct guest_build *b);
 uint64_t build_place_modules(const struct guest_build *b, uint64_t start,
 			     uint64_t places[GUEST_MODULES_MAX]);

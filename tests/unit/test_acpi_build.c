@@ -3,7 +3,7 @@
  * acpica-tools are, disassembled by iasl (tests/test_acpi_tables.py runs this program with a
  * folder).
  */
-/* sources: kernel/acpi_build.c */
+/* sources: kernel/acpi_build.c kernel/mp_build.c */
 #include "domain.h"
 #include "kernel/acpi_build.h"
 #include "tap.h"
@@ -56,6 +56,10 @@ static void tables(uint32_t vcpus, const char *folder)
 	   "RSDP, both checksums");
 	const uint8_t *xsdt = table(base, word(buffer + 24, 8), "XSDT", folder);
 	is(word(xsdt + 4, 4), 36 + 2 * 8, "two tables");
+	const uint8_t *rsdt = table(base, word(buffer + 16, 4), "RSDT", folder);
+	ok(word(rsdt + 4, 4) == 36 + 2 * 4 && word(rsdt + 36, 4) == word(xsdt + 36, 8) &&
+	       word(rsdt + 40, 4) == word(xsdt + 44, 8),
+	   "the same two for who knows the old revision only");
 	const uint8_t *fadt = table(base, word(xsdt + 36, 8), "FACP", folder);
 	ok(word(fadt + 112, 4) >> 20 & 1, "hardware-reduced");
 	ok(word(fadt + 112, 4) >> 10 & 1 && fadt[116] == 1 && word(fadt + 120, 8) == 0xcf9,
@@ -72,11 +76,36 @@ static void tables(uint32_t vcpus, const char *folder)
 	ok(good, "enabled, by its number");
 }
 
+static void mp_tables(uint32_t vcpus)
+{
+	uint32_t base = 0xf0400;
+	size_t size = mp_tables_build(buffer, base, vcpus);
+	const uint8_t *config = buffer + (word(buffer + 4, 4) - base);
+
+	ok(!memcmp(buffer, "_MP_\x10\x04\x0f\0\1\4", 10) && sums_to_zero(buffer, 16),
+	   "%u vCPUs: MP floating pointer: one paragraph, revision 1.4", vcpus);
+	is(buffer[11], 0, "there is a configuration table");
+	ok(!memcmp(config, "PCMP", 4) && config[6] == 4 &&
+	       sums_to_zero(config, word(config + 4, 2)),
+	   "its signature, revision and checksum");
+	ok(config + word(config + 4, 2) == buffer + size &&
+	       word(config + 4, 2) == 44 + 20 * vcpus && word(config + 34, 2) == vcpus,
+	   "its length and entries");
+	is(word(config + 36, 4), 0xfee00000, "the local APIC's address");
+	bool good = true;
+	for (uint32_t i = 0; i < vcpus; i++)
+		good &= config[44 + 20 * i] == 0 && config[44 + 20 * i + 1] == i &&
+			config[44 + 20 * i + 3] == (i ? 1 : 3);
+	ok(good, "processors by their numbers, enabled, one of them the bootstrap processor");
+}
+
 int main(int argc, char **argv)
 {
-	plan(36);
+	plan(54);
 	tables(1, NULL);
 	tables(DOMAIN_VCPUS_MAX, NULL);
 	tables(4, argc > 1 ? argv[1] : NULL);
+	mp_tables(1);
+	mp_tables(DOMAIN_VCPUS_MAX);
 	return tap_end();
 }

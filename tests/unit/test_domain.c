@@ -1,5 +1,5 @@
 /* sources: kernel/domain.c kernel/domain_create.c kernel/domain_destroy.c kernel/domain_result.c */
-/* sources: kernel/guest_build.c kernel/pvh_build.c kernel/acpi_build.c */
+/* sources: kernel/guest_build.c kernel/pvh_build.c kernel/acpi_build.c kernel/mp_build.c */
 /* sources: kernel/multiboot.c kernel/multiboot_build.c kernel/elf.c tests/unit/fake_cpu.c */
 /* flags: -DKEYHOLE_FAKE_REFERENCES */
 /*
