@@ -12,6 +12,8 @@
 #define DR7_INIT     0x400ul
 #define DR7_GD	     0x2000ul
 #define MAX_EVENTS   16
+#define MAX_ATTEMPTS 10
+#define FLAG_IF	     0x200ul
 #define ICR_SELF     0x40000ul
 #define AN_INTERRUPT 1ul /* in place of an address */
 #define SET_TF	     "pushfq; orl $" FLAG_TF ", (%%rsp); popfq; "
@@ -30,13 +32,14 @@
 	})
 
 struct interrupt_frame {
-	unsigned long ip;
+	unsigned long ip, cs, flags;
 };
 
 static struct {
 	unsigned long ip, dr6;
 } event[MAX_EVENTS];
 static volatile unsigned count;
+static volatile bool untimely; /* an interrupt while interrupts were off */
 
 INTERRUPT on_debug(struct interrupt_frame *frame)
 {
@@ -49,7 +52,8 @@ INTERRUPT on_debug(struct interrupt_frame *frame)
 }
 INTERRUPT on_low(struct interrupt_frame *frame)
 {
-	(void)frame;
+	if (!(frame->flags & FLAG_IF))
+		untimely = true;
 	if (count < MAX_EVENTS) {
 		event[count].ip = AN_INTERRUPT;
 		event[count++].dr6 = 0;
@@ -108,7 +112,15 @@ static void with_interrupts(void)
 	interrupts_off();
 	tap_ok(count == 5 && is(0, behind, DR6_BS) && is(1, AN_INTERRUPT, 0),
 	       "a step goes before an interrupt");
-	behind = STEPPED("wrmsr; sti; hlt; cli", ICR_SELF | LOW, X2_ICR, 0);
+	/* Bochs delivers a virtual interrupt whatever IF is if one for the host waits at the same
+	 * time; an injected one would not have got through the checks of an entry. */
+	for (unsigned i = 0; i < MAX_ATTEMPTS; i++) {
+		untimely = false;
+		behind = STEPPED("wrmsr; sti; hlt; cli", ICR_SELF | LOW, X2_ICR, 0);
+		if (!untimely)
+			break;
+		printf("# the processor took an interrupt with interrupts off: once more\n");
+	}
 	tap_ok(count == 8 && is(2, AN_INTERRUPT, 0) && is(3, behind - 1, DR6_BS),
 	       "HLT with an interrupt at hand");
 	behind = STEPPED("sti; hlt; cli", 0, 0, 0);
