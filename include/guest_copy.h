@@ -17,12 +17,22 @@ enum guest_access_state {
 	GUEST_ACCESS_PHYSICAL /* nothing will be: addresses are guest-physical */
 };
 
+/* A readable leaf of the p2m that was used. length 0: none. */
+struct guest_reach {
+	uint64_t first, length; /* in bytes of guest-physical space */
+	uint64_t bias;		/* to be added for the host-physical address */
+	unsigned access;	/* P2M_* */
+};
+
 /* How one vCPU sees memory now; filled by the backend at the first copy of a hypercall
  * (vcpu_guest_access). */
 struct guest_access {
 	enum guest_access_state state;
 	struct guest_paging paging;
 	struct p2m *p2m;
+	/* Good while the p2m's generation is this: kernel/guest_copy.c. */
+	uint64_t generation;
+	struct guest_reach tables, data;
 };
 
 /*

@@ -23,15 +23,20 @@
 	 1u << P2M_SHARED | 1u << P2M_DEMAND)
 
 /*
- * The p2m leaf used last in this call: page tables and data tend to lie in one large leaf. It need
- * not be the newest: what another CPU takes out meanwhile stays valid as said above.
+ * The leaves of the p2m used last, for page tables and for data, are kept from one call of a vCPU
+ * to its next. The generation that was read before they were looked up tells whether they still
+ * are what the p2m says: it moves before anything that was taken out is given up, and what is given
+ * up after this look waits for this CPU's next quiescent point, which no call passes.
  */
-struct reach {
-	struct p2m *p2m;
-	uint64_t first, length; /* the leaf, in bytes of guest-physical space */
-	uint64_t bias;		/* to be added for the host-physical address */
-	unsigned access;	/* P2M_* */
-};
+static inline void reach_begin(struct guest_access *ga)
+{
+	uint64_t generation = atomic_load_explicit(&ga->p2m->generation, memory_order_acquire);
+
+	if (unlikely(ga->generation != generation)) {
+		ga->tables.length = ga->data.length = 0;
+		ga->generation = generation;
+	}
+}
 
 /* RAM that has no frame yet may get one now (populate=lazy). Out of the way of the copies that need
  * none. */
@@ -40,34 +45,42 @@ static __attribute__((noinline)) bool find_filled(struct p2m *p2m, gfn_t gfn, st
 	return p2m->fill && p2m->fill(p2m, gfn) && p2m_lookup(p2m, gfn, e);
 }
 
-static inline bool reach_find(struct reach *r, gpa_t gpa)
+static __attribute__((noinline)) bool reach_find(struct p2m *p2m, struct guest_reach *r, gpa_t gpa,
+						 unsigned rights)
 {
 	gfn_t gfn = gpa_to_gfn(gpa);
 	struct p2m_entry e;
 
-	if (unlikely(!p2m_lookup(r->p2m, gfn, &e)) && !find_filled(r->p2m, gfn, &e))
+	r->length = 0;
+	if ((unlikely(!p2m_lookup(p2m, gfn, &e)) && !find_filled(p2m, gfn, &e)) ||
+	    !(e.access & P2M_R && COPYABLE_TYPES >> e.type & 1))
 		return false;
 	r->length = (uint64_t)PAGE_SIZE << e.order;
 	r->first = gpa_raw(gpa) & ~(r->length - 1);
 	r->bias = paddr_raw(mfn_to_paddr(e.frame)) - gpa_raw(gfn_to_gpa(gfn));
-	r->access = COPYABLE_TYPES >> e.type & 1 ? e.access : 0;
-	return true;
+	r->access = e.access;
+	return (e.access & rights) == rights;
 }
 
 /* Where gpa is, if the guest has memory there with all of the rights P2M_*. */
-static inline bool reach_byte(struct reach *r, gpa_t gpa, unsigned rights, paddr_t *at)
+static inline bool reach_byte(struct p2m *p2m, struct guest_reach *r, gpa_t gpa, unsigned rights,
+			      paddr_t *at)
 {
-	if (gpa_raw(gpa) - r->first >= r->length && unlikely(!reach_find(r, gpa)))
+	/* Rights that are added move no generation. */
+	if (unlikely(gpa_raw(gpa) - r->first >= r->length ||
+		     (rights != P2M_R && (r->access & rights) != rights)) &&
+	    !reach_find(p2m, r, gpa, rights))
 		return false;
 	*at = make_paddr(gpa_raw(gpa) + r->bias);
-	return (r->access & rights) == rights;
+	return true;
 }
 
 static int read_entry(void *ctx, gpa_t gpa, unsigned width_bytes, uint64_t *value)
 {
+	struct guest_access *ga = ctx;
 	paddr_t at;
 
-	if (!reach_byte(ctx, gpa, P2M_R, &at))
+	if (!reach_byte(ga->p2m, &ga->tables, gpa, P2M_R, &at))
 		return -XEN_EFAULT;
 	const char *entry = window_open_readonly(WINDOW_WALK, paddr_to_mfn(at));
 	entry += paddr_offset(at);
@@ -80,9 +93,10 @@ static int read_entry(void *ctx, gpa_t gpa, unsigned width_bytes, uint64_t *valu
 static int cmpxchg_entry(void *ctx, gpa_t gpa, unsigned width_bytes, uint64_t expected,
 			 uint64_t desired, bool *swapped)
 {
+	struct guest_access *ga = ctx;
 	paddr_t at;
 
-	if (!reach_byte(ctx, gpa, P2M_RW, &at))
+	if (!reach_byte(ga->p2m, &ga->tables, gpa, P2M_RW, &at))
 		return -XEN_EFAULT;
 	char *entry = window_open(WINDOW_WALK, paddr_to_mfn(at));
 	entry += paddr_offset(at);
@@ -112,11 +126,12 @@ static inline size_t page_part(uint64_t address, size_t left)
 
 /* The part of a copy that lies in one page: out of the guest into in, or from out into the guest.
  */
-static inline int copy_part(struct reach *r, gpa_t gpa, void *in, const void *out, size_t length)
+static inline int copy_part(struct p2m *p2m, struct guest_reach *r, gpa_t gpa, void *in,
+			    const void *out, size_t length)
 {
 	paddr_t at;
 
-	if (unlikely(!reach_byte(r, gpa, in ? P2M_R : P2M_W, &at)))
+	if (unlikely(!reach_byte(p2m, r, gpa, in ? P2M_R : P2M_W, &at)))
 		return -XEN_EFAULT;
 	if (in)
 		window_read(in, paddr_to_mfn(at), paddr_offset(at), length);
@@ -126,10 +141,9 @@ static inline int copy_part(struct reach *r, gpa_t gpa, void *in, const void *ou
 }
 
 /* Any range, any mode. */
-static __attribute__((noinline)) int copy_pages(const struct guest_access *ga, gva_t start,
-						void *in, const void *out, size_t length)
+static __attribute__((noinline)) int copy_pages(struct guest_access *ga, gva_t start, void *in,
+						const void *out, size_t length)
 {
-	struct reach r = {.p2m = ga->p2m};
 	uint64_t last = guest_paging_linear_mask(&ga->paging), at = gva_raw(start);
 	unsigned access =
 	    (in ? GUEST_WALK_READ : GUEST_WALK_WRITE) | (ga->paging.cpl == 3 ? GUEST_WALK_USER : 0);
@@ -141,9 +155,9 @@ static __attribute__((noinline)) int copy_pages(const struct guest_access *ga, g
 
 		part = page_part(at + done, length - done);
 		int rc =
-		    guest_walk(&ga->paging, make_gva(at + done), access, &window_ops, &r, &walk);
+		    guest_walk(&ga->paging, make_gva(at + done), access, &window_ops, ga, &walk);
 		if (!rc)
-			rc = copy_part(&r, walk.gpa, in ? (char *)in + done : NULL,
+			rc = copy_part(ga->p2m, &ga->data, walk.gpa, in ? (char *)in + done : NULL,
 				       in ? NULL : (const char *)out + done, part);
 		if (rc)
 			return rc;
@@ -156,14 +170,14 @@ static __attribute__((noinline)) int copy_pages(const struct guest_access *ga, g
 static __attribute__((noinline)) int physical_pages(struct p2m *p2m, gpa_t gpa, void *in,
 						    const void *out, size_t length)
 {
-	struct reach r = {.p2m = p2m};
+	struct guest_reach r = {0};
 	uint64_t at = gpa_raw(gpa);
 
 	if (length && length - 1 > ~0ull - at)
 		return -XEN_EFAULT;
 	for (size_t done = 0, part; done < length; done += part) {
 		part = page_part(at + done, length - done);
-		int rc = copy_part(&r, make_gpa(at + done), in ? (char *)in + done : NULL,
+		int rc = copy_part(p2m, &r, make_gpa(at + done), in ? (char *)in + done : NULL,
 				   in ? NULL : (const char *)out + done, part);
 		if (rc)
 			return rc;
@@ -171,39 +185,14 @@ static __attribute__((noinline)) int physical_pages(struct p2m *p2m, gpa_t gpa, 
 	return 0;
 }
 
-/* Where a part of one page is that can be accessed so. False: it is not all that, or unusual. */
-static inline bool physical_part(struct p2m *p2m, gpa_t gpa, size_t length, unsigned right,
-				 mfn_t *frame)
-{
-	struct p2m_entry e = p2m_find(p2m, gpa_to_gfn(gpa));
-
-	*frame = e.frame;
-	return length - 1 < PAGE_SIZE - gpa_offset(gpa) && e.access & right &&
-	       COPYABLE_TYPES >> e.type & 1;
-}
-
 int guest_copy_in_gpa(struct p2m *p2m, void *to, gpa_t from, size_t length)
 {
-	mfn_t frame;
-
-	if (unlikely(!physical_part(p2m, from, length, P2M_R, &frame)))
-		return physical_pages(p2m, from, to, NULL, length);
-	const char *page = window_open_readonly(WINDOW_SOURCE, frame);
-	copy_words(to, page + gpa_offset(from), length);
-	window_close(WINDOW_SOURCE);
-	return 0;
+	return physical_pages(p2m, from, to, NULL, length);
 }
 
 int guest_copy_out_gpa(struct p2m *p2m, gpa_t to, const void *from, size_t length)
 {
-	mfn_t frame;
-
-	if (unlikely(!physical_part(p2m, to, length, P2M_W, &frame)))
-		return physical_pages(p2m, to, NULL, from, length);
-	char *page = window_open(WINDOW_TARGET, frame);
-	copy_words(page + gpa_offset(to), from, length);
-	window_close(WINDOW_TARGET);
-	return 0;
+	return physical_pages(p2m, to, NULL, from, length);
 }
 
 /* What the address is of a caller that passes guest-physical ones. */
@@ -214,19 +203,26 @@ static inline gpa_t physical(gva_t va)
 
 /* --- the short way ---------------------------------------------------------------------------- */
 
+/* Whether the caller is a 64-bit kernel. */
+static inline bool is_short(const struct guest_access *ga)
+{
+	return likely(ga->state == GUEST_ACCESS_SHORT) ||
+	       (ga->paging.cpl != 3 && !ga->paging.compatibility);
+}
+
 struct short_walk {
-	struct reach reach; /* readable, or empty */
+	struct guest_access *ga;
 	struct window_peek window;
 };
 
 static inline int read_entry_shortly(void *ctx, gpa_t table, uint64_t offset, uint64_t *entry)
 {
 	struct short_walk *w = ctx;
+	paddr_t at;
 
-	if (gpa_raw(table) - w->reach.first >= w->reach.length &&
-	    unlikely(!reach_find(&w->reach, table) || !(w->reach.access & P2M_R)))
+	if (unlikely(!reach_byte(w->ga->p2m, &w->ga->tables, table, P2M_R, &at)))
 		return -XEN_EFAULT;
-	const char *page = window_peek_open(&w->window, make_paddr(gpa_raw(table) + w->reach.bias));
+	const char *page = window_peek_open(&w->window, at);
 	*entry = *(const volatile uint64_t *)(page + offset);
 	window_peek_close(&w->window);
 	return 0;
@@ -235,14 +231,12 @@ static inline int read_entry_shortly(void *ctx, gpa_t table, uint64_t offset, ui
 /* The same with cached slots. Tables are the guest's own RAM, or the copy goes the long way. */
 static inline int read_entry_cached(void *ctx, gpa_t table, uint64_t offset, uint64_t *entry)
 {
-	struct short_walk *w = ctx;
+	struct guest_access *ga = ctx;
+	const char *page;
+	paddr_t at;
 
-	if (gpa_raw(table) - w->reach.first >= w->reach.length &&
-	    unlikely(!reach_find(&w->reach, table) || !(w->reach.access & P2M_R)))
-		return -XEN_EFAULT;
-	const char *page =
-	    window_cache_look(paddr_to_mfn(make_paddr(gpa_raw(table) + w->reach.bias)));
-	if (unlikely(!page))
+	if (unlikely(!reach_byte(ga->p2m, &ga->tables, table, P2M_R, &at)) ||
+	    unlikely(!(page = window_cache_look(paddr_to_mfn(at)))))
 		return -XEN_EFAULT;
 	*entry = *(const volatile uint64_t *)(page + offset);
 	return 0;
@@ -252,20 +246,20 @@ static inline int read_entry_cached(void *ctx, gpa_t table, uint64_t offset, uin
  * Nearly every copy lies within one page of a 64-bit kernel. False: it does not, or something else
  * is unusual, and nothing was copied.
  */
-static inline __attribute__((always_inline)) bool copy_shortly(const struct guest_access *ga,
-							       gva_t va, bool write, void *in,
+static inline __attribute__((always_inline)) bool copy_shortly(struct guest_access *ga, gva_t va,
+							       bool write, void *in,
 							       const void *out, size_t length)
 {
 	gpa_t gpa;
 	paddr_t at;
 
-	if (unlikely(length - 1 >= PAGE_SIZE - (gva_raw(va) & (PAGE_SIZE - 1)) ||
-		     ga->paging.cpl == 3 || ga->paging.compatibility))
+	if (unlikely(length - 1 >= PAGE_SIZE - (gva_raw(va) & (PAGE_SIZE - 1)) || !is_short(ga)))
 		return false;
-	struct short_walk w = {.reach = {.p2m = ga->p2m}, .window = window_peek_begin(WINDOW_WALK)};
+	reach_begin(ga);
+	struct short_walk w = {ga, window_peek_begin(WINDOW_WALK)};
 	bool found = guest_walk_fast(&ga->paging, va, write ? GUEST_WALK_WRITE : GUEST_WALK_READ,
 				     read_entry_shortly, &w, &gpa) &&
-		     reach_byte(&w.reach, gpa, write ? P2M_W : P2M_R, &at);
+		     reach_byte(ga->p2m, &ga->data, gpa, write ? P2M_W : P2M_R, &at);
 	if (found && !write) {
 		const char *page = window_peek_open(&w.window, mfn_to_paddr(paddr_to_mfn(at)));
 
@@ -280,21 +274,19 @@ static inline __attribute__((always_inline)) bool copy_shortly(const struct gues
 
 /* copy_shortly() with cached slots for all that is read; not inlined, so that the usual way stays
  * lean. */
-static __attribute__((noinline)) bool copy_cached(const struct guest_access *ga, gva_t va,
-						  bool write, void *in, const void *out,
-						  size_t length)
+static __attribute__((noinline)) bool copy_cached(struct guest_access *ga, gva_t va, bool write,
+						  void *in, const void *out, size_t length)
 {
-	struct short_walk w = {.reach = {.p2m = ga->p2m}};
 	const char *page;
 	gpa_t gpa;
 	paddr_t at;
 
-	if (unlikely(length - 1 >= PAGE_SIZE - (gva_raw(va) & (PAGE_SIZE - 1)) ||
-		     ga->paging.cpl == 3 || ga->paging.compatibility))
+	if (unlikely(length - 1 >= PAGE_SIZE - (gva_raw(va) & (PAGE_SIZE - 1)) || !is_short(ga)))
 		return false;
+	reach_begin(ga);
 	if (!guest_walk_fast(&ga->paging, va, write ? GUEST_WALK_WRITE : GUEST_WALK_READ,
-			     read_entry_cached, &w, &gpa) ||
-	    !reach_byte(&w.reach, gpa, write ? P2M_W : P2M_R, &at))
+			     read_entry_cached, ga, &gpa) ||
+	    !reach_byte(ga->p2m, &ga->data, gpa, write ? P2M_W : P2M_R, &at))
 		return false;
 	if (write)
 		window_write(paddr_to_mfn(at), paddr_offset(at), out, length);
@@ -310,6 +302,7 @@ static void complete(struct guest_access *ga)
 {
 	if (ga->state != GUEST_ACCESS_FULL)
 		vcpu_guest_access(ga);
+	reach_begin(ga);
 }
 
 static __attribute__((noinline)) int linear_in(struct guest_access *ga, void *to, gva_t from,
@@ -336,6 +329,15 @@ static __attribute__((noinline)) int linear_out(struct guest_access *ga, gva_t t
 	return copy_pages(ga, to, NULL, from, length);
 }
 
+/* A part of one page at a guest-physical address: where it is. */
+static inline bool physical_shortly(struct guest_access *ga, gva_t va, size_t length,
+				    unsigned right, paddr_t *at)
+{
+	reach_begin(ga);
+	return likely(length - 1 < PAGE_SIZE - gpa_offset(physical(va))) &&
+	       likely(reach_byte(ga->p2m, &ga->data, physical(va), right, at));
+}
+
 /*
  * Copies length bytes from the address from. ga: the vCPU that asks, which is current
  * on this CPU or runs nowhere. -XEN_EFAULT as in guest_copy.h; then the contents of to are
@@ -343,18 +345,32 @@ static __attribute__((noinline)) int linear_out(struct guest_access *ga, gva_t t
  */
 int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length)
 {
-	return ga->state == GUEST_ACCESS_PHYSICAL
-		   ? guest_copy_in_gpa(ga->p2m, to, physical(from), length)
-		   : linear_in(ga, to, from, length);
+	paddr_t at;
+
+	if (ga->state != GUEST_ACCESS_PHYSICAL)
+		return linear_in(ga, to, from, length);
+	if (unlikely(!physical_shortly(ga, from, length, P2M_R, &at)))
+		return physical_pages(ga->p2m, physical(from), to, NULL, length);
+	const char *page = window_open_readonly(WINDOW_SOURCE, paddr_to_mfn(at));
+	copy_words(to, page + paddr_offset(at), length);
+	window_close(WINDOW_SOURCE);
+	return 0;
 }
 
 /* Copies length bytes to the address to. -XEN_EFAULT: whole pages before the failing
  * one may have been written. */
 int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t length)
 {
-	return ga->state == GUEST_ACCESS_PHYSICAL
-		   ? guest_copy_out_gpa(ga->p2m, physical(to), from, length)
-		   : linear_out(ga, to, from, length);
+	paddr_t at;
+
+	if (ga->state != GUEST_ACCESS_PHYSICAL)
+		return linear_out(ga, to, from, length);
+	if (unlikely(!physical_shortly(ga, to, length, P2M_W, &at)))
+		return physical_pages(ga->p2m, physical(to), NULL, from, length);
+	char *page = window_open(WINDOW_TARGET, paddr_to_mfn(at));
+	copy_words(page + paddr_offset(at), from, length);
+	window_close(WINDOW_TARGET);
+	return 0;
 }
 
 /* --- places ----------------------------------------------------------------------------------- */
@@ -362,22 +378,23 @@ int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t l
 /* One byte, and with it the rest of its page. */
 static int place_byte(struct guest_access *ga, gva_t va, paddr_t *at)
 {
-	struct reach r = {.p2m = ga->p2m};
 	gpa_t gpa;
 	bool found = false;
 
+	reach_begin(ga);
 	if (ga->state >= GUEST_ACCESS_LATER) {
 		if (ga->state == GUEST_ACCESS_PHYSICAL)
-			return reach_byte(&r, physical(va), P2M_RW, at) ? 0 : -XEN_EFAULT;
+			return reach_byte(ga->p2m, &ga->data, physical(va), P2M_RW, at)
+				   ? 0
+				   : -XEN_EFAULT;
 		vcpu_guest_access_short(ga);
 	}
-	if (likely(ga->paging.cpl != 3 && !ga->paging.compatibility)) {
-		struct short_walk w = {.reach = {.p2m = ga->p2m},
-				       .window = window_peek_begin(WINDOW_WALK)};
+	if (likely(is_short(ga))) {
+		struct short_walk w = {ga, window_peek_begin(WINDOW_WALK)};
 
 		found = guest_walk_fast(&ga->paging, va, GUEST_WALK_WRITE, read_entry_shortly, &w,
 					&gpa) &&
-			reach_byte(&w.reach, gpa, P2M_RW, at);
+			reach_byte(ga->p2m, &ga->data, gpa, P2M_RW, at);
 		window_peek_end(&w.window);
 	}
 	if (likely(found))
@@ -385,10 +402,10 @@ static int place_byte(struct guest_access *ga, gva_t va, paddr_t *at)
 	complete(ga);
 	struct guest_walk_result walk;
 	unsigned access = GUEST_WALK_WRITE | (ga->paging.cpl == 3 ? GUEST_WALK_USER : 0);
-	int rc = guest_walk(&ga->paging, va, access, &window_ops, &r, &walk);
+	int rc = guest_walk(&ga->paging, va, access, &window_ops, ga, &walk);
 	if (rc)
 		return rc;
-	return reach_byte(&r, walk.gpa, P2M_RW, at) ? 0 : -XEN_EFAULT;
+	return reach_byte(ga->p2m, &ga->data, walk.gpa, P2M_RW, at) ? 0 : -XEN_EFAULT;
 }
 
 int guest_place_find(struct guest_access *ga, gva_t at, size_t length, struct guest_place *out)
@@ -433,8 +450,6 @@ void guest_place_write(const struct guest_place *place, const void *from, size_t
 int guest_copy_walk(struct guest_access *ga, gva_t va, unsigned access,
 		    struct guest_walk_result *out)
 {
-	struct reach r = {.p2m = ga->p2m};
-
 	complete(ga);
-	return guest_walk(&ga->paging, va, access, &window_ops, &r, out);
+	return guest_walk(&ga->paging, va, access, &window_ops, ga, out);
 }

@@ -26,7 +26,9 @@
 /* Bits that must be 0 in every entry in long mode, present or pointing to a table or a page. */
 static inline uint64_t guest_walk_reserved(const struct guest_paging *p)
 {
-	return (GPTE_ADDRESS & ~0ull << p->maxphyaddr) | (p->efer & EFER_NXE ? 0 : GPTE_NX);
+	uint64_t reserved = GPTE_ADDRESS & ~0ull << p->maxphyaddr;
+
+	return likely(p->efer & EFER_NXE) ? reserved : reserved | GPTE_NX;
 }
 
 /* One level: the entry at offset in a table, if it has the bits looked at as they should be. */

@@ -14,6 +14,7 @@
 #include "mm/direct_map.h"
 #include "mm/private.h"
 #include "mm/pte.h"
+#include "mm/window_claim.h"
 #include "mutant.h"
 #include "percpu.h"
 #include "print.h"
@@ -50,12 +51,12 @@ void window_close(enum window_slot slot)
 {
 	(void)slot;
 }
-#else
-noreturn_fn void window_opened_twice(enum window_slot slot)
+#endif
+
+noreturn_fn void window_opened_twice(unsigned slot)
 {
 	panic("window slot %d opened twice", (int)slot);
 }
-#endif
 
 /* Copies length bytes out of one frame from offset on. Uses WINDOW_SOURCE. */
 void window_read(void *to, mfn_t from, uint32_t offset, size_t length)

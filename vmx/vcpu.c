@@ -378,22 +378,6 @@ bool vcpu_in_long_mode64(void)
 	return vmcs_read64(VMCS_GUEST_EFER) & EFER_LMA && vmcs_read32(VMCS_GUEST_CS_AR) & SEG_AR_L;
 }
 
-/*
- * What a copy that takes the short way looks at, for a caller at CPL 0: where the tables are, and
- * the mode. The rest is not filled in.
- */
-void vcpu_guest_access_short(struct guest_access *out)
-{
-	struct guest_paging *p = &out->paging;
-
-	p->cr3 = vmcs_readn(VMCS_GUEST_CR3);
-	p->efer = vmcs_read64(VMCS_GUEST_EFER);
-	p->compatibility = !(vmcs_read32(VMCS_GUEST_CS_AR) & SEG_AR_L);
-	p->cpl = 0;
-	p->maxphyaddr = vmx_machine.caps.physical_bits;
-	out->state = GUEST_ACCESS_SHORT;
-}
-
 /* The paging state of the current vCPU, for copies from and to its linear addresses. */
 void vcpu_guest_access(struct guest_access *out)
 {
@@ -417,4 +401,21 @@ void vcpu_guest_access(struct guest_access *out)
 		for (unsigned i = 0; i < 4; i++)
 			p->pdpte[i] = vmcs_read64((vmcs64_t){VMCS_ENC_GUEST_PDPTE0 + 2 * i});
 	out->p2m = &this_cpu()->current->domain->p2m;
+}
+
+/*
+ * What a copy that takes the short way looks at, for a caller at CPL 0 in 64-bit mode: where the
+ * tables are, and the mode. The rest is not filled in. Any other caller's state is, as a whole.
+ * In the handling of an exit, whose reason has been read from the VMCS.
+ */
+void vcpu_guest_access_short(struct guest_access *out)
+{
+	if (unlikely(!(vmcs_read_sure(VMCS_GUEST_CS_AR.encoding) & SEG_AR_L))) {
+		vcpu_guest_access(out);
+		return;
+	}
+	out->paging.cr3 = vmcs_read_sure(VMCS_GUEST_CR3.encoding);
+	out->paging.efer = vmcs_read_sure(VMCS_GUEST_EFER.encoding);
+	out->paging.maxphyaddr = vmx_machine.caps.physical_bits;
+	out->state = GUEST_ACCESS_SHORT;
 }

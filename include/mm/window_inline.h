@@ -8,25 +8,18 @@
 #include "cpu.h"
 #include "mm/pte.h"
 #include "mm/window.h" /* the slots; it includes this file */
+#include "mm/window_claim.h"
 #include "mutant.h"
 #include "percpu.h"
 
 #define WINDOW_FLAGS	(PTE_P | PTE_A | PTE_NX)
 #define WINDOW_FLAGS_RW (WINDOW_FLAGS | PTE_RW | PTE_D)
 
-noreturn_fn void window_opened_twice(enum window_slot slot);
-
 static inline void *window_open_as(enum window_slot slot, mfn_t frame, uint64_t flags)
 {
 	struct cpu_private *cpu = this_cpu();
-	bool open;
 
-	/* Not a bit string for the processor: slot < 64. No other CPU looks at the mask. */
-	__asm__("btsq %[slot], %[mask]"
-		: [mask] "+m"(cpu->window_open_mask), "=@ccc"(open)
-		: [slot] "Jr"((uint64_t)slot));
-	if (unlikely(open))
-		window_opened_twice(slot);
+	window_claim(cpu, slot);
 	pte_store(&cpu->window_ptes[slot], pte_make(frame, flags));
 	/* The entry was not present: no stale translation, nothing to flush; keep the compiler's
 	 * order. */
@@ -55,10 +48,7 @@ static inline void window_close(enum window_slot slot)
 	pte_store(&cpu->window_ptes[slot], 0);
 	if (!MUTANT(NO_INVLPG) && !(MUTANT(NO_INVLPG_ONCE) && slot == WINDOW_TEST))
 		invlpg(cpu->window_base + (uint64_t)slot * PAGE_SIZE);
-	__asm__("btrq %[slot], %[mask]"
-		: [mask] "+m"(cpu->window_open_mask)
-		: [slot] "Jr"((uint64_t)slot)
-		: "cc");
+	window_release(cpu, slot);
 }
 
 #endif

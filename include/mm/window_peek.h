@@ -33,27 +33,24 @@ static inline void window_peek_end(const struct window_peek *w)
 #include "cpu.h"
 #include "mm/direct_map.h"
 #include "mm/pte.h"
+#include "mm/window_claim.h"
 #include "mutant.h"
 #include "percpu.h"
-#include "print.h"
 
 struct window_peek {
 	uint64_t *pte;
 	uint64_t va;
-	uint64_t bit; /* in window_open_mask */
+	enum window_slot slot;
 };
 
 /* Claims a slot, which is closed now. */
 static inline struct window_peek window_peek_begin(enum window_slot slot)
 {
 	struct cpu_private *cpu = this_cpu();
-	uint64_t bit = 1ull << slot;
 
-	if (unlikely(cpu->window_open_mask & bit))
-		panic("window slot %d opened twice", (int)slot);
-	cpu->window_open_mask |= bit;
+	window_claim(cpu, slot);
 	return (struct window_peek){&cpu->window_ptes[slot],
-				    cpu->window_base + (uint64_t)slot * PAGE_SIZE, bit};
+				    cpu->window_base + (uint64_t)slot * PAGE_SIZE, slot};
 }
 
 /* Opens it, read-only, on the frame at a page-aligned address; good until window_peek_close(). */
@@ -80,7 +77,7 @@ static inline void window_peek_close(const struct window_peek *w)
 /* Gives the slot back, closed. */
 static inline void window_peek_end(const struct window_peek *w)
 {
-	this_cpu()->window_open_mask &= ~w->bit;
+	window_release(this_cpu(), w->slot);
 }
 #endif
 
