@@ -40,7 +40,7 @@
 #define APIC_VECTOR_FIRST	   16u /* lower ones are illegal */
 
 #define APIC_SIVR_ENABLE 0x100u
-#define APIC_SIVR_VALID	 0x1ffu
+#define APIC_SIVR_VALID	 0x3ffu /* focus-processor checking off, too */
 #define APIC_SIVR_RESET	 0xffu
 
 #define APIC_DFR_FLAT	 0xfu /* bits 31:28; the rest are ones */

@@ -209,7 +209,7 @@ static void x2_registers(void)
 		uint64_t may;
 	} bits[] = {{APIC_TPR, 0xff},
 		    {APIC_EOI, 0},
-		    {APIC_SIVR, 0x1ff},
+		    {APIC_SIVR, 0x3ff}, /* also bit 9, focus checking, which Xen sets */
 		    {APIC_ESR, 0},
 		    {APIC_ICR, 0xffffffff000cdfffull},
 		    {APIC_LVT_TIMER, 0x710ff},
