@@ -24,6 +24,7 @@
 #define PORT_SYSTEM_A	  0x92
 #define PORT_DEBUG_TEXT	  0xe9	/* reads as its own number where it exists */
 #define PORT_DEBUG_EXIT	  0xf4	/* to 0xf7 */
+#define PORT_CRTC	  0x3d4 /* a register's number, then its value */
 #define PORT_SERIAL	  0x3f8 /* to 0x3ff */
 #define PORT_FWCFG_SELECT 0x510
 #define PORT_FWCFG_DATA	  0x511
@@ -77,6 +78,12 @@ static uint64_t pit_now(void)
 	return guest_pit_ticks(rdtsc(), tsc_khz());
 }
 
+/* There is no screen, but who prints on one asks where the cursor is, and believes the answer. */
+static uint8_t *crtc_register(struct guest_crtc *c, uint32_t port)
+{
+	return port == PORT_CRTC ? &c->index : &c->registers[c->index % CRTC_REGISTERS];
+}
+
 /* Ports of devices with a state. */
 static uint8_t read_device(struct domain *d, uint32_t port)
 {
@@ -87,6 +94,8 @@ static uint8_t read_device(struct domain *d, uint32_t port)
 		value = port == PORT_FWCFG_DATA
 			    ? guest_fwcfg_read(&devices->fwcfg, d->ram_bytes, d->vcpu_count)
 			    : guest_uart_read(&devices->uart, &devices->input, port - PORT_SERIAL);
+	else if (port >= PORT_CRTC)
+		value = *crtc_register(&devices->crtc, port);
 	else if (port == PORT_SPEAKER)
 		value = guest_pit_speaker_read(&devices->pit, pit_now());
 	else
@@ -100,6 +109,7 @@ static uint8_t read_byte(struct domain *d, uint32_t port)
 	switch (port) {
 	case PORT_PIT ... PORT_PIT + 3:
 	case PORT_SPEAKER:
+	case PORT_CRTC ... PORT_CRTC + 1:
 	case PORT_SERIAL ... PORT_SERIAL + 7:
 	case PORT_FWCFG_DATA:
 		return read_device(d, port);
@@ -136,14 +146,16 @@ static bool write_serial(struct domain *d, unsigned reg, uint8_t value)
 	return full || send ? write_text(d, (char)value) : true;
 }
 
-static void write_timer(struct domain *d, uint32_t port, uint8_t value)
+static void write_device(struct domain *d, uint32_t port, uint8_t value)
 {
-	struct guest_pit *pit = &guest_devices_open(d)->pit;
+	struct guest_devices *devices = guest_devices_open(d);
 
-	if (port == PORT_SPEAKER)
-		guest_pit_speaker_write(pit, value, pit_now());
+	if (port >= PORT_CRTC)
+		*crtc_register(&devices->crtc, port) = value;
+	else if (port == PORT_SPEAKER)
+		guest_pit_speaker_write(&devices->pit, value, pit_now());
 	else
-		guest_pit_write(pit, port - PORT_PIT, value, pit_now());
+		guest_pit_write(&devices->pit, port - PORT_PIT, value, pit_now());
 	guest_devices_close(d);
 }
 
@@ -168,8 +180,9 @@ static bool write_byte(struct domain *d, uint32_t port, uint8_t value)
 		return write_serial(d, port - PORT_SERIAL, value);
 	if (port == PORT_DEBUG_TEXT)
 		return write_text(d, (char)value);
-	if ((port >= PORT_PIT && port < PORT_PIT + 4) || port == PORT_SPEAKER)
-		write_timer(d, port, value);
+	if ((port >= PORT_PIT && port < PORT_PIT + 4) || port == PORT_SPEAKER ||
+	    (port & ~1u) == PORT_CRTC)
+		write_device(d, port, value);
 	else if (is_reset(port, value))
 		domain_end(d, END_REBOOT, 0);
 	else if (port == PORT_SLEEP_CONTROL &&

@@ -197,6 +197,19 @@ static void timer(uint32_t tsc_khz)
 	tap_ok(rounds, "channel 0 runs");
 }
 
+/* Who prints on a screen reads where the cursor is, and stops when that is beyond the screen (xv6).
+ */
+static void cursor(void)
+{
+	outb(0x3d4, 14);
+	unsigned at_start = inb(0x3d5) << 8;
+	outb(0x3d4, 15);
+	at_start |= inb(0x3d5);
+	outw(0x3d4, 0x4d0f);
+	tap_ok(at_start == 0 && inb(0x3d4) == 15 && inb(0x3d5) == 0x4d,
+	       "the cursor begins at 0, and stays where it was put");
+}
+
 static void others(void)
 {
 	tap_is(fw_cfg(0, 4), 0x554d4551, "the firmware configuration is there");
@@ -224,13 +237,14 @@ int main(void)
 		outw(0x604, 0x2000);
 		tap_bail_out("it did not power off");
 	}
-	tap_plan(32);
+	tap_plan(33);
 	entry();
 	modules();
 	memory();
 	bios();
 	serial();
 	timer(leaf.ecx);
+	cursor();
 	others();
 	tap_done();
 }

@@ -69,6 +69,12 @@ struct guest_fwcfg {
 void guest_fwcfg_select(struct guest_fwcfg *f, uint16_t key);
 uint8_t guest_fwcfg_read(struct guest_fwcfg *f, uint64_t ram_bytes, uint32_t vcpu_count);
 
+/* kernel/guest_io.c: the screen controller's registers, which are kept and do nothing. */
+#define CRTC_REGISTERS 32u
+struct guest_crtc {
+	uint8_t index, registers[CRTC_REGISTERS];
+};
+
 /*
  * kernel/guest_console.c: a guest's text on its way to the console. What a full one does not take
  * the guest has to write again.
@@ -96,6 +102,7 @@ struct guest_devices {
 	struct guest_uart uart;
 	struct guest_pit pit;
 	struct guest_fwcfg fwcfg;
+	struct guest_crtc crtc;
 	struct guest_console console;
 	struct guest_input input;
 	struct guest_store store;
