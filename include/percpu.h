@@ -141,7 +141,13 @@ static inline struct cpu_private *this_cpu(void)
 
 static inline uint32_t cpu_index(void)
 {
+#ifdef KEYHOLE_HOST_TEST
 	return this_cpu()->index;
+#else
+	uint32_t index;
+	__asm__("mov %%gs:%c1, %0" : "=r"(index) : "i"(offsetof(struct cpu_private, index)));
+	return index;
+#endif
 }
 static inline struct cpu_shared *this_cpu_shared(void)
 {
