@@ -33,8 +33,15 @@ enum p2m_type {
 
 #define P2M_CPU_WORDS (LAYOUT_CPUS_MAX / 64)
 
+/* The leaf table that p2m_fill_page() used last, as long as it is linked. */
+struct p2m_leaf {
+	uint64_t *entries, *link;
+	uint64_t first, count; /* in gfns; count 0: none is at hand */
+};
+
 struct p2m {
 	struct lock lock;	     /* all changes */
+	struct p2m_leaf last;	     /* under it */
 	mfn_t root;		     /* FRAME_TABLE, the top level */
 	const uint64_t *top;	     /* its address; constant */
 	struct table_account tables; /* quota of the domain */

@@ -219,7 +219,7 @@ static int fill(struct demand_window *w, gfn_t gfn)
 	uint64_t page = gfn_raw(gfn) - w->gfn, index = w->index + page;
 	struct domain *d = w->mapper;
 	uint32_t slot = SLOT_NONE;
-	mfn_t frame;
+	mfn_t frame = MFN_INVALID;
 
 	lock_acquire(&w->lock);
 	bool there = !atomic_load(&w->closed) && frame_take(w, index, &frame);

@@ -110,32 +110,37 @@ static __attribute__((noinline)) bool fill_first(struct domain *d, gfn_t gfn)
 	return !rc || rc == -XEN_EEXIST; /* another CPU was first */
 }
 
+/* Where one frame does not simply go in. */
+static __attribute__((noinline)) int fill_otherwise(struct domain *d, gfn_t gfn, mfn_t frame,
+						    int rc)
+{
+	struct p2m_entry e;
+
+	if (!mfn_equal(frame, MFN_INVALID))
+		frame_free(frame, 0); /* never mapped: nothing to wait for */
+	if (rc == -XEN_ENOENT)
+		return fill_first(d, gfn) ? 0 : -XEN_ENOMEM;
+	return rc == -XEN_EEXIST || p2m_lookup(&d->p2m, gfn, &e) ? 0 : -XEN_ENOMEM;
+}
+
 /*
  * Gives RAM that was never touched a cleared frame, or 2 MiB of them where all of these are free
- * and there is such a block. Whether something is at gfn now. For p2m->fill: of a struct domain.
+ * and there is such a block. 0: something is at gfn now; -XEN_EINVAL: it is no RAM that is filled
+ * late; -XEN_ENOMEM: there is none, or the domain has all that it may have.
  */
-bool reservation_fill(struct p2m *p2m, gfn_t gfn)
+static inline int fill_late(struct domain *d, gfn_t gfn)
 {
-	struct domain *d = container_of(p2m, struct domain, p2m);
-	struct p2m_entry e;
-	mfn_t frame;
 	int rc = -XEN_ENOMEM;
 
 	if (unlikely(!is_lazy(d, gfn_raw(gfn), 1)))
-		return p2m_lookup(p2m, gfn, &e);
-	if (unlikely(!frame_alloc_pages(1, d->id, FRAME_GUEST_RAM, &frame)))
-		return p2m_lookup(p2m, gfn, &e);
-	if (likely(frame_owned(d->id) <= frames_allowed(d)))
-		rc = p2m_fill_page(p2m, gfn, frame, P2M_RAM, P2M_RWX);
-	if (likely(!rc))
-		return true;
-	frame_free(frame, 0); /* never mapped: nothing to wait for */
-	if (rc == -XEN_ENOMEM)
-		return p2m_lookup(p2m, gfn, &e); /* it has all, this among them */
-	return rc == -XEN_EEXIST || (rc == -XEN_ENOENT && fill_first(d, gfn));
+		return -XEN_EINVAL;
+	mfn_t frame = frame_alloc_ram(d->id, frames_allowed(d));
+	if (likely(!mfn_equal(frame, MFN_INVALID)))
+		rc = p2m_fill_page(&d->p2m, gfn, frame, P2M_RAM, P2M_RWX);
+	return likely(!rc) ? 0 : fill_otherwise(d, gfn, frame, rc);
 }
 
-/* The same, and pages of demand windows, which may have to be tried again. For p2m->fill. */
+/* For p2m->fill, of a struct domain. Pages of demand windows may have to be tried again. */
 bool memory_fill(struct p2m *p2m, gfn_t gfn)
 {
 	struct domain *d = container_of(p2m, struct domain, p2m);
@@ -144,30 +149,22 @@ bool memory_fill(struct p2m *p2m, gfn_t gfn)
 	for (unsigned tries = 0; tries < FILL_TRIES && !demand_fault(d, gfn); tries++)
 		if (p2m_lookup(p2m, gfn, &e))
 			return true;
-	return reservation_fill(p2m, gfn);
+	return !fill_late(d, gfn) || p2m_lookup(p2m, gfn, &e);
 }
 
 /* For the backend; see vcpu.h. A domain for which there is no memory left ends. */
 bool memory_fault(struct domain *d, gpa_t gpa)
 {
 	gfn_t gfn = gpa_to_gfn(gpa);
+	int rc = -XEN_ENOENT;
 
-	if (unlikely(atomic_load_explicit(&d->window_limit, memory_order_relaxed))) {
-		int rc = demand_fault(d, gfn);
-
-		if (rc == -XEN_ENOMEM)
-			domain_end(d, END_OUT_OF_MEMORY, 0);
-		if (rc != -XEN_ENOENT)
-			return true;
-	}
-	if (!d->lazy)
-		return false;
-	if (likely(reservation_fill(&d->p2m, gfn)))
-		return true;
-	if (!is_lazy(d, gfn_raw(gfn), 1))
-		return false;
-	domain_end(d, END_OUT_OF_MEMORY, 0);
-	return true;
+	if (unlikely(atomic_load_explicit(&d->window_limit, memory_order_relaxed)))
+		rc = demand_fault(d, gfn);
+	if (rc == -XEN_ENOENT)
+		rc = fill_late(d, gfn);
+	if (unlikely(rc == -XEN_ENOMEM))
+		domain_end(d, END_OUT_OF_MEMORY, 0);
+	return rc != -XEN_EINVAL;
 }
 
 /* For the backend; see vcpu.h. RAM that was given back is not absent: touching it is a mistake, but

@@ -60,7 +60,7 @@ static inline void hand_out(mfn_t first, unsigned order, uint64_t state)
 	    !MUTANT(NOT_SCRUBBED))
 		window_scrub(first, order);
 	for (uint64_t f = 0; f < 1ull << order; f++)
-		atomic_store_explicit(&info[f].state, state, memory_order_release);
+		frame_set_allocated(mfn_add(first, f), state);
 }
 
 /*
@@ -74,16 +74,50 @@ uint32_t frame_alloc_pages(uint32_t count, domid_t owner, enum frame_type type, 
 
 	while (wanted < count && !fail_now())
 		wanted++;
-	for (n = frame_cache_take(wanted, out); n < wanted; n++) {
+	for (n = frame_cache_take(wanted, type, out); n < wanted; n++) {
 		if (buddy_take(0, &first))
 			break;
 		out[n] = make_mfn(first);
+		frame_count_type(type, 1);
 	}
 	for (uint32_t i = 0; i < n; i++)
 		hand_out(out[i], 0, state_make(type, owner, 1));
 	count_guest_ram(state_make(type, owner, 1), n);
-	frame_count_type(type, n);
 	return n;
+}
+
+/* Where the cache has none: another CPU's may, or a section that is untouched yet. Counted already.
+ */
+static __attribute__((noinline)) mfn_t ram_from_buddy(uint64_t state)
+{
+	uint64_t first;
+
+	if (buddy_take(0, &first)) {
+		count_guest_ram(state, -1);
+		return MFN_INVALID;
+	}
+	hand_out(make_mfn(first), 0, state);
+	frame_count_type(FRAME_GUEST_RAM, 1);
+	return make_mfn(first);
+}
+
+/*
+ * One frame of guest RAM in the same way, for a domain that may own so many. MFN_INVALID: there is
+ * no memory, or it owns them already.
+ */
+mfn_t frame_alloc_ram(domid_t owner, uint64_t most)
+{
+	uint64_t state = state_make(FRAME_GUEST_RAM, owner, 1);
+
+	if (fail_now())
+		return MFN_INVALID;
+	if (unlikely(atomic_fetch_add_explicit(&guest_frames[owner], 1, memory_order_relaxed) >=
+		     most)) {
+		count_guest_ram(state, -1);
+		return MFN_INVALID;
+	}
+	mfn_t frame = frame_cache_take_as(state);
+	return likely(!mfn_equal(frame, MFN_INVALID)) ? frame : ram_from_buddy(state);
 }
 
 /*

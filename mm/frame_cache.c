@@ -63,7 +63,16 @@ static __attribute__((noinline)) bool refill(struct frame_cache *c)
 	return c->dirty.count;
 }
 
-uint32_t frame_cache_take(uint32_t count, mfn_t *out)
+static inline void count_type(struct frame_cache *c, uint64_t type, int64_t frames)
+{
+	_Atomic uint64_t *count = &c->by_type[type];
+
+	atomic_store_explicit(count,
+			      atomic_load_explicit(count, memory_order_relaxed) + (uint64_t)frames,
+			      memory_order_relaxed);
+}
+
+uint32_t frame_cache_take(uint32_t count, enum frame_type type, mfn_t *out)
 {
 	struct frame_cache *c = &caches[cpu_index()];
 	uint32_t n = 0;
@@ -71,8 +80,39 @@ uint32_t frame_cache_take(uint32_t count, mfn_t *out)
 	lock_acquire(&c->lock);
 	while (n < count && (c->clean.count || likely(c->dirty.count) || refill(c)))
 		out[n++] = make_mfn(pop(c->clean.count ? &c->clean : &c->dirty));
+	count_type(c, type, n);
 	lock_release(&c->lock);
 	return n;
+}
+
+/* Where none is clean. */
+static __attribute__((noinline)) mfn_t take_dirty(struct frame_cache *c, uint64_t state)
+{
+	bool any = c->dirty.count || refill(c);
+	mfn_t frame = any ? make_mfn(pop(&c->dirty)) : MFN_INVALID;
+
+	count_type(c, state >> FRAME_TYPE_SHIFT, any);
+	lock_release(&c->lock);
+	if (!any)
+		return frame;
+	if (!MUTANT(NOT_SCRUBBED))
+		window_scrub(frame, 0);
+	frame_set_allocated(frame, state);
+	return frame;
+}
+
+mfn_t frame_cache_take_as(uint64_t state)
+{
+	struct frame_cache *c = &caches[cpu_index()];
+
+	lock_acquire(&c->lock);
+	if (unlikely(!c->clean.count))
+		return take_dirty(c, state);
+	mfn_t frame = make_mfn(pop(&c->clean));
+	count_type(c, state >> FRAME_TYPE_SHIFT, 1);
+	frame_set_allocated(frame, state);
+	lock_release(&c->lock);
+	return frame;
 }
 
 static __attribute__((noinline)) void drain(struct frame_cache *c, uint32_t count)
@@ -126,11 +166,7 @@ bool frame_scrub_ahead(void)
 
 void frame_count_type(enum frame_type type, int64_t frames)
 {
-	_Atomic uint64_t *count = &caches[cpu_index()].by_type[type];
-
-	atomic_store_explicit(count,
-			      atomic_load_explicit(count, memory_order_relaxed) + (uint64_t)frames,
-			      memory_order_relaxed);
+	count_type(&caches[cpu_index()], type, frames);
 }
 
 void frame_cache_get_stats(struct frame_stats *out)

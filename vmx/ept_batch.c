@@ -150,38 +150,63 @@ void p2m_batch_end(struct p2m_batch *b)
 	trace(TRACE_BATCH, 0, b->removed);
 }
 
-/* One walk, since this is most of a first touch. */
+/* Brings the leaf table of a gfn to hand for p2m_fill_page(). Its errors. */
+static inline int fill_reach(struct p2m *p2m, uint64_t gfn)
+{
+	uint64_t *entries = pool_table(p2m->root), *link = NULL;
+
+	if (gfn >= p2m->max_gfn)
+		return -XEN_EINVAL;
+	for (unsigned level = LEVEL_TOP; level > 1; level--) {
+		link = &entries[level_index(gfn, level)];
+		uint64_t value = ept_load(link);
+
+		if (!present(value))
+			return -XEN_ENOENT;
+		if (value & EPT_LEAF)
+			return -XEN_EEXIST;
+		entries = entry_table(value);
+	}
+	p2m->last = (struct p2m_leaf){.entries = entries,
+				      .link = link,
+				      .first = gfn - level_index(gfn, 1),
+				      .count = ENTRIES_PER_TABLE};
+	if (p2m->last.count > p2m->max_gfn - p2m->last.first)
+		p2m->last.count = p2m->max_gfn - p2m->last.first;
+	return 0;
+}
+
+static inline int fill_entry(struct p2m *p2m, uint64_t gfn, uint64_t leaf)
+{
+	uint64_t *entry = &p2m->last.entries[gfn - p2m->last.first];
+
+	if (unlikely(present(ept_load(entry))))
+		return -XEN_EEXIST;
+	ept_store(entry, leaf);
+	/* See ept_count_entries(). */
+	__atomic_fetch_add(p2m->last.link, 1ull << IN_USE_SHIFT, __ATOMIC_RELAXED);
+	if (unlikely(table_full(ept_load(p2m->last.link))))
+		ept_join(p2m, gfn);
+	trace(TRACE_MAP, 0, 1);
+	return 0;
+}
+
+static __attribute__((noinline)) int fill_far(struct p2m *p2m, uint64_t gfn, uint64_t leaf)
+{
+	int rc = fill_reach(p2m, gfn);
+
+	return rc ? rc : fill_entry(p2m, gfn, leaf);
+}
+
+/* Neighbours are touched one after the other: their table is kept at hand. */
 int p2m_fill_page(struct p2m *p2m, gfn_t gfn, mfn_t frame, enum p2m_type type, unsigned access)
 {
-	uint64_t g = gfn_raw(gfn), value, *link, *entry;
-	int rc = -XEN_ENOENT;
+	uint64_t leaf = make_leaf(frame, type, access, 1);
 
-	if (unlikely(g >= p2m->max_gfn))
-		return -XEN_EINVAL;
 	lock_acquire(&p2m->lock);
-	value = ept_load(&pool_table(p2m->root)[g >> 27]);
-	if (unlikely(!present(value)))
-		goto out;
-	value = ept_load(&entry_table(value)[level_index(g, 3)]);
-	if (unlikely(!present(value) || value & EPT_LEAF))
-		goto out;
-	link = &entry_table(value)[level_index(g, 2)];
-	value = ept_load(link);
-	if (unlikely(!present(value) || value & EPT_LEAF))
-		goto out;
-	entry = &entry_table(value)[level_index(g, 1)];
-	value = ept_load(entry);
-	if (unlikely(present(value)))
-		goto out;
-	ept_store(entry, make_leaf(frame, type, access, 1));
-	/* See ept_count_entries(). */
-	value = __atomic_add_fetch(link, 1ull << IN_USE_SHIFT, __ATOMIC_RELAXED);
-	if (unlikely(table_full(value)))
-		ept_join(p2m, g);
-	value = 0;
-	rc = 0;
-	trace(TRACE_MAP, 0, 1);
-out:
+	int rc = likely(gfn_raw(gfn) - p2m->last.first < p2m->last.count)
+		     ? fill_entry(p2m, gfn_raw(gfn), leaf)
+		     : fill_far(p2m, gfn_raw(gfn), leaf);
 	lock_release(&p2m->lock);
-	return present(value) ? -XEN_EEXIST : rc;
+	return rc;
 }

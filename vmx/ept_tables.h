@@ -84,10 +84,11 @@ static inline uint64_t make_link(mfn_t table)
 	return mfn_raw(table) << PAGE_SHIFT | EPT_RWX;
 }
 
-/* Whether all entries of the table that an entry points to are in use. */
+/* Whether all entries of the table that an entry points to are in use: no more can be, so that one
+ * bit says it. */
 static inline bool table_full(uint64_t link)
 {
-	return (link & IN_USE_MASK) == (uint64_t)ENTRIES_PER_TABLE << IN_USE_SHIFT;
+	return link & (uint64_t)ENTRIES_PER_TABLE << IN_USE_SHIFT;
 }
 
 static inline uint64_t make_tombstone(uint64_t value)

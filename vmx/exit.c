@@ -118,12 +118,8 @@ static void restore_nmi_blocking(bool unblocked)
  * Exits That Occur During Event Delivery"). Only where the exit has been dealt with so that the
  * delivery can go on.
  */
-static void redeliver_event(void)
+static __attribute__((noinline)) void redeliver(uint32_t info)
 {
-	uint32_t info = vmcs_read32(VMCS_IDT_VECTORING_INFO);
-
-	if (likely(!(info & INTERRUPTION_VALID)))
-		return;
 	info &= ~INTERRUPTION_NMI_UNBLOCKING;
 	if (info & INTERRUPTION_ERROR_CODE)
 		vmcs_write32(VMCS_ENTRY_EXCEPTION_ERROR_CODE,
@@ -132,6 +128,14 @@ static void redeliver_event(void)
 		set_nmi_blocking(false); /* or it could not be injected */
 	vmcs_write32(VMCS_ENTRY_INSTRUCTION_LENGTH, vmcs_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
 	vmcs_write32(VMCS_ENTRY_INTERRUPTION_INFO, info);
+}
+
+static inline void redeliver_event(void)
+{
+	uint32_t info = vmcs_read32(VMCS_IDT_VECTORING_INFO);
+
+	if (unlikely(info & INTERRUPTION_VALID))
+		redeliver(info);
 }
 
 /* Delivery of an event ends blocking by STI and MOV SS. Left to the entry, it would ask for a
@@ -190,6 +194,24 @@ static void exit_exception(void)
 	vmcs_write32(VMCS_ENTRY_INTERRUPTION_INFO, info & ~INTERRUPTION_NMI_UNBLOCKING);
 }
 
+/*
+ * Memory that comes when it is touched: true when it has come, or the guest is to try again. No
+ * register of the guest is looked at. False: exit_ept_violation() goes on.
+ */
+static __attribute__((noinline)) bool fill_memory(void)
+{
+	uint64_t q = vmcs_read_sure(VMCS_EXIT_QUALIFICATION.encoding);
+
+	restore_nmi_blocking(q & EPT_VIOLATION_NMI_UNBLOCKING);
+	if (q & EPT_VIOLATION_WAS_ANY ||
+	    !memory_fault(this_cpu_field(current)->domain,
+			  make_gpa(vmcs_read_sure(VMCS_GUEST_PHYSICAL_ADDRESS.encoding))))
+		return false;
+	redeliver_event();
+	return true;
+}
+
+/* Where fill_memory() has brought nothing. */
 static void exit_ept_violation(struct vcpu_regs *regs)
 {
 	struct vcpu_shared *v = this_cpu()->current;
@@ -200,11 +222,6 @@ static void exit_ept_violation(struct vcpu_regs *regs)
 			  (q & EPT_VIOLATION_FETCH ? P2M_X : 0);
 	struct p2m_entry entry;
 
-	restore_nmi_blocking(q & EPT_VIOLATION_NMI_UNBLOCKING);
-	if (!(q & EPT_VIOLATION_WAS_ANY) && memory_fault(v->domain, gpa)) {
-		redeliver_event();
-		return;
-	}
 	bool present = p2m_lookup(&v->domain->p2m, gpa_to_gfn(gpa), &entry);
 
 	if (present && (entry.access & wanted) == wanted) {
@@ -379,7 +396,12 @@ static inline __attribute__((always_inline)) int64_t exit_quick(struct vcpu_regs
 			vmx_advance_rip();
 		return enter_if_idle(EXIT_ENTER, traced, EXIT_REASON_RDMSR);
 	default:
-		return reason;
+		/* Not a case: the others would be told apart later. */
+		if (reason != EXIT_REASON_EPT_VIOLATION)
+			return reason;
+		return likely(fill_memory())
+			   ? enter_if_idle(EXIT_ENTER, traced, EXIT_REASON_EPT_VIOLATION)
+			   : EXIT_REASON_EPT_VIOLATION;
 	}
 }
 

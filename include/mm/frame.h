@@ -76,6 +76,7 @@ void frame_add_ram(paddr_t start, paddr_t end);
 void frame_reserve(paddr_t start, paddr_t end, enum frame_type type);
 int frame_init(void) must_use;
 int frame_alloc(unsigned order, domid_t owner, enum frame_type type, mfn_t *out) must_use;
+mfn_t frame_alloc_ram(domid_t owner, uint64_t most);
 uint32_t frame_alloc_pages(uint32_t count, domid_t owner, enum frame_type type, mfn_t *out);
 void frame_free(mfn_t first, unsigned order);
 void frame_free_retired(const mfn_t *frames, uint32_t count);

@@ -1059,6 +1059,40 @@ static void test_fill(void)
 	finish("filling");
 }
 
+static int fill(uint64_t gfn)
+{
+	return p2m_fill_page(&p2m, make_gfn(gfn), make_mfn(gfn), P2M_RAM, P2M_RWX);
+}
+
+/* The table at hand is not used once it has left the tree, and not beyond the end. */
+static void test_fill_again(void)
+{
+	uint64_t a = 1024, b = 5 * 512;
+	int rc = 0;
+
+	start(false, true, 3000);
+	ok(!map(a, a, 1) && !map(b, b, 1) && !fill(a + 1), "a table at hand");
+	is(p2m_unmap(&p2m, make_gfn(a), 2, NULL, NULL), 0, "which goes with its last page");
+	fake_epoch_pass();
+	is(fill(a + 1), -XEN_ENOENT, "it is gone");
+	ok(!fill(b + 1) && !map(a, a, 1) && !fill(a + 1) && !fill(b + 2), "to and fro");
+	is(fill(b + 1), -XEN_EEXIST, "a page that is there");
+	for (unsigned i = 3; i < 512; i++)
+		rc |= fill(b + i);
+	is(rc, 0, "a full table");
+	is(order_at(b), 9, "becomes a leaf");
+	is(fill(b + 9), -XEN_EEXIST, "into which nothing goes");
+	is(p2m_unmap(&p2m, make_gfn(b + 9), 1, NULL, NULL), 0, "one page out");
+	ok(order_at(b) == 0 && !fill(b + 9) && order_at(b) == 9, "and in again");
+	p2m.max_gfn = a + 3;
+	ok(!fill(a + 2) && fill(a + 3) == -XEN_EINVAL, "up to the end");
+	p2m.max_gfn = P2M_GFN_LIMIT;
+	model_map(a, a, 3, P2M_RAM, P2M_RWX);
+	model_map(b, b, 512, P2M_RAM, P2M_RWX);
+	ok(tree_good() && same_as_model(true), "all of it");
+	finish("filling again");
+}
+
 int main(void)
 {
 	tap_no_plan();
@@ -1078,6 +1112,7 @@ int main(void)
 	test_batch(true, 100);
 	test_exchange();
 	test_fill();
+	test_fill_again();
 	test_random(true, true, UINT32_MAX, 700);
 	test_random(false, true, 60, 400);
 	test_random(false, false, UINT32_MAX, 60);

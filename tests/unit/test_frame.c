@@ -534,6 +534,49 @@ static bool scrub_ahead(void)
 	return consistent();
 }
 
+/* One frame at a time, for a domain that may have so many; from whichever list there is. */
+static bool one_of_ram(void)
+{
+	struct frame_stats before, after;
+	mfn_t a, b, c;
+
+	must(!boot());
+	frame_get_stats(&before);
+	a = frame_alloc_ram(7, 3); /* from the buddy, by way of the cache */
+	b = frame_alloc_ram(7, 3);
+	must(frame_owner(a) == 7 && frame_type(b) == FRAME_GUEST_RAM && frame_refs(b) == 1);
+	fake_ram_fill(a, 0xaa);
+	frame_free(a, 0);
+	must(frame_owned(7) == 1);
+	c = frame_alloc_ram(7, 3); /* not known to be clean */
+	must(c.raw == a.raw && fake_ram_is(c, 0) && consistent());
+	while (frame_scrub_ahead())
+		;
+	uint64_t scrubbed = fake_scrubbed_frames;
+	a = frame_alloc_ram(7, 3);
+	must(a.raw != MFN_INVALID.raw && fake_scrubbed_frames == scrubbed && frame_owned(7) == 3);
+	must(frame_alloc_ram(7, 3).raw == MFN_INVALID.raw && frame_owned(7) == 3);
+	must(frame_owner(a) == 7 && consistent());
+	frame_get_stats(&after);
+	must(after.by_type[FRAME_GUEST_RAM] == before.by_type[FRAME_GUEST_RAM] + 3);
+	frame_free(a, 0);
+	frame_free(b, 0);
+	frame_free(c, 0);
+	frame_get_stats(&after);
+	must(!memcmp(&before, &after, sizeof(before)) && !frame_owned(7));
+	/* From another CPU's cache, and at last from nowhere. */
+	fake_cpu_be(1);
+	for (take_all(); frame_alloc_ram(7, UINT64_MAX).raw != MFN_INVALID.raw;)
+		;
+	must(!frame_owned(7));
+	fake_cpu_be(0);
+	frame_free(at(30 * MIB), 0);
+	fake_cpu_be(1);
+	must(frame_alloc_ram(7, 1).raw == at(30 * MIB).raw && frame_owned(7) == 1);
+	must(frame_alloc_ram(8, 1).raw == MFN_INVALID.raw && !frame_owned(8));
+	return consistent();
+}
+
 static _Atomic bool other_begun;
 static pthread_t other;
 static int other_rc;
@@ -639,9 +682,10 @@ static bool scattered(void)
 
 int main(void)
 {
-	plan(20);
+	plan(21);
 	ok(fake_in_child(caches), "what lies in a CPU's cache is there for all");
 	ok(fake_in_child(scrub_ahead), "frames scrubbed ahead");
+	ok(fake_in_child(one_of_ram), "one frame of guest RAM at a time");
 	ok(fake_in_child(last_section), "no CPU misses memory that another one prepares");
 	ok(fake_in_child(runs), "runs of frames are given up as blocks");
 	ok(fake_in_child(scattered), "frames here and there, too");

@@ -307,6 +307,15 @@ void p2m_for_each_from(struct p2m *p2m, gfn_t from,
 		if (g->p2m[gfn].type != P2M_NONE && !fn(make_gfn(gfn), &g->p2m[gfn], ctx))
 			return;
 }
+mfn_t frame_alloc_ram(domid_t owner, uint64_t most)
+{
+	mfn_t frame;
+
+	return frame_owned(owner) >= most || frame_alloc(0, owner, FRAME_GUEST_RAM, &frame)
+		   ? MFN_INVALID
+		   : frame;
+}
+
 bool p2m_batch_reach(struct p2m_batch *b, uint64_t gfn)
 {
 	(void)b;
@@ -2556,7 +2565,7 @@ static void late_frames(void)
 	is(memory_fault(d, make_gpa(20 << 12)), true, "a lazy one gets a frame");
 	is(mapper->p2m[20].type, P2M_RAM, "where it touched");
 	is(frame_owned(2), RAM_FRAMES + 1, "one");
-	is(reservation_fill(&d->p2m, make_gfn(20)), true, "which stays");
+	is(memory_fill(&d->p2m, make_gfn(20)), true, "which stays");
 	is(frame_owned(2), RAM_FRAMES + 1, "the same");
 	extent(0, 20);
 	extent(1, 21);
