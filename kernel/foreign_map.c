@@ -159,6 +159,16 @@ static inline uint64_t run_length(const uint64_t *idx, const uint64_t *gfn, uint
 {
 	uint64_t n = 1, i = idx[0], g = gfn[0];
 
+	/* Most are long: four at a time. */
+	for (; n + 4 <= count; n += 4) {
+		uint64_t differs = (idx[n] ^ (i + n)) | (gfn[n] ^ (g + n));
+
+		differs |= (idx[n + 1] ^ (i + n + 1)) | (gfn[n + 1] ^ (g + n + 1));
+		differs |= (idx[n + 2] ^ (i + n + 2)) | (gfn[n + 2] ^ (g + n + 2));
+		differs |= (idx[n + 3] ^ (i + n + 3)) | (gfn[n + 3] ^ (g + n + 3));
+		if (differs)
+			break;
+	}
 	while (n < count && idx[n] == i + n && gfn[n] == g + n)
 		n++;
 	return n;

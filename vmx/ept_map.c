@@ -94,6 +94,32 @@ static inline unsigned map_step(const struct map_range *r, uint64_t *frame_count
 	return 1;
 }
 
+/* Entries of one table go four at a time: this is most of a long run. */
+static bool any_present(const uint64_t *entries, uint64_t count)
+{
+	uint64_t any = 0;
+
+	for (; count >= 4; count -= 4, entries += 4) {
+		any |= ept_load(&entries[0]) | ept_load(&entries[1]);
+		any |= ept_load(&entries[2]) | ept_load(&entries[3]);
+	}
+	while (count)
+		any |= ept_load(&entries[--count]);
+	return present(any);
+}
+
+static void store_run(uint64_t *entries, uint64_t count, uint64_t value)
+{
+	for (; count >= 4; count -= 4, entries += 4, value += 4 * PAGE_SIZE) {
+		ept_store(&entries[0], value);
+		ept_store(&entries[1], value + PAGE_SIZE);
+		ept_store(&entries[2], value + 2 * PAGE_SIZE);
+		ept_store(&entries[3], value + 3 * PAGE_SIZE);
+	}
+	for (; count; count--, entries++, value += PAGE_SIZE)
+		ept_store(entries, value);
+}
+
 /* Checks that nothing is mapped in the range, and takes the tables that mapping it needs. */
 static int map_prepare(struct ept_cursor *c, struct map_range r, struct ept_spare *spare)
 {
@@ -105,10 +131,8 @@ static int map_prepare(struct ept_cursor *c, struct map_range r, struct ept_spar
 
 		if (present(value))
 			return -XEN_EEXIST;
-		if (c->level == 1)
-			for (uint64_t i = 1; i < frame_count; i++)
-				if (present(ept_load(c->path[1] + i)))
-					return -XEN_EEXIST;
+		if (c->level == 1 && any_present(c->path[1] + 1, frame_count - 1))
+			return -XEN_EEXIST;
 		/* A missing table is counted where the range first comes into its reach. */
 		for (unsigned level = leaf_level; level < c->level; level++)
 			tables += r.gfn == start || !(r.gfn & (level_span(level + 1) - 1));
@@ -135,8 +159,7 @@ static void map_commit(struct ept_cursor *c, struct map_range r, enum p2m_type t
 			c->path[c->level] = &pool_table(table)[level_index(r.gfn, c->level)];
 		}
 		uint64_t entries = leaf_level > 1 ? 1 : frame_count;
-		for (uint64_t i = 0; i < entries; i++)
-			ept_store(c->path[leaf_level] + i, value + (i << PAGE_SHIFT));
+		store_run(c->path[leaf_level], entries, value);
 		ept_count_entries(c, leaf_level, (int64_t)entries);
 		if (table_full(ept_load(c->path[leaf_level + 1]))) {
 			ept_join(c->p2m, r.gfn);
