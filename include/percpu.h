@@ -23,6 +23,7 @@ struct vcpu_shared;
 #define ENTRY_WORK_VCPU	      0x08u /* the current vCPU has a request, an interrupt, or has ended */
 #define ENTRY_WORK_TIMER      0x10u /* a timer is due, or the next one is another */
 #define ENTRY_WORK_HOST_FLUSH 0x20u /* a shared mapping was removed: drop translations */
+#define ENTRY_WORK_L1D_FLUSH  0x80u /* another domain's memory was open (barriers.h) */
 #define ENTRY_WORK_KICKED     0x40u /* by cpu_kick(): an IPI was sent, or none is needed */
 /*
  * No work: the CPU is in guest mode, or about to enter, or has left it for a moment. Set by the
@@ -89,9 +90,10 @@ struct cpu_private {
 	domid_t window_cache_owner;   /* mm/window_cache.c: whose frames may stay open; 0: none */
 	uint64_t window_cache_filled; /* bit s: cached slot s is open */
 	uint64_t window_cache_frame[WINDOW_CACHE_SLOTS]; /* the frame that it shows */
-	uint64_t *private_pt; /* the table that maps the first 2 MiB of the private range */
-	mfn_t root;	      /* top-level page table */
-	mfn_t vmxon;	      /* VMXON region */
+	uint64_t *private_pt;	 /* the table that maps the first 2 MiB of the private range */
+	mfn_t root;		 /* top-level page table */
+	mfn_t vmxon;		 /* VMXON region */
+	uint64_t barrier_domain; /* vmx/barriers.c: tsc_offset of the domain last loaded */
 	/* kernel/traps.c */
 	uint64_t gdt[5]; /* null, code, data, TSS (two) */
 	struct tss tss;

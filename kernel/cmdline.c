@@ -9,6 +9,8 @@
  *   poweroff=yes|no        no: halt at the end, for a debugger     (yes)
  *   registers=on|off       dump the registers of a guest that ends in an error (on)
  *   apicv=on|off           let the processor virtualize local APICs, where it can (on)
+ *   mitigations=on|off     barriers between guests where the processor needs them (on)
+ *   smt=on|off             off: one thread of each core is used (on)
  *   restart=yes|no         keep the modules, so that guests can be made at run time (no)
  *   colour=on|off          lines of each guest in a colour of its own (off)
  *   map=yes|no             print what is mapped while the first guest runs, for tools/map (no)
@@ -110,6 +112,18 @@ static bool parse_selftest(struct word value, struct cmdline_options *o)
 	return true;
 }
 
+static bool parse_mitigations(struct word value, struct cmdline_options *o)
+{
+	static const struct choice choices[] = {
+	    {"on", MITIGATIONS_ON}, {"off", MITIGATIONS_OFF}, {"counted", MITIGATIONS_COUNTED}};
+	uint32_t wanted;
+
+	if (!choose(value, choices, array_size(choices), &wanted))
+		return false;
+	o->mitigations = (enum mitigations)wanted;
+	return true;
+}
+
 static const struct {
 	const char *name;
 	/* value.text is NULL for a word without "=". False: the value makes no sense, and the
@@ -121,6 +135,7 @@ static const struct {
     {"loglvl", parse_loglvl, "error, warn, info or debug"},
     {"cpus", parse_cpus, "a number from 1 to 512"},
     {"selftest", parse_selftest, "yes, only, explain or fail"},
+    {"mitigations", parse_mitigations, "on or off"},
 };
 
 /* Those with two values: the second is true. */
@@ -140,6 +155,7 @@ static const struct {
     {"registers", offsetof(struct cmdline_options, dump_registers), {"off", "on"}},
     SWITCH(poweroff, "no", "yes"),
     SWITCH(apicv, "off", "on"),
+    SWITCH(smt, "off", "on"),
     SWITCH(map, "no", "yes"),
     SWITCH(restart, "no", "yes"),
     SWITCH(colour, "off", "on"),
@@ -198,7 +214,8 @@ void cmdline_parse(const char *line, struct cmdline_options *options)
 					    .cpus = LAYOUT_CPUS_MAX,
 					    .poweroff = true,
 					    .dump_registers = true,
-					    .apicv = true};
+					    .apicv = true,
+					    .smt = true};
 	while (*line) {
 		size_t length = 0;
 

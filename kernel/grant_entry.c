@@ -23,6 +23,7 @@
  *
  * Source: Xen, public/grant_table.h.
  */
+#include "barriers.h"
 #include "grant_pin.h"
 #include "mm/window.h"
 #include "p2m.h"
@@ -106,6 +107,7 @@ bool grant_session_take_frame(struct grant_session *s, uint32_t ref)
 	if (frame >= atomic_load_explicit(&t->frame_count, memory_order_acquire))
 		return false;
 	close_frame(s);
+	barrier_memory_of(s->granter);
 	s->entries = window_open(WINDOW_GRANT, t->frames[frame]);
 	s->active = t->active[frame];
 	s->first_ref = frame * GRANT_ENTRIES_PER_FRAME;

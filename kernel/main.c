@@ -5,6 +5,7 @@
  * State: none of its own. Runs on the boot CPU: first on the stack in the image, from
  * private_create() on in the CPU's private range.
  */
+#include "barriers.h"
 #include "boot_info.h"
 #include "cpu.h"
 #include "drivers/acpi.h"
@@ -247,7 +248,7 @@ noreturn_fn static void main_private(void)
 	tsc_init();
 	rtc_init();
 	timers_cpu_init();
-	smp_start(cmdline_options.cpus);
+	smp_start(cmdline_options.cpus, cmdline_options.smt);
 	console_input_init();
 	print_memory();
 
@@ -264,6 +265,7 @@ noreturn_fn static void main_private(void)
 	}
 
 	int rc = vmx_init();
+	vmx_barriers_init(cmdline_options.mitigations);
 	if (!rc)
 		rc = smp_enable_vmx();
 	if (rc) {
@@ -292,6 +294,7 @@ noreturn_fn static void main_private(void)
 	while (print_later_drain())
 		__builtin_ia32_pause();
 	uint32_t guests, failed = domains_report(&guests);
+	vmx_barriers_report();
 	trace_stop();
 	if (cmdline_options.trace)
 		trace_dump();

@@ -10,6 +10,7 @@
  * Source: Xen, public/xen.h, public/vcpu.h.
  */
 #include "kernel/shared_info.h"
+#include "barriers.h"
 #include "kernel/guest_time.h"
 #include "kernel/reservation.h"
 #include "kernel/xen_state.h"
@@ -95,6 +96,8 @@ static enum event_raised select_port(struct vcpu_shared *v, uint32_t port)
 enum event_raised shared_info_raise(struct vcpu_shared *v, uint32_t port)
 {
 	const struct layout *l = layout_of(v->domain);
+
+	barrier_memory_of(v->domain);
 	void *page = window_open(WINDOW_EVENT, v->domain->xen->shared_info);
 	bool was = set_bit(page, l->pending, port);
 	bool masked = test_bit(page, l->mask, port);

@@ -309,14 +309,29 @@ static bool start_one(uint32_t cpu, uint32_t apic, mfn_t trampoline)
 	return false;
 }
 
+/* The bits of an APIC id that tell threads of one core apart. SDM Vol. 3, "Hierarchical Mapping of
+ * Shared Resources". */
+static uint32_t apic_thread_mask(void)
+{
+	uint32_t a, b, c, d;
+
+	cpuid(0, 0, &a, &b, &c, &d);
+	if (a < CPUID_TOPOLOGY)
+		return 0;
+	cpuid(CPUID_TOPOLOGY, 0, &a, &b, &c, &d);
+	return (c & CPUID_TOPOLOGY_LEVEL_MASK) == CPUID_TOPOLOGY_THREADS
+		   ? (1u << (a & CPUID_TOPOLOGY_SHIFT_MASK)) - 1
+		   : 0;
+}
+
 /*
  * Starts the processors that the MADT lists. Boot CPU, once, with the APIC and the TSC ready, no
- * guest yet. One that does not answer is reported, and no more are started after it, since it might
- * still read the mailbox.
+ * guest yet; without smt one thread of each core. One that does not answer is reported, and no more
+ * are started after it, since it might still read the mailbox.
  */
-uint32_t smp_start(uint32_t max_cpus)
+uint32_t smp_start(uint32_t max_cpus, bool smt)
 {
-	uint32_t own = apic_id();
+	uint32_t own = apic_id(), thread_mask = apic_thread_mask(), left_out = 0, siblings = 0;
 	mfn_t trampoline;
 
 	traps_set_interrupt(VECTOR_WAKE, wake);
@@ -329,14 +344,28 @@ uint32_t smp_start(uint32_t max_cpus)
 	write_trampoline(trampoline);
 	private_map_trampoline(trampoline);
 	for (uint32_t i = 0; i < acpi_info.cpu_count && cpu_count < max_cpus; i++) {
-		if (acpi_info.apic_ids[i] == own)
+		uint32_t id = acpi_info.apic_ids[i];
+		bool sibling = id & thread_mask || (id ^ own) <= thread_mask;
+
+		if (id == own)
 			continue;
-		if (!start_one(cpu_count, acpi_info.apic_ids[i], trampoline))
+		if (sibling && !smt) {
+			left_out++;
+			continue;
+		}
+		if (!start_one(cpu_count, id, trampoline))
 			break;
 		cpu_count++;
+		siblings += sibling;
 	}
 	private_unmap_trampoline();
 	window_scrub(trampoline, 0);
 	print(LOG_INFO, "%u of %u processors run", cpu_count, acpi_info.cpu_count);
+	if (left_out)
+		print(LOG_INFO, "smt=off: %u second threads of cores are left out", left_out);
+	if (siblings)
+		print(LOG_WARN,
+		      "guests on two threads of one core can observe each other; smt=off uses one "
+		      "thread of each core");
 	return cpu_count;
 }

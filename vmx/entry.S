@@ -7,6 +7,7 @@
  * cpu_private.run_stack. Exceptions and NMIs have stacks of their own (IST), so one may come between any two
  * instructions here. Interrupts are off throughout (root mode).
  */
+#include "cpu_bits.h"
 #include "vmx/entry_offsets.h"
 
 /* All that the processor may have got from C, in the order of struct vcpu_regs. RBP is 0 in C, and
@@ -39,7 +40,7 @@
 	.endm
 
 	.text
-	.globl vmx_guest_loop, vmx_exit_stub, vmx_exit_stub_traced
+	.globl vmx_guest_loop, vmx_exit_stub, vmx_exit_stub_traced, vmx_exit_stub_verw, vmx_exit_stub_verw_traced
 	.type vmx_guest_loop, @function
 	/* unsigned vmx_guest_loop(struct vcpu_regs *regs): RDI */
 vmx_guest_loop:
@@ -67,10 +68,12 @@ enter:
 	pop %rbx
 	POP_REST
 	je launch
+	verw verw_operand(%rip) /* wanted or not: here it costs little */
 	vmresume
 	jmp failed
 launch:
 	movb $1, %gs:CPU_VMCS_LAUNCHED
+	verw verw_operand(%rip)
 	vmlaunch
 
 	/* The entry did not happen; the guest's registers are still in place, and go back. */
@@ -84,8 +87,11 @@ failed:
 	mov %gs:CPU_RUN_STACK, %rsp
 	jmp leave
 
-/* An exit: quick and rest are vmx_exit_quick() and vmx_exit(), or the same with the trace on. */
-	.macro EXIT_STUB name, quick, rest, traced
+/*
+ * An exit: quick and rest are vmx_exit_quick() and vmx_exit(), or the same with the trace on. verw: the
+ * processor's buffers are overwritten before the entry, with nothing but guest registers read after that.
+ */
+	.macro EXIT_STUB name, quick, rest, traced, verw
 \name:
 	PUSH_REST
 	.if \traced
@@ -101,6 +107,9 @@ failed:
 1:
 	mov 8(%rsp), %rsp
 	POP_REST
+	.if \verw
+	verw verw_operand(%rip)
+	.endif
 	vmresume /* the VMCS has been launched */
 	jmp failed
 2:
@@ -133,8 +142,10 @@ failed:
 	jmp leave
 	.endm
 
-	EXIT_STUB vmx_exit_stub, vmx_exit_quick, vmx_exit, 0
-	EXIT_STUB vmx_exit_stub_traced, vmx_exit_quick_traced, vmx_exit_traced, 1
+	EXIT_STUB vmx_exit_stub, vmx_exit_quick, vmx_exit, 0, 0
+	EXIT_STUB vmx_exit_stub_traced, vmx_exit_quick_traced, vmx_exit_traced, 1, 0
+	EXIT_STUB vmx_exit_stub_verw, vmx_exit_quick, vmx_exit, 0, 1
+	EXIT_STUB vmx_exit_stub_verw_traced, vmx_exit_quick_traced, vmx_exit_traced, 1, 1
 
 leave:
 	add $(RUN_STACK_ROOM + 24), %rsp
@@ -146,4 +157,9 @@ leave:
 	pop %rbp
 	ret
 	.size vmx_guest_loop, . - vmx_guest_loop
+
+	/* VERW with a register does not overwrite anything: its operand has to be in memory, and to be good. */
+	.section .rodata
+verw_operand:
+	.word SELECTOR_DATA
 	.section .note.GNU-stack, "", @progbits

@@ -6,6 +6,7 @@
  * off, and the other stub calls functions that are compiled once more for it.
  */
 #include "vmx/exit_trace.h"
+#include "barriers.h"
 #include "vmx/entry_offsets.h"
 #include "vmx/exit_reasons.h"
 #include "vmx/vmcs.h"
@@ -15,8 +16,11 @@
 void vmx_follow_trace(bool on)
 {
 	struct cpu_private *cpu = this_cpu();
+	void (*stub)(void) = on ? vmx_exit_stub_traced : vmx_exit_stub;
 
-	vmcs_writen(VMCS_HOST_RIP, (uint64_t)(on ? vmx_exit_stub_traced : vmx_exit_stub));
+	if (barriers.verw)
+		stub = on ? vmx_exit_stub_verw_traced : vmx_exit_stub_verw;
+	vmcs_writen(VMCS_HOST_RIP, (uint64_t)stub);
 	cpu->current->traced = on;
 	cpu->trace = cpu->shared->trace;
 }

@@ -14,6 +14,7 @@
  * Source: SDM Vol. 3, "Caching Translation Information", "Guidelines for Use of the INVVPID
  * Instruction", "Guidelines for Use of the INVEPT Instruction".
  */
+#include "barriers.h"
 #include "mm/epoch.h"
 #include "mm/hostpt.h"
 #include "mm/ledger.h"
@@ -116,6 +117,10 @@ static bool do_work(struct cpu_private *cpu, uint32_t work)
 	if (work & ENTRY_WORK_RESCHEDULE) {
 		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_RESCHEDULE);
 		return false;
+	}
+	if (work & ENTRY_WORK_L1D_FLUSH) {
+		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_L1D_FLUSH);
+		vmx_barrier_l1d();
 	}
 	return true;
 }

@@ -12,6 +12,7 @@
  * XSAVE Feature Set".
  */
 #include "vcpu.h"
+#include "barriers.h"
 #include "cpu.h"
 #include "lock.h"
 #include "mm/frame.h"
@@ -295,6 +296,7 @@ static void load(struct cpu_private *cpu, struct vcpu_shared *v)
 	if (window_cache_enabled)
 		window_cache_set_owner(v->domain->id);
 	load_state(vmx_secret());
+	vmx_barrier_loaded(v->domain);
 
 	bool arrives = v->host_cpu != cpu->index;
 	vmx_flush_loaded(v, arrives);

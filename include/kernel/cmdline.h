@@ -2,6 +2,7 @@
 #ifndef KEYHOLE_KERNEL_CMDLINE_H
 #define KEYHOLE_KERNEL_CMDLINE_H
 
+#include "barriers.h"
 #include "print.h"
 #include "types.h"
 
@@ -16,6 +17,8 @@ struct cmdline_options {
 	bool poweroff;
 	bool dump_registers;
 	bool apicv;
+	enum mitigations mitigations;
+	bool smt;	 /* use every thread of a core */
 	bool restart;	 /* guests can be made again of their modules */
 	bool colour;	 /* guests' lines are coloured */
 	bool map;	 /* print what is mapped, for tools/map */

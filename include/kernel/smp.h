@@ -8,7 +8,7 @@
 void cpu_enable_protections(void);
 
 /* Starts up to max_cpus processors, the boot CPU among them; returns how many run. */
-uint32_t smp_start(uint32_t max_cpus);
+uint32_t smp_start(uint32_t max_cpus, bool smt);
 uint32_t smp_cpu_count(void);
 int smp_enable_vmx(void) must_use;
 /* One round of a CPU's life: guests, calls, sleep. */

@@ -50,6 +50,8 @@ void vmcs_setup_guest_control(uint64_t cr0, uint64_t cr4, uint64_t efer); /* aft
 unsigned vmx_guest_loop(struct vcpu_regs *regs);
 void vmx_exit_stub(void);
 void vmx_exit_stub_traced(void);
+void vmx_exit_stub_verw(void);
+void vmx_exit_stub_verw_traced(void);
 /* vmx/exit_trace.c: which of them exits of the current vCPU lead to. */
 void vmx_follow_trace(bool on);
 

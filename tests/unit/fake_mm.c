@@ -1,5 +1,6 @@
 /* The machine under mm/, for unit tests: see fake_mm.h. One thread at a time plays all CPUs. */
 #include "fake_mm.h"
+#include "barriers.h"
 #include "mm/epoch.h"
 #include "mm/pool.h"
 #include "mm/window.h"
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 struct cpu_shared cpu_shared[LAYOUT_CPUS_MAX];
+struct barriers barriers;
 
 /* No CPU is ever interrupted here: an IPI may take as long as it likes. */
 void cpu_kick(uint32_t cpu, uint32_t work)

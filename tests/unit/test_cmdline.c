@@ -65,6 +65,9 @@ static void test_each(void)
 	is(parse("selftest=explain").selftest, SELFTEST_EXPLAIN, "selftest=explain");
 	is(parse("loglvl=error loglvl=warn").loglvl, LOG_WARN, "the last of two wins");
 	ok(!parse("window=cached window=strict").window_cached, "window=strict");
+	is(parse("").mitigations, MITIGATIONS_ON, "mitigations are on");
+	is(parse("mitigations=off").mitigations, MITIGATIONS_OFF, "mitigations=off");
+	ok(parse("").smt && !parse("smt=off").smt, "smt=");
 	is(parse("cpus=512").cpus, 512, "cpus= takes its limit");
 	parse("/boot/keyhole.elf loglvl=info");
 	is(warning_count, 0, "a file name in front is not an option");

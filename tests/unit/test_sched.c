@@ -522,7 +522,7 @@ int main(void)
 	for (uint32_t count = 2; count <= CPUS; count *= 2) {
 		for (uint32_t cpu = smp_cpu_count(); cpu < count; cpu++)
 			sim[cpu].now = sim[0].now;
-		is(smp_start(count), count, "processors start");
+		is(smp_start(count, true), count, "processors start");
 		shares(count);
 	}
 	return tap_end();

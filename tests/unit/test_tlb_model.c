@@ -14,6 +14,7 @@
 /* sources: mm/frame.c mm/frame_buddy.c mm/frame_cache.c */
 /* sources: vmx/flush.c vmx/ept.c vmx/ept_map.c vmx/ept_unmap.c mm/epoch.c */
 /* sources: mm/section.c mm/pool.c tests/unit/fake_mm.c */
+#include "barriers.h"
 #include "fake_mm.h"
 #include "mm/epoch.h"
 #include "mm/pool.h"
@@ -228,6 +229,7 @@ static void leave_guest(uint32_t cpu)
 }
 
 void vmx_set_event(void) {}
+void vmx_barrier_l1d(void) {}
 bool vmx_requests(void)
 {
 	return true;
