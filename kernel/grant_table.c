@@ -2,8 +2,8 @@
  * Grant tables themselves: made with the domain, grown on demand, shown to the guest, freed.
  *
  * State: struct grant_table but for its handles (kernel/grant.c). Lock: its own. Arrays only grow
- * while the domain lives, so that look-ups below the counts need no lock. Ready for many CPUs. Lock
- * order: domain, grant table, p2m.
+ * while the domain lives, so that look-ups below the counts need no lock. Lock order: domain, grant
+ * table, p2m.
  */
 #include "grant_internal.h"
 #include "kernel/reservation.h"
@@ -12,15 +12,6 @@
 #include "p2m.h"
 #include "print.h"
 #include "public/errno.h"
-
-static void ignore_removed(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame_count,
-			   void *ctx)
-{
-	(void)gfn;
-	(void)entry;
-	(void)frame_count;
-	(void)ctx;
-}
 
 /*
  * Gives a new domain its grant table, of one frame. -XEN_ENOMEM: nothing has changed but d->grants,
@@ -124,8 +115,7 @@ int grant_table_map_frame(struct domain *d, uint32_t index, gfn_t gfn)
 			t->gfns[index] = gfn;
 			/* Should this fail, the guest sees its own frame twice, which hurts nobody.
 			 */
-			if (!gfn_equal(old, GFN_INVALID) &&
-			    p2m_unmap(&d->p2m, old, 1, ignore_removed, NULL))
+			if (!gfn_equal(old, GFN_INVALID) && p2m_unmap(&d->p2m, old, 1, NULL, NULL))
 				print(LOG_DEBUG, "d%u: grant table frame %u stays mapped twice",
 				      d->id, index);
 		}

@@ -83,7 +83,7 @@ static int allocate_bitmaps(void)
 }
 
 /* Which CR4 bits and which extended state a guest may use: what its CPUID offers
- * (kernel/guest_cpuid.c). */
+ * (kernel/guest_cpuid_build.c). */
 static void find_offered_state(void)
 {
 	struct vmx_machine *m = &vmx_machine;

@@ -1,4 +1,5 @@
-/* CPUID as guests see it: the policy. kernel/guest_cpuid.c; guest_cpuid() itself is in vcpu.h. */
+/* CPUID as guests see it: the policy. kernel/guest_cpuid_build.c; guest_cpuid() itself is in
+ * vcpu.h. */
 #ifndef KEYHOLE_KERNEL_GUEST_CPUID_H
 #define KEYHOLE_KERNEL_GUEST_CPUID_H
 

@@ -1,4 +1,4 @@
-/* sources: kernel/guest_cpuid.c tests/unit/fake_cpu.c */
+/* sources: kernel/guest_cpuid.c kernel/guest_cpuid_build.c tests/unit/fake_cpu.c */
 /*
  * CPUID as guests see it, on processors that have everything, nothing, or what some real one has:
  * only what is on the allow-list gets through.

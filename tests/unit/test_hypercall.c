@@ -236,7 +236,7 @@ int p2m_unmap(struct p2m *p2m, gfn_t gfn, uint64_t count, p2m_removed_fn removed
 	pthread_mutex_lock(&big_lock);
 	unmaps++;
 	for (uint64_t i = gfn.raw; i < gfn.raw + count; i++) {
-		if (g->p2m[i].type != P2M_NONE)
+		if (removed && g->p2m[i].type != P2M_NONE)
 			removed(make_gfn(i), &g->p2m[i], 1, ctx);
 		memset(&g->p2m[i], 0, sizeof(g->p2m[0]));
 	}
