@@ -166,7 +166,7 @@ static __attribute__((noinline)) int64_t table_op(struct hypercall *c, uint32_t 
 }
 
 /*
- * event_channel_op(cmd, arg): 0, or an error of the operation (kernel/evtchn.c); -XEN_EFAULT;
+ * event_channel_op(cmd, arg): 0, or an error of the operation (kernel/evtchn_bind.c); -XEN_EFAULT;
  * -XEN_EPERM: about another domain's ports; -XEN_ESRCH: no such domain; -XEN_ENOSYS: no such
  * operation, those of the FIFO ABI and physical interrupts among them.
  */

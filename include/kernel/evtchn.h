@@ -1,4 +1,4 @@
-/* Event channels. kernel/evtchn.c; the hypercall: kernel/evtchn_op.c. */
+/* Event channels. kernel/evtchn.c, kernel/evtchn_bind.c; the hypercall: kernel/evtchn_op.c. */
 #ifndef KEYHOLE_KERNEL_EVTCHN_H
 #define KEYHOLE_KERNEL_EVTCHN_H
 

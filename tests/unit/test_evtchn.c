@@ -1,4 +1,4 @@
-/* sources: kernel/evtchn.c kernel/shared_info.c tests/unit/fake_cpu.c */
+/* sources: kernel/evtchn.c kernel/evtchn_bind.c kernel/shared_info.c tests/unit/fake_cpu.c */
 /* flags: -pthread -DKEYHOLE_FAKE_REFERENCES */
 /*
  * Event channels of three domains: a few cases by hand; then random operations, hostile ones among
