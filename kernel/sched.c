@@ -87,6 +87,11 @@ static void set_state(struct vcpu_shared *v, enum vcpu_state state)
 
 /* --- waking ----------------------------------------------------------------------------------- */
 
+static bool waits(enum vcpu_state state)
+{
+	return state != VCPU_RUNNABLE && state != VCPU_RUNNING && state != VCPU_ENDED;
+}
+
 /* Whether a vCPU that waits has something to wake up for. */
 static bool wakeable(const struct vcpu_shared *v, enum vcpu_state state)
 {
@@ -140,9 +145,7 @@ static void wake(struct vcpu_shared *v, bool capped)
 {
 	struct run_queue *q = lock_queue_of(v);
 	enum vcpu_state state = (enum vcpu_state)atomic_load(&v->state);
-	bool waits = state == VCPU_BLOCKED || state == VCPU_PARKED || state == VCPU_CAPPED ||
-		     state == VCPU_PAUSED || state == VCPU_DOWN;
-	bool wakes = waits && ((capped && state == VCPU_CAPPED) || wakeable(v, state));
+	bool wakes = waits(state) && ((capped && state == VCPU_CAPPED) || wakeable(v, state));
 	uint32_t cpu = atomic_load(&v->cpu);
 	const struct vcpu_shared *running = q->running;
 	bool preempt = false;
@@ -164,23 +167,15 @@ void sched_uncap(struct vcpu_shared *v)
 	wake(v, true);
 }
 
+/* A runnable one looks when it is loaded. */
 void vcpu_kick(struct vcpu_shared *v)
 {
-	switch ((enum vcpu_state)atomic_load(&v->state)) {
-	case VCPU_RUNNING:
+	enum vcpu_state state = (enum vcpu_state)atomic_load(&v->state);
+
+	if (state == VCPU_RUNNING)
 		cpu_kick(atomic_load(&v->cpu), ENTRY_WORK_VCPU);
-		break;
-	case VCPU_BLOCKED:
-	case VCPU_PARKED:
-	case VCPU_PAUSED:
-	case VCPU_CAPPED:
-	case VCPU_DOWN:
+	else if (waits(state))
 		wake(v, false);
-		break;
-	case VCPU_RUNNABLE: /* looks when it is loaded */
-	case VCPU_ENDED:
-		break;
-	}
 }
 
 /* --- leaving ---------------------------------------------------------------------------------- */
@@ -250,20 +245,27 @@ static void put_back(struct run_queue *q, struct vcpu_shared *v, uint64_t start,
 		domain_check_blocked(v->domain);
 }
 
+/* v, which has been taken to be run, waits instead, unless it has a reason to run by now: who gave
+ * it one may have seen it running. */
+static void set_down(struct run_queue *q, struct vcpu_shared *v, enum vcpu_state waiting)
+{
+	lock_acquire(&q->lock);
+	q->running = NULL;
+	set_state(v, waiting);
+	if (wakeable(v, waiting)) {
+		set_state(v, VCPU_RUNNABLE);
+		run_queue_add(q, v);
+	}
+	lock_release(&q->lock);
+}
+
 /* The domain of v, which has been taken to be run, may not run before that time. */
 static void set_aside(struct run_queue *q, struct vcpu_shared *v, uint64_t until)
 {
 	/* Before v can be taken by another CPU, which may end it. It does not fire meanwhile: this
 	 * CPU looks at its timers later. */
 	vcpu_cap_timer_set(v, until);
-	lock_acquire(&q->lock);
-	q->running = NULL;
-	set_state(v, VCPU_CAPPED);
-	if (ended(v)) { /* who ended it may have seen it running */
-		set_state(v, VCPU_RUNNABLE);
-		run_queue_add(q, v);
-	}
-	lock_release(&q->lock);
+	set_down(q, v, VCPU_CAPPED);
 }
 
 /* --- choosing --------------------------------------------------------------------------------- */
@@ -353,55 +355,6 @@ static void run(struct run_queue *q, struct vcpu_shared *v)
 		(void)frame_scrub_ahead();
 }
 
-/* v was taken, and its domain is paused. Who resumes or ends it looks at the state after it has
- * said so, and this looks again after it has set the state. */
-static void set_paused(struct run_queue *q, struct vcpu_shared *v)
-{
-	if (this_cpu()->current == v)
-		vcpu_load(NULL);
-	lock_acquire(&q->lock);
-	q->running = NULL;
-	set_state(v, VCPU_PAUSED);
-	if (wakeable(v, VCPU_PAUSED)) {
-		set_state(v, VCPU_RUNNABLE);
-		run_queue_add(q, v);
-	}
-	lock_release(&q->lock);
-}
-
-void domain_pause(struct domain *d)
-{
-	atomic_store(&d->paused, true);
-	for (uint32_t i = 0; i < d->vcpu_count; i++)
-		if (atomic_load(&d->vcpus[i]->state) == VCPU_RUNNING)
-			cpu_kick(atomic_load(&d->vcpus[i]->cpu), ENTRY_WORK_RESCHEDULE);
-}
-
-void domain_resume(struct domain *d)
-{
-	atomic_store(&d->paused, false);
-	for (uint32_t i = 0; i < d->vcpu_count; i++)
-		if (atomic_load(&d->vcpus[i]->state) == VCPU_PAUSED)
-			vcpu_kick(d->vcpus[i]);
-}
-
-/* Who takes v off a queue looks whether it is paused after it has set the state. */
-bool sched_inspect(struct vcpu_shared *v)
-{
-	atomic_store(&v->inspected, true);
-	if (!atomic_load(&v->loaded) && atomic_load(&v->state) != VCPU_RUNNING)
-		return true;
-	cpu_kick(atomic_load(&v->cpu), ENTRY_WORK_RESCHEDULE);
-	return false;
-}
-
-void sched_inspect_end(struct vcpu_shared *v)
-{
-	atomic_store(&v->inspected, false);
-	if (atomic_load(&v->state) == VCPU_PAUSED)
-		vcpu_kick(v);
-}
-
 bool sched_turn(void)
 {
 	struct run_queue *q = &queues[cpu_index()];
@@ -430,12 +383,15 @@ bool sched_turn(void)
 		return true;
 	}
 	uint64_t until = atomic_load(&v->domain->cap_until);
-	if (paused(v))
-		set_paused(q, v);
-	else if (until > rdtsc())
+	if (paused(v)) {
+		if (this_cpu()->current == v)
+			vcpu_load(NULL);
+		set_down(q, v, VCPU_PAUSED);
+	} else if (until > rdtsc()) {
 		set_aside(q, v, until);
-	else
+	} else {
 		run(q, v);
+	}
 	return true;
 }
 

@@ -74,7 +74,7 @@ int domain_create_end(struct domain *d, const struct guest_module *modules, uint
 		      struct refusal *why) must_use;
 void domain_create_undo(struct domain *d);
 bool domain_destroy(struct domain *d);
-/* Its vCPUs leave guest mode, and do not run until it is resumed (kernel/sched.c). Wait for nobody;
+/* Its vCPUs leave guest mode, and do not run until it is resumed (kernel/pause.c). Wait for nobody;
  * any lock but a run queue's may be held. */
 void domain_pause(struct domain *d);
 void domain_resume(struct domain *d);

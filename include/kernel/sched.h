@@ -1,4 +1,4 @@
-/* The scheduler. kernel/sched.c. */
+/* The scheduler. kernel/sched.c, kernel/pause.c. */
 #ifndef KEYHOLE_KERNEL_SCHED_H
 #define KEYHOLE_KERNEL_SCHED_H
 
