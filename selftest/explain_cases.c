@@ -452,4 +452,34 @@ void explain_apply_changes(struct vmcs_snapshot *s, const struct explain_case *c
 			*member &= ~change->operand;
 	}
 }
+
+/* --- what is tested, by number ---------------------------------------------------------------- */
+
+#define SNAPSHOT_MEMBER(member, field) {VMCS_ENC_##field, offsetof(struct vmcs_snapshot, member)},
+static const struct {
+	uint32_t encoding, offset;
+} members[] = {VMCS_SNAPSHOT_FIELDS(SNAPSHOT_MEMBER)};
+#undef SNAPSHOT_MEMBER
+
+uint32_t vmcs_snapshot_encoding(unsigned index)
+{
+	return index < array_size(members) ? members[index].encoding : VMCS_SNAPSHOT_END;
+}
+
+uint64_t *vmcs_snapshot_field(struct vmcs_snapshot *s, uint32_t encoding)
+{
+	for (size_t i = 0; i < array_size(members); i++)
+		if (members[i].encoding == encoding)
+			return (uint64_t *)((char *)s + members[i].offset);
+	return NULL;
+}
+
+const char *vmx_rule_name(enum vmx_rule rule)
+{
+#define RULE_NAME(name, kind, section, text) #name,
+	static const char *const names[VMX_RULE_COUNT] = {VMX_RULES(RULE_NAME)};
+#undef RULE_NAME
+
+	return rule < VMX_RULE_COUNT ? names[rule] : "unknown";
+}
 #endif

@@ -3,7 +3,7 @@
  * include/vmx/explain.h says what it is for; the rules themselves are in explain_controls.c,
  * explain_host.c, explain_guest.c and explain_segments.c.
  *
- * State: constant tables only. No lock. Ready for many CPUs.
+ * State: constant tables only. No lock.
  */
 #include "explain_internal.h"
 #include "print.h"
@@ -39,26 +39,6 @@ void vmcs_snapshot_fill(struct vmcs_snapshot *s, vmcs_read_fn *read, void *ctx)
 		*(uint64_t *)((char *)s + snapshot_members[i].offset) = value;
 	}
 	s->virtual_tpr = -1;
-}
-
-uint32_t vmcs_snapshot_encoding(unsigned index)
-{
-	if (index >= array_size(snapshot_members))
-		return VMCS_SNAPSHOT_END;
-	return snapshot_members[index].encoding;
-}
-
-uint64_t *vmcs_snapshot_field(struct vmcs_snapshot *s, uint32_t encoding)
-{
-	for (size_t i = 0; i < array_size(snapshot_members); i++)
-		if (snapshot_members[i].encoding == encoding)
-			return (uint64_t *)((char *)s + snapshot_members[i].offset);
-	return NULL;
-}
-
-const char *vmx_rule_name(enum vmx_rule rule)
-{
-	return rule < VMX_RULE_COUNT ? rule_texts[rule].name : "unknown";
 }
 
 void explain_broken(struct explain *e, enum vmx_rule rule, uint32_t encoding, uint64_t value)

@@ -50,4 +50,11 @@ const char *explain_base_name(enum explain_base base);
  */
 uint32_t vmx_explain_selftest(void);
 
+/* The fields one by one, by index from 0; VMCS_SNAPSHOT_END behind the last. */
+#define VMCS_SNAPSHOT_END UINT32_MAX
+uint32_t vmcs_snapshot_encoding(unsigned index);
+/* The member for a field, or NULL if no rule looks at that field. */
+uint64_t *vmcs_snapshot_field(struct vmcs_snapshot *s, uint32_t encoding);
+const char *vmx_rule_name(enum vmx_rule rule);
+
 #endif

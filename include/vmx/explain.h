@@ -404,15 +404,9 @@ typedef int vmcs_read_fn(void *ctx, uint32_t encoding, uint64_t *value);
 typedef void vmx_explain_fn(void *ctx, const struct vmx_rule_violation *violation);
 
 void vmcs_snapshot_fill(struct vmcs_snapshot *s, vmcs_read_fn *read, void *ctx);
-/* The fields one by one, by index from 0; VMCS_SNAPSHOT_END behind the last. */
-#define VMCS_SNAPSHOT_END UINT32_MAX
-uint32_t vmcs_snapshot_encoding(unsigned index);
-/* The member for a field, or NULL if no rule looks at that field. */
-uint64_t *vmcs_snapshot_field(struct vmcs_snapshot *s, uint32_t encoding);
 int vmx_explain(const struct vmx_caps *caps, const struct vmcs_snapshot *s, vmx_explain_fn *report,
 		void *ctx);
 /* Prints each broken rule at LOG_ERROR; returns their number. */
 int vmx_explain_print(const struct vmx_caps *caps, const struct vmcs_snapshot *s);
-const char *vmx_rule_name(enum vmx_rule rule);
 
 #endif
