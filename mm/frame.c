@@ -211,8 +211,8 @@ void frame_free_retired(const mfn_t *frames, uint32_t count)
 }
 
 /*
- * Marks 2^order frames, which have the owner's reference only, as given up: frame_get() refuses
- * them from now on. The order is kept in the first one. For epoch_free_frames().
+ * Marks 2^order frames, which have the owner's reference only, as given up: frame_get_present()
+ * refuses them from now on. The order is kept in the first one. For epoch_free_frames().
  */
 void frame_retire(mfn_t first, unsigned order)
 {
@@ -252,19 +252,8 @@ void frame_release_reserved(paddr_t start, paddr_t end)
 }
 
 /*
- * Takes a reference to a frame if it has this owner and type. -XEN_EINVAL: it has not (any number
- * may be asked for); -XEN_EBUSY: it has too many references.
- */
-int frame_get(mfn_t frame, domid_t owner, enum frame_type type)
-{
-	if (unlikely(!section_has_entry(frame)))
-		return -XEN_EINVAL;
-	return frame_get_present(frame, owner, type);
-}
-
-/*
  * Frames of one owner and type, the last references to which have gone: in the largest aligned
- * blocks there are, up to 2 MiB. frame_get() has failed since, as there is no reference.
+ * blocks there are, up to 2 MiB. frame_get_present() has failed since, as there is no reference.
  */
 static __attribute__((noinline)) void retire_run(uint64_t first, uint64_t end, uint64_t like)
 {
@@ -287,7 +276,7 @@ static uint64_t checked_last(uint64_t frame, uint64_t old)
 	return old;
 }
 
-/* Between the subtraction and here frame_get() fails, since there is no reference. */
+/* Between the subtraction and here frame_get_present() fails, since there is no reference. */
 void frame_put_last(mfn_t frame, uint64_t old)
 {
 	section_set_state(mfn_raw(frame), checked_last(mfn_raw(frame), old) | FRAME_DIRTY);

@@ -82,7 +82,6 @@ void frame_free(mfn_t first, unsigned order);
 void frame_free_retired(const mfn_t *frames, uint32_t count);
 bool frame_scrub_ahead(void); /* idle: mm/frame_cache.c */
 void frame_release_reserved(paddr_t start, paddr_t end);
-int frame_get(mfn_t frame, domid_t owner, enum frame_type type) must_use;
 void frame_put_last(mfn_t frame, uint64_t old);
 void frame_put_run(mfn_t first, uint64_t count);
 void frame_put_pages(const mfn_t *frames, uint32_t count);
@@ -92,9 +91,9 @@ int frame_get_present(mfn_t frame, domid_t owner, enum frame_type type) must_use
 void frame_put(mfn_t frame);
 #else
 /*
- * frame_get() for a frame that is known to be RAM in use, or lately so: from a p2m, in the epoch in
- * which it was found there. 0, -XEN_EINVAL when it has another owner or type or no reference,
- * -XEN_EBUSY when there are too many.
+ * Takes a reference to a frame that is known to be RAM in use, or lately so: from a p2m, in the
+ * epoch in which it was found there. 0, -XEN_EINVAL when it has another owner or type or no
+ * reference, -XEN_EBUSY when there are too many.
  */
 must_use static inline int frame_get_present(mfn_t frame, domid_t owner, enum frame_type type)
 {

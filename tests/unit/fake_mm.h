@@ -77,4 +77,10 @@ extern bool fake_panic_expected;
 uint64_t fake_random(void);
 void fake_random_seed(uint64_t seed);
 
+/* A reference to any frame, if it has this owner and type. */
+must_use static inline int frame_get(mfn_t frame, domid_t owner, enum frame_type type)
+{
+	return frame_info(frame) ? frame_get_present(frame, owner, type) : -XEN_EINVAL;
+}
+
 #endif
