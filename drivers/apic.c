@@ -3,8 +3,8 @@
  *
  * State: which of the two, and where the registers are mapped; written at boot, constant
  * afterwards. Each CPU touches its own APIC only, so there is no lock; the send functions are safe
- * in NMI context but for the wait for an earlier xAPIC message, which is bounded.
- * Ready for many CPUs: apic_init() on each.
+ * in NMI context but for the wait for an earlier xAPIC message, which is bounded. apic_init() runs
+ * on each CPU.
  *
  * Source: SDM Vol. 3, "Advanced Programmable Interrupt Controller (APIC)", "Extended XAPIC
  * (x2APIC)"; Intel 8259A data sheet.

@@ -11,7 +11,6 @@
 #include "drivers/ioapic.h"
 #include "drivers/acpi.h"
 #include "mm/vmap.h"
-#include "print.h"
 
 #define IOAPIC_SELECT	   0x00u
 #define IOAPIC_WINDOW	   0x10u

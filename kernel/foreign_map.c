@@ -5,8 +5,7 @@
  * holds a reference to its frame, taken before the frame appears anywhere, and is counted with the
  * frame's owner, which stays for as long as there is one; when it is destroyed its pages are
  * revoked. The other domain is not locked: what its p2m said stays true of the frame until this
- * CPU's next quiescent point, and the reference is refused if the frame has a new owner. Ready for
- * many CPUs.
+ * CPU's next quiescent point, and the reference is refused if the frame has a new owner.
  *
  * A batch reads its arrays once, takes runs that are contiguous on both sides and in the other
  * domain's RAM, and maps each by one change of the p2m.

@@ -1,6 +1,6 @@
 /*
  * Pages of other domains, beyond what memory_op maps in batches: the call keyhole_foreign, and
- * XENMEM_acquire_resource. State: none. Locks: kernel/foreign_map.c's. Ready for many CPUs.
+ * XENMEM_acquire_resource. State: none. Locks: kernel/foreign_map.c's.
  *
  * Source: Xen, public/memory.h; public/keyhole.h.
  */
@@ -8,11 +8,9 @@
 #include "kernel/domain.h"
 #include "kernel/foreign_map.h"
 #include "kernel/grant.h"
-#include "mm/frame.h"
 #include "public/errno.h"
 #include "public/keyhole.h"
 #include "public/memory.h"
-#include "public/xen.h"
 
 /* The first argument. */
 #define COMMAND_MASK 0xffffu

@@ -18,10 +18,10 @@
  * that nobody uses its page: the pins are given up through the epoch, those of a batch together,
  * from an entry in one of its handles, so that unmapping cannot fail for lack of memory.
  *
- * Ready for many CPUs. Lock order: domain, grant table, p2m, and inside of them BUSY of one active
- * word at a time. All three are the mapper's: of the granter nothing is locked but the words, so
- * that two domains that map each other's pages do not meet. What was found in the granter's p2m
- * holds until this CPU's next quiescent point.
+ * Lock order: domain, grant table, p2m, and inside of them BUSY of one active word at a time. All
+ * three are the mapper's: of the granter nothing is locked but the words, so that two domains that
+ * map each other's pages do not meet. What was found in the granter's p2m holds until this CPU's
+ * next quiescent point.
  *
  * Source: Xen, public/grant_table.h.
  */

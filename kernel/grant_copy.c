@@ -2,9 +2,9 @@
  * GNTTABOP_copy and GNTTABOP_cache_flush: what is done with pages without mapping them.
  *
  * State: none; a batch keeps the session with the granter that it looked at last. No lock but BUSY
- * of one active word at a time. Ready for many CPUs: what is behind a reference is pinned, marked
- * and referenced during its copy; what is behind a frame of the caller's own stays that until this
- * CPU's next quiescent point.
+ * of one active word at a time. What is behind a reference is pinned, marked and referenced during
+ * its copy; what is behind a frame of the caller's own stays that until this CPU's next quiescent
+ * point.
  *
  * Uses the window's slots WINDOW_GRANT, WINDOW_SOURCE and WINDOW_TARGET.
  *

@@ -16,8 +16,8 @@
  *   are changed with it, so that GTF_reading and GTF_writing always agree with the counts.
  *   REVOKED: no more pins until all have gone. All zero: not mapped.
  *
- * Ready for many CPUs. BUSY is the innermost lock, waited for with no other word's BUSY held, and
- * kept for a handful of instructions in which nothing is waited for.
+ * BUSY is the innermost lock, waited for with no other word's BUSY held, and kept for a handful of
+ * instructions in which nothing is waited for.
  *
  * The usual cases are inline, in kernel/grant_pin.h; these are the general ones.
  *

@@ -17,7 +17,6 @@
 #include "public/errno.h"
 #include "public/grant_table.h"
 #include "public/keyhole.h"
-#include "public/xen.h"
 #include "vcpu.h"
 
 #define GRANT_TABLE_VERSION 1u

@@ -3,7 +3,7 @@
  * is absent: reads give ones, writes are dropped. docs/abi.md lists them all.
  *
  * State: struct guest_devices, in a frame of the domain that is mapped nowhere but in the window
- * while a port is answered. Lock: devices_lock of the domain. Ready for many CPUs.
+ * while a port is answered. Lock: devices_lock of the domain.
  *
  * Sources: QEMU, isa-debug-exit; Bochs, port 0xE9; IBM PC AT and Intel's chipsets for ports 0x64,
  * 0x92 and 0xcf9.

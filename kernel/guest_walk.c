@@ -1,9 +1,9 @@
 /*
  * The guest page-table walk: every mode, every rule.
  *
- * No state, no lock: everything is in the arguments. Ready for many CPUs. The guest's other CPUs
- * may change the tables at any moment: each entry is read once, and flags are set by
- * compare-and-swap against what was read.
+ * No state, no lock: everything is in the arguments. The guest's other CPUs may change the tables
+ * at any moment: each entry is read once, and flags are set by compare-and-swap against what was
+ * read.
  *
  * Source: SDM Vol. 3, "Paging": "32-Bit Paging", "PAE Paging", "4-Level Paging and 5-Level Paging",
  * "Access Rights", "Page-Fault Exceptions", "Accessed and Dirty Flags".

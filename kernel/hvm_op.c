@@ -11,8 +11,6 @@
 #include "kernel/shared_info.h"
 #include "kernel/xen_state.h"
 #include "public/errno.h"
-#include "public/keyhole.h"
-#include "public/xen.h"
 
 #define VECTOR_MIN 0x10u /* below are exceptions */
 

@@ -1,8 +1,8 @@
 /*
  * Hypercalls: from the guest's registers to a handler and back.
  *
- * State: none; a call lives on this CPU's private stack. No lock. Ready for many CPUs: each handles
- * the calls of the vCPU that runs on it.
+ * State: none; a call lives on this CPU's private stack. No lock: each CPU handles the calls
+ * of the vCPU that runs on it.
  *
  * Registers, as on Xen: number in EAX; arguments in RDI RSI RDX R10 R8 R9 for a 64-bit caller, in
  * EBX ECX EDX ESI EDI EBP for any other; the result in RAX, or EAX. Only CPL 0 may call. Arguments

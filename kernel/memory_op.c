@@ -3,7 +3,7 @@
  *
  * State: none of its own. Every change of a domain's address space is made under the domain's lock,
  * so that what was found there is still there when it is changed; grants do the same
- * (kernel/grant.c). Ready for many CPUs.
+ * (kernel/grant.c).
  *
  * Source: Xen, public/memory.h.
  */
@@ -15,11 +15,9 @@
 #include "kernel/reservation.h"
 #include "kernel/shared_info.h"
 #include "lock.h"
-#include "mm/frame.h"
 #include "p2m.h"
 #include "public/errno.h"
 #include "public/memory.h"
-#include "public/xen.h"
 
 #define MEMOP_CMD_MASK ((1ull << MEMOP_EXTENT_SHIFT) - 1)
 

@@ -10,8 +10,6 @@
 #include "kernel/trace.h"
 #include "mm/audit.h"
 #include "mm/frame.h"
-#include "mm/heap.h"
-#include "mm/vmap.h"
 #include "percpu.h"
 #include "print.h"
 #include "vcpu.h"

@@ -9,8 +9,6 @@
  */
 #include "public/multiboot.h"
 #include "kernel/guest_build.h"
-#include "print.h"
-#include "public/errno.h"
 
 /* Of what a header can demand: RAM is told always, modules are always page aligned, and a video
  * mode is a wish: that there is none can be seen in the information. */

@@ -2,8 +2,7 @@
  * Ballooning: a domain gives RAM back and takes it again, up to what it was configured with.
  *
  * State: none of its own; how much a domain owns is counted with the frames (frame_owned). Taking
- * out is done under the domain's lock, filling what is empty under the p2m's alone. Ready for many
- * CPUs.
+ * out is done under the domain's lock, filling what is empty under the p2m's alone.
  *
  * A frame that a domain gives back leaves its address space at once. It stays the domain's, and
  * counts against its limit, for as long as others have it mapped: else a domain could own any
@@ -22,7 +21,6 @@
 #include "p2m.h"
 #include "public/errno.h"
 #include "public/memory.h"
-#include "public/xen.h"
 #include "vmx/ept_batch.h"
 
 /* Largest extent, 2 MiB: as Xen grants a domain without devices. */

@@ -15,7 +15,6 @@
 #include "kernel/xen_state.h"
 #include "public/errno.h"
 #include "public/sched.h"
-#include "public/xen.h"
 #include "vcpu.h"
 
 #define NS_PER_S 1000000000ull

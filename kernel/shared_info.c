@@ -5,7 +5,7 @@
  * the machine address of the vCPU's record, in that frame or in RAM of the domain that is pinned.
  * All of it is reached through the window, by atomic operations on single bytes, which are the same
  * in both layouts. Nothing in these pages is believed: a guest that garbles them misses its own
- * events. Lock: the domain's, for where things are; none for the bits. Ready for many CPUs.
+ * events. Lock: the domain's, for where things are; none for the bits.
  *
  * Source: Xen, public/xen.h, public/vcpu.h.
  */

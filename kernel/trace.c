@@ -14,7 +14,6 @@
 #include "kernel/smp.h"
 #include "mm/heap.h"
 #include "print.h"
-#include "public/errno.h"
 #include "vcpu.h"
 #include "vmx/exit_reasons.h"
 

@@ -2,7 +2,7 @@
  * Exceptions, NMIs and interrupts of the hypervisor itself.
  *
  * State: the table of interrupt handlers, written at boot; each CPU's GDT and TSS, in its private
- * range and touched by it alone. No lock. Ready for many CPUs: traps_init_cpu() on each.
+ * range and touched by it alone. No lock. traps_init_cpu() runs on each CPU.
  *
  * Root mode runs with interrupts off: an interrupt arrives only in idle, or as a VM exit that
  * acknowledges it and passes the vector on. Every exception has a stack of its own (IST), so that

@@ -1,8 +1,7 @@
 /*
  * The hypercall vcpu_op: starting and stopping, records and timers of a domain's own vCPUs.
  *
- * State: struct vcpu_xen. Timers are the CPU's (kernel/timer.h); a vCPU arms its own only. Ready
- * for many CPUs.
+ * State: struct vcpu_xen. Timers are the CPU's (kernel/timer.h); a vCPU arms its own only.
  *
  * Source: Xen, public/vcpu.h.
  */

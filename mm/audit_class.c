@@ -13,7 +13,6 @@
 #include "mm/frame.h"
 #include "mm/heap.h"
 #include "mm/private.h"
-#include "mm/vmap.h"
 #include "percpu.h"
 #include "print.h"
 

@@ -2,7 +2,7 @@
  * Epochs and deferred freeing.
  *
  * State: the global epoch; each CPU's epoch in cpu_shared, written by that CPU; each CPU's lists of
- * what it has deferred, which no other CPU touches. No lock. Ready for many CPUs.
+ * what it has deferred, which no other CPU touches. No lock.
  *
  * Why it is right. The deferring CPU first makes a thing unreachable (and asks the other CPUs to
  * drop translations of it, hostpt_flush()), then adds one to the global epoch by a locked

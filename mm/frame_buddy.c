@@ -2,7 +2,7 @@
  * Free memory: blocks in a buddy system whose links lie in the frame table.
  *
  * State: the free lists, the counters, which CPUs prepare a section. Lock: frame_lock; entries of
- * free frames that are in no CPU's cache belong to it. Ready for many CPUs.
+ * free frames that are in no CPU's cache belong to it.
  *
  * frame_lock is not held while a section is touched (mm/section.c), since that maps memory: taking
  * a page table for it may call frame_alloc() again. mm/pool.c says why that ends.

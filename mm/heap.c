@@ -2,7 +2,7 @@
  * The heap: objects in size classes, on the vmap area.
  *
  * State: slab records and owner records, in arrays of their own (mm/meta.h), found through the mark
- * of a slab's vmap area: heap_lock. Ready for many CPUs.
+ * of a slab's vmap area: heap_lock.
  *
  * A slab is one page of objects of one size and one owner; objects of different owners never share
  * a page, so that none can be reached by running over another's end. Nothing about an object lies

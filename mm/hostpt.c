@@ -4,8 +4,7 @@
  * State: the tables below the shared top-level entries; every CPU's top level points to the same
  * ones. Lock: hostpt_lock for all changes; look-ups that only follow entries take none, since a
  * table that was once linked stays (an empty table is kept for the next mapping of its range).
- * Ready for many CPUs: other CPUs drop stale translations at their next quiescent point, told by
- * ENTRY_WORK_HOST_FLUSH.
+ * Other CPUs drop stale translations at their next quiescent point, told by ENTRY_WORK_HOST_FLUSH.
  *
  * A table lies in a pool, or, until the first pool exists, in the reserve inside the image. Both
  * are always mapped, so that following an entry is arithmetic. New tables are taken before the

@@ -1,7 +1,7 @@
 /*
  * Arrays that grow at a fixed address.
  *
- * State: in each array, under the lock of the module that owns it; ready for many CPUs by that.
+ * State: in each array, under the lock of the module that owns it.
  *
  * The pages are single frames of type FRAME_VMAP. They are not entered in the PA->VA hash and lie
  * outside the areas of mm/vmap.c, so that vmap, heap and hash can keep their records here without

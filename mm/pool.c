@@ -2,7 +2,7 @@
  * Table pools: pages for page tables, host's and guests' (EPT), that are always mapped.
  *
  * State: the list of free tables, linked through the frame table, and the counters: pool_lock. An
- * account is changed by compare-and-swap. Ready for many CPUs.
+ * account is changed by compare-and-swap.
  *
  * A pool is a chunk of contiguous frames, 2 MiB if there is such a block, mapped at LAYOUT_POOL +
  * its physical address. So the address of a child table is arithmetic on the entry that leads to

@@ -14,7 +14,6 @@
 #include "mm/window.h"
 #include "mutant.h"
 #include "print.h"
-#include "public/errno.h"
 
 struct cpu_shared cpu_shared[LAYOUT_CPUS_MAX];
 

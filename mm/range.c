@@ -3,7 +3,7 @@
  *
  * State: a tag of 16 bytes per page, in an array of its own that grows with the highest page ever
  * used; free lists by size. All of it belongs to the lock of mm/vmap.c, which every function here
- * expects to be held, and is ready for many CPUs by that.
+ * expects to be held.
  *
  * Only the tags of a range's first and last page mean anything; both know its length and state, so
  * that neighbours find each other by arithmetic (boundary tags) and free ranges join in constant

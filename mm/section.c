@@ -2,9 +2,9 @@
  * RAM in sections of 64 MiB, and their parts of the frame table.
  *
  * State: the list of RAM extents, built at boot and constant from then on; which sections are
- * claimed, under the frame allocator's lock; which are touched, a bit that is set once. Ready for
- * many CPUs: a CPU claims a section under the lock and fills its entries without it, since to map
- * them takes page tables, and these come from the frame allocator.
+ * claimed, under the frame allocator's lock; which are touched, a bit that is set once. A CPU
+ * claims a section under the lock and fills its entries without it, since to map them takes page
+ * tables, and these come from the frame allocator.
  *
  * A section is absent (no RAM), untouched (RAM, no frame-table entries: one free block that costs
  * nothing), or touched. Boot touches those that hold something already, and one more if need be;

@@ -1,8 +1,8 @@
 /*
  * The vmap area: virtually contiguous memory made of single frames.
  *
- * State: the ranges of mm/range.c, the lists of pending ones, counters: vmap_lock. Ready for many
- * CPUs: mapping and unmapping happen without the lock, on ranges that are marked busy.
+ * State: the ranges of mm/range.c, the lists of pending ones, counters: vmap_lock. Mapping and
+ * unmapping happen without the lock, on ranges that are marked busy.
  *
  * A range in use is an area's pages and one guard page behind them; the guard before them is the
  * last page of the range below, or the region's first page, or free:

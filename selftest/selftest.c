@@ -14,13 +14,11 @@
 #include "mm/heap.h"
 #include "mm/hostpt.h"
 #include "mm/pahash.h"
-#include "mm/pool.h"
 #include "mm/private.h"
 #include "mm/vmap.h"
 #include "mm/window.h"
 #include "percpu.h"
 #include "print.h"
-#include "public/errno.h"
 #include "selftest/accounting.h"
 
 static uint32_t number, failures;

@@ -14,7 +14,6 @@
 #include "mm/vmap.h"
 #include "mm/window.h"
 #include "percpu.h"
-#include "print.h"
 #include "selftest/selftest.h"
 
 #define STRESS_ROUNDS 1600u /* of all CPUs together */

@@ -2,7 +2,7 @@
  * The capability table: which VT-x features Keyhole needs, uses if present, or does without; what
  * this processor has; and the control fields that follow.
  *
- * State: none (pure functions over the caller's structures). No lock. Ready for many CPUs.
+ * State: none (pure functions over the caller's structures). No lock.
  *
  * Sources: Intel SDM Vol. 3, appendix "VMX Capability Reporting Facility"; "Enabling and Entering
  * VMX Operation".

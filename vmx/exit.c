@@ -9,7 +9,6 @@
  * Events".
  */
 #include "cpu.h"
-#include "mm/window.h"
 #include "vmx/advance.h"
 #include "vmx/entry_offsets.h"
 #include "vmx/ept.h"

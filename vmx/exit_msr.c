@@ -6,7 +6,6 @@
  */
 #include "cpu.h"
 #include "public/cpuid.h"
-#include "public/errno.h"
 #include "vmx/advance.h"
 #include "vmx/vlapic.h"
 #include "vmx/vmcs.h"

@@ -1,7 +1,7 @@
 /*
  * Exit reasons, VM-instruction errors and VMCS fields as text, for reports.
  *
- * State: constant tables only. No lock. Ready for many CPUs.
+ * State: constant tables only. No lock.
  */
 #include "types.h"
 #include "vmx/exit_reasons.h"

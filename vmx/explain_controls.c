@@ -2,7 +2,7 @@
  * The explainer's rules on the control fields: SDM Vol. 3, "Checks on VMX Controls". A broken one
  * is VM-instruction error 7.
  *
- * State: none. No lock. Ready for many CPUs.
+ * State: none. No lock.
  */
 #include "explain_internal.h"
 

@@ -2,7 +2,7 @@
  * The explainer's rules on the guest-state area, except segments (explain_segments.c): SDM Vol. 3,
  * "Checks on the Guest State Area". A broken one is exit reason 33.
  *
- * State: none. No lock. Ready for many CPUs.
+ * State: none. No lock.
  */
 #include "explain_internal.h"
 

@@ -6,7 +6,7 @@
  * A host that is not 64-bit breaks HOST_64BIT already (Keyhole runs in IA-32e mode), so the rules
  * for 32-bit hosts are not repeated.
  *
- * State: none. No lock. Ready for many CPUs.
+ * State: none. No lock.
  */
 #include "explain_internal.h"
 

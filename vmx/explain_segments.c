@@ -2,7 +2,7 @@
  * The explainer's rules on the guest's segment registers: SDM Vol. 3, "Checks on Guest Segment
  * Registers". A broken one is exit reason 33.
  *
- * State: none. No lock. Ready for many CPUs.
+ * State: none. No lock.
  */
 #include "explain_internal.h"
 

@@ -2,9 +2,8 @@
  * What this CPU drops from its TLB before it enters a guest.
  *
  * State: vcpu_shared.generation_seen, of the vCPU that is loaded here; this CPU's entry_work. No
- * lock. Ready for many CPUs: the protocol is described at p2m_mark_flush() (vmx/ept.c) and modelled
- * in docs/models/ept-flush.pml. tests/unit/test_tlb_model.c runs this file against a model of the
- * TLB.
+ * lock. the protocol is described at p2m_mark_flush() (vmx/ept.c) and modelled in
+ * docs/models/ept-flush.pml. tests/unit/test_tlb_model.c runs this file against a model of the TLB.
  *
  * Two reasons, and each has its own instruction, though INVEPT may drop more than it must:
  *  - rights were taken from the domain's EPT: INVEPT, when the generation has moved;

@@ -12,7 +12,6 @@
  * "REP/REPE/REPZ/REPNE/REPNZ--Repeat String Operation Prefix".
  */
 #include "cpu.h"
-#include "public/errno.h"
 #include "vmx/advance.h"
 #include "vmx/decode.h"
 #include "vmx/exit_reasons.h"

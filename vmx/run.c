@@ -9,7 +9,6 @@
  */
 #include "cpu.h"
 #include "mm/epoch.h"
-#include "mm/hostpt.h"
 #include "vmx/entry_offsets.h"
 #include "vmx/exit_reasons.h"
 #include "vmx/explain.h"

@@ -4,7 +4,6 @@
  *
  * State and lock: see include/vmx/vlapic.h. Source: SDM Vol. 3, "APIC Timer", "TSC-Deadline Mode".
  */
-#include "percpu.h"
 #include "vmx/vlapic.h"
 
 #define CLOCK_MAX_KHZ	100000u /* of the APIC's clock */
