@@ -1,6 +1,7 @@
 /*
- * xenstore: that there is none is the answer to every request: whole, in pieces, over the end of
- * the ring, many at once, and none to indices and lengths that lie.
+ * xenstore: that there is none but for the domain's own number is the answer to every request:
+ * whole, in pieces, over the end of the ring, many at once, and none to indices and lengths that
+ * lie.
  */
 #include "guest.h"
 #include "public/event_channel.h"
@@ -9,7 +10,6 @@
 
 #define ANSWER	     "ENOENT"
 #define ANSWER_BYTES (sizeof(struct xsd_sockmsg) + sizeof(ANSWER))
-#define XS_READ	     2u
 
 static volatile struct xenstore_domain_interface *page;
 static uint32_t port;
@@ -61,6 +61,34 @@ static bool answered(uint32_t id)
 	       !memcmp(got + sizeof(m), ANSWER, sizeof(ANSWER));
 }
 
+/* One byte off the ring. */
+static char get(void)
+{
+	return page->rsp[page->rsp_cons++ % XENSTORE_RING_SIZE];
+}
+
+static void own_number(void)
+{
+	struct xsd_sockmsg m = {.type = XS_READ, .req_id = 3, .tx_id = 4, .len = sizeof("domid")};
+	struct xsd_sockmsg got = {0};
+
+	ask(&m, sizeof(m));
+	ask("domid", sizeof("domid"));
+	tell();
+	for (uint32_t i = 0; i < sizeof(got); i++)
+		((char *)&got)[i] = get();
+	tap_ok(got.type == XS_READ && got.req_id == 3 && got.tx_id == 4 && got.len == 1 &&
+		   get() == '1',
+	       "the number of this domain");
+	tap_is(page->rsp_prod, page->rsp_cons, "and nothing behind it");
+	m.type = XS_READ + 1;
+	m.tx_id = ~m.req_id;
+	ask(&m, sizeof(m));
+	ask("domid", sizeof("domid"));
+	tell();
+	tap_ok(answered(3), "by reading only");
+}
+
 static bool silent(void)
 {
 	tell();
@@ -76,7 +104,8 @@ static void requests(void)
 	tap_ok(silent(), "half a request");
 	ask("domid", 5);
 	tell();
-	tap_ok(answered(7) && silent(), "the whole one: there is no such thing");
+	tap_ok(answered(7) && silent(),
+	       "the whole one: there is no such thing, without its zero byte");
 	tap_is(page->req_cons, page->req_prod, "it is taken off the ring");
 	ask_header(8, 0);
 	tell();
@@ -145,6 +174,7 @@ int main(void)
 	page = (void *)(uintptr_t)(parameter(HVM_PARAM_STORE_PFN) * PAGE_SIZE);
 	port = (uint32_t)parameter(HVM_PARAM_STORE_EVTCHN);
 	requests();
+	own_number();
 	full();
 	lies();
 	tap_done();

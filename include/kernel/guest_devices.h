@@ -96,6 +96,7 @@ static inline bool guest_console_full(const struct guest_console *c)
 struct guest_store {
 	struct xsd_sockmsg head;
 	uint64_t taken; /* bytes of it, head and body */
+	char path[6];	/* the body's first */
 };
 
 struct guest_devices {

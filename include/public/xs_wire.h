@@ -4,6 +4,7 @@
 
 #include "base.h"
 
+#define XS_READ		   2u
 #define XS_ERROR	   16u
 #define XENSTORE_RING_SIZE 1024u
 
