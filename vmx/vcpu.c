@@ -101,6 +101,9 @@ int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out)
 	secret->xcr0 = XCR0_X87;
 	secret->dr6 = DR6_RESET;
 	secret->misc_enable = MISC_ENABLE_FAST_STRINGS;
+	/* As Xen starts a guest without firmware: while they are disabled all memory is
+	 * uncacheable. */
+	secret->mtrr.default_type = MTRR_DEF_TYPE_E | MEMORY_TYPE_WB;
 	window_close(WINDOW_VCPU);
 
 	struct vcpu_shared *v = object;

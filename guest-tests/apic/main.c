@@ -281,6 +281,7 @@ static void mtrrs(void)
 {
 	tap_ok(cpuid(1, 0).edx >> 12 & 1, "CPUID: MTRRs");
 	tap_is(rdmsr(0xfe), 0x508, "eight ranges, fixed ones, write-combining");
+	tap_is(rdmsr(0x2ff), 0x806, "enabled: all is write-back");
 	wrmsr(0x200, 0x80000006);
 	wrmsr(0x201, 0x7f80000800);
 	wrmsr(0x26f, 0x0605040100060606);
