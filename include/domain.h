@@ -94,9 +94,19 @@ struct domain {
 	_Atomic uint64_t *cpu_ticks;
 };
 
+/* By id; 0 is not used. Changed by kernel/domain.c alone. */
+extern struct domain *_Atomic domain_table[DOMAINS_MAX + 1];
+
 /* The live domain with this id, or NULL. Valid until this CPU's next quiescent point (mm/epoch.h).
  */
-struct domain *domain_find(domid_t id);
+static inline struct domain *domain_find(domid_t id)
+{
+	if (unlikely(id > DOMAINS_MAX))
+		return NULL;
+	struct domain *d = atomic_load_explicit(&domain_table[id], memory_order_acquire);
+	return d && likely(atomic_load_explicit(&d->end, memory_order_acquire) == END_NONE) ? d
+											    : NULL;
+}
 /* The domain that frames with this owner are of, ended or half taken apart: it stays for as long as
  * another one has a page of it mapped. NULL if there is none. Valid as from domain_find(). */
 struct domain *domain_owning(domid_t id);

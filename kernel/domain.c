@@ -14,20 +14,20 @@
 #include "kernel/timer.h"
 #include "lock.h"
 
-static struct domain *_Atomic domains[DOMAINS_MAX + 1]; /* by id; index 0 is not used */
-static struct domain *_Atomic owners[DOMAINS_MAX + 1];	/* the same, and those being taken apart */
+struct domain *_Atomic domain_table[DOMAINS_MAX + 1];
+static struct domain *_Atomic owners[DOMAINS_MAX + 1]; /* by id, those being taken apart as well */
 
 /* It can be found from now on. */
 void domain_list(struct domain *d)
 {
 	atomic_store_explicit(&owners[d->id], d, memory_order_release);
-	atomic_store_explicit(&domains[d->id], d, memory_order_release);
+	atomic_store_explicit(&domain_table[d->id], d, memory_order_release);
 }
 
 /* It is not found any more, but as the owner of its pages. */
 void domain_unlist(domid_t id)
 {
-	atomic_store_explicit(&domains[id], NULL, memory_order_release);
+	atomic_store_explicit(&domain_table[id], NULL, memory_order_release);
 }
 
 /* Nor as that. */
@@ -38,18 +38,7 @@ void domain_disown(domid_t id)
 
 bool domain_listed(domid_t id)
 {
-	return atomic_load_explicit(&domains[id], memory_order_relaxed);
-}
-
-/* The live domain with this id, or NULL. No lock; valid until this CPU's next quiescent point. */
-struct domain *domain_find(domid_t id)
-{
-	if (id == 0 || id > DOMAINS_MAX)
-		return NULL;
-	struct domain *d = atomic_load_explicit(&domains[id], memory_order_acquire);
-	if (!d || atomic_load_explicit(&d->end, memory_order_acquire) != END_NONE)
-		return NULL;
-	return d;
+	return atomic_load_explicit(&domain_table[id], memory_order_relaxed);
 }
 
 /* No lock; what is said in domain.h. */
@@ -65,7 +54,7 @@ struct domain *domain_owning(domid_t id)
 struct domain *domain_next(domid_t after)
 {
 	for (unsigned id = after + 1u; id <= DOMAINS_MAX; id++) {
-		struct domain *d = atomic_load_explicit(&domains[id], memory_order_acquire);
+		struct domain *d = atomic_load_explicit(&domain_table[id], memory_order_acquire);
 		if (d)
 			return d;
 	}

@@ -11,6 +11,7 @@
  * Source: Xen, public/event_channel.h.
  */
 #include "evtchn_port.h"
+#include "guest_call.h"
 #include "percpu.h"
 #include "public/errno.h"
 #include "public/event_channel.h"
@@ -82,44 +83,45 @@ static __attribute__((noinline)) void wake_pollers(struct domain *d, uint32_t po
 }
 _Static_assert(DOMAIN_VCPUS_MAX <= 32, "one word of pollers");
 
-static inline void notify(struct domain *d, uint32_t port, uint32_t vcpu)
+/* Who is to hear of a port that has just become pending. */
+static __attribute__((noinline)) void tell(struct domain *d, uint32_t port, uint32_t vcpu,
+					   bool masked)
 {
 	struct vcpu_shared *v = d->vcpus[vcpu];
-	enum event_raised raised = shared_info_raise(v, port);
 
-	if (raised == EVENT_WAS_PENDING)
-		return;
-	if (raised == EVENT_UPCALL)
+	if (!masked && shared_info_select(v, port))
 		evtchn_upcall(v);
 	if (unlikely(atomic_load(&d->xen->pollers)))
 		wake_pollers(d, port);
 }
 
-/*
- * An event from port of d. -XEN_EINVAL: it is not bound to something that can be sent to. To a port
- * that nobody has bound, or whose other end has just gone: nothing, and no error. -XEN_ERESTART: to
- * be called again, for the rest of a console's output.
- */
-int evtchn_send(struct domain *d, uint32_t port)
+static inline __attribute__((always_inline)) void notify(struct domain *d, uint32_t port,
+							 uint32_t vcpu)
 {
-	uint64_t word = word_load(d, port);
+	enum event_raised raised = shared_info_raise(d, port);
 
+	if (raised == EVENT_OPEN ||
+	    (raised == EVENT_MASKED && unlikely(atomic_load(&d->xen->pollers))))
+		tell(d, port, vcpu, raised == EVENT_MASKED);
+}
+
+/* Whether the word is that of the other end of a port of d. */
+static inline bool is_other_end(uint64_t word, const struct domain *d, uint32_t port)
+{
+	const uint64_t any = WORD_OUTSIDE | WORD_VCPU_MASK;
+
+	return !((word ^ word_make(EVTCHN_INTERDOMAIN, 0, d->id, port)) & ~any);
+}
+
+static __attribute__((noinline)) int send_elsewhere(struct domain *d, uint32_t port, uint64_t word)
+{
 	switch (word_state(word)) {
-	case EVTCHN_INTERDOMAIN: {
-		struct domain *remote = domain_find(word_domain(word));
-		uint64_t there = remote ? word_load(remote, word_port(word)) : 0;
-
-		if (word_state(there) == EVTCHN_INTERDOMAIN && word_domain(there) == d->id &&
-		    word_port(there) == port)
-			notify(remote, word_port(word), word_vcpu(there));
-		return 0;
-	}
 	case EVTCHN_IPI:
 		notify(d, port, word_vcpu(word));
 		return 0;
 	case EVTCHN_OWN:
 		if (word_port(word) == EVTCHN_OWN_CONSOLE)
-			return console_ring_event(d) ? 0 : -XEN_ERESTART;
+			return console_ring_event(d) ? 0 : HYPERCALL_CONTINUE;
 		xenstore_event(d);
 		return 0;
 	case EVTCHN_UNBOUND:
@@ -127,6 +129,25 @@ int evtchn_send(struct domain *d, uint32_t port)
 	default:
 		return -XEN_EINVAL;
 	}
+}
+
+/*
+ * An event from port of d. -XEN_EINVAL: it is not bound to something that can be sent to. To a port
+ * that nobody has bound, or whose other end has just gone: nothing, and no error.
+ * HYPERCALL_CONTINUE: to be called again, for the rest of a console's output.
+ */
+int evtchn_send(struct domain *d, uint32_t port)
+{
+	uint64_t word = word_load(d, port);
+
+	if (unlikely(word_state(word) != EVTCHN_INTERDOMAIN))
+		return send_elsewhere(d, port, word);
+	struct domain *remote = domain_find(word_domain(word));
+	uint64_t there = remote ? word_load(remote, word_port(word)) : 0;
+
+	if (likely(is_other_end(there, d, port)))
+		notify(remote, word_port(word), word_vcpu(there));
+	return 0;
 }
 
 /* An event at a port of d's own; none if it is not in that state, or there is no such port. */
@@ -156,7 +177,7 @@ int evtchn_unmask(struct domain *d, uint32_t port)
 	if (!word)
 		return -XEN_EINVAL;
 	struct vcpu_shared *v = d->vcpus[word_vcpu(word)];
-	if (shared_info_unmask(v, port) == EVENT_UPCALL)
+	if (shared_info_unmask(v, port))
 		evtchn_upcall(v);
 	return 0;
 }

@@ -101,9 +101,7 @@ static int64_t send(struct hypercall *c)
 	struct evtchn_send op;
 	int rc = guest_copy_in(&c->access, &op, make_gva(c->arg[1]), sizeof(op));
 
-	if (!rc)
-		rc = evtchn_send(c->domain, op.port);
-	return unlikely(rc == -XEN_ERESTART) ? hypercall_continue(c) : rc;
+	return unlikely(rc) ? rc : evtchn_send(c->domain, op.port); /* arguments stay as they are */
 }
 
 static int64_t without_result(struct hypercall *c, uint32_t cmd, const void *arg)

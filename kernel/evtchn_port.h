@@ -11,6 +11,7 @@
 #define WORD_STATE_MASK	  0x7fu
 #define WORD_OUTSIDE	  0x80u /* counted in domain_xen.outside */
 #define WORD_VCPU_SHIFT	  8
+#define WORD_VCPU_MASK	  0xff00u
 #define WORD_DOMAIN_SHIFT 16
 #define WORD_PORT_SHIFT	  32
 
@@ -39,10 +40,11 @@ static inline uint32_t word_port(uint64_t word)
 }
 _Static_assert(DOMAIN_VCPUS_MAX <= 0x100, "a vCPU's number fits in a port's word");
 
-/* Where a port's word is; NULL: out of range, or there is no such page yet. */
+/* Where a port's word is; NULL: out of range, or there is no such page yet. That of port 0 stays 0.
+ */
 static inline _Atomic uint64_t *word_of(const struct domain *d, uint32_t port)
 {
-	if (port == 0 || port >= shared_info_ports(d))
+	if (unlikely(port >= shared_info_ports(d)))
 		return NULL;
 	_Atomic uint64_t *chunk = atomic_load_explicit(
 	    &d->xen->ports[port / EVTCHN_PORTS_PER_CHUNK], memory_order_acquire);

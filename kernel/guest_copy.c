@@ -167,17 +167,17 @@ static __attribute__((noinline)) int copy_pages(struct guest_access *ga, gva_t s
 
 /* --- guest-physical --------------------------------------------------------------------------- */
 
-static __attribute__((noinline)) int physical_pages(struct p2m *p2m, gpa_t gpa, void *in,
-						    const void *out, size_t length)
+static __attribute__((noinline)) int physical_pages(struct p2m *p2m, struct guest_reach *r,
+						    gpa_t gpa, void *in, const void *out,
+						    size_t length)
 {
-	struct guest_reach r = {0};
 	uint64_t at = gpa_raw(gpa);
 
 	if (length && length - 1 > ~0ull - at)
 		return -XEN_EFAULT;
 	for (size_t done = 0, part; done < length; done += part) {
 		part = page_part(at + done, length - done);
-		int rc = copy_part(p2m, &r, make_gpa(at + done), in ? (char *)in + done : NULL,
+		int rc = copy_part(p2m, r, make_gpa(at + done), in ? (char *)in + done : NULL,
 				   in ? NULL : (const char *)out + done, part);
 		if (rc)
 			return rc;
@@ -187,12 +187,16 @@ static __attribute__((noinline)) int physical_pages(struct p2m *p2m, gpa_t gpa, 
 
 int guest_copy_in_gpa(struct p2m *p2m, void *to, gpa_t from, size_t length)
 {
-	return physical_pages(p2m, from, to, NULL, length);
+	struct guest_reach r = {0};
+
+	return physical_pages(p2m, &r, from, to, NULL, length);
 }
 
 int guest_copy_out_gpa(struct p2m *p2m, gpa_t to, const void *from, size_t length)
 {
-	return physical_pages(p2m, to, NULL, from, length);
+	struct guest_reach r = {0};
+
+	return physical_pages(p2m, &r, to, NULL, from, length);
 }
 
 /* What the address is of a caller that passes guest-physical ones. */
@@ -329,13 +333,29 @@ static __attribute__((noinline)) int linear_out(struct guest_access *ga, gva_t t
 	return copy_pages(ga, to, NULL, from, length);
 }
 
-/* A part of one page at a guest-physical address: where it is. */
-static inline bool physical_shortly(struct guest_access *ga, gva_t va, size_t length,
+/*
+ * A part of one page at a guest-physical address, in the leaf that was used last: where it is.
+ * False: it is not all that. One call and no more is left to make then, so that nothing is saved
+ * for it on the usual way.
+ */
+static inline bool physical_shortly(const struct guest_access *ga, gva_t va, size_t length,
 				    unsigned right, paddr_t *at)
 {
+	uint64_t gpa = gva_raw(va);
+
+	*at = make_paddr(gpa + ga->data.bias);
+	return likely(ga->generation ==
+		      atomic_load_explicit(&ga->p2m->generation, memory_order_acquire)) &&
+	       likely(gpa - ga->data.first < ga->data.length) &&
+	       likely((gpa & (PAGE_SIZE - 1)) + length - 1 < PAGE_SIZE) &&
+	       (right == P2M_R || likely(ga->data.access & right));
+}
+
+static __attribute__((noinline)) int physical_newly(struct guest_access *ga, gva_t va, void *in,
+						    const void *out, size_t length)
+{
 	reach_begin(ga);
-	return likely(length - 1 < PAGE_SIZE - gpa_offset(physical(va))) &&
-	       likely(reach_byte(ga->p2m, &ga->data, physical(va), right, at));
+	return physical_pages(ga->p2m, &ga->data, physical(va), in, out, length);
 }
 
 /*
@@ -350,10 +370,12 @@ int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length)
 	if (ga->state != GUEST_ACCESS_PHYSICAL)
 		return linear_in(ga, to, from, length);
 	if (unlikely(!physical_shortly(ga, from, length, P2M_R, &at)))
-		return physical_pages(ga->p2m, physical(from), to, NULL, length);
-	const char *page = window_open_readonly(WINDOW_SOURCE, paddr_to_mfn(at));
+		return physical_newly(ga, from, to, NULL, length);
+	struct window_peek w = window_peek_begin(WINDOW_SOURCE);
+	const char *page = window_peek_open(&w, mfn_to_paddr(paddr_to_mfn(at)));
 	copy_words(to, page + paddr_offset(at), length);
-	window_close(WINDOW_SOURCE);
+	window_peek_close(&w);
+	window_peek_end(&w);
 	return 0;
 }
 
@@ -366,7 +388,7 @@ int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t l
 	if (ga->state != GUEST_ACCESS_PHYSICAL)
 		return linear_out(ga, to, from, length);
 	if (unlikely(!physical_shortly(ga, to, length, P2M_W, &at)))
-		return physical_pages(ga->p2m, physical(to), NULL, from, length);
+		return physical_newly(ga, to, NULL, from, length);
 	char *page = window_open(WINDOW_TARGET, paddr_to_mfn(at));
 	copy_words(page + paddr_offset(at), from, length);
 	window_close(WINDOW_TARGET);

@@ -3,14 +3,13 @@
  *
  * State: in struct domain_xen one frame, which the guest sees where it maps it; in struct vcpu_xen
  * the machine address of the vCPU's record, in that frame or in RAM of the domain that is pinned.
- * All of it is reached through the window, by atomic operations on single bytes, which are the same
- * in both layouts. Nothing in these pages is believed: a guest that garbles them misses its own
- * events. Lock: the domain's, for where things are; none for the bits.
+ * All of it is reached through the window, by atomic operations on bytes and words of 32 bits,
+ * which are the same in both layouts. Nothing in these pages is believed: a guest that garbles them
+ * misses its own events. Lock: the domain's, for where things are; none for the bits.
  *
  * Source: Xen, public/xen.h, public/vcpu.h.
  */
 #include "kernel/shared_info.h"
-#include "barriers.h"
 #include "kernel/guest_time.h"
 #include "kernel/reservation.h"
 #include "kernel/xen_state.h"
@@ -18,20 +17,16 @@
 #include "mm/window.h"
 #include "p2m.h"
 #include "public/errno.h"
-#include "public/shared_info.h"
 
 struct layout {
-	uint16_t pending, mask, wall_clock; /* offsets in the page */
-	uint8_t selector;		    /* in a vCPU's record */
-	uint8_t word_bits;		    /* ports that one selector bit stands for */
+	uint16_t wall_clock; /* offset in the page */
+	uint8_t selector;    /* in a vCPU's record */
+	uint8_t word_bits;   /* ports that one selector bit stands for */
 };
 
 static const struct layout layouts[2] = {
-    {offsetof(struct shared_info, evtchn_pending), offsetof(struct shared_info, evtchn_mask),
-     offsetof(struct shared_info, wc_version), offsetof(struct vcpu_info, evtchn_pending_sel), 64},
-    {offsetof(struct compat_shared_info, evtchn_pending),
-     offsetof(struct compat_shared_info, evtchn_mask),
-     offsetof(struct compat_shared_info, wc_version),
+    {offsetof(struct shared_info, wc_version), offsetof(struct vcpu_info, evtchn_pending_sel), 64},
+    {offsetof(struct compat_shared_info, wc_version),
      offsetof(struct compat_vcpu_info, evtchn_pending_sel), 32},
 };
 #define UPCALL_PENDING offsetof(struct vcpu_info, evtchn_upcall_pending)
@@ -40,31 +35,10 @@ static const struct layout layouts[2] = {
 
 static const struct layout *layout_of(const struct domain *d)
 {
-	return &layouts[atomic_load_explicit(&d->xen->narrow, memory_order_relaxed)];
+	return &layouts[shared_info_ports(d) != EVTCHN_2L_NR_CHANNELS];
 }
 
 /* --- bits ------------------------------------------------------------------------------------- */
-
-static _Atomic uint8_t *byte_of(void *record, uint32_t offset, uint32_t bit)
-{
-	return (_Atomic uint8_t *)record + offset + bit / 8;
-}
-
-static uint8_t bit_of(uint32_t bit)
-{
-	return (uint8_t)(1u << bit % 8);
-}
-
-/* Whether it was set. */
-static bool set_bit(void *record, uint32_t offset, uint32_t bit)
-{
-	return atomic_fetch_or(byte_of(record, offset, bit), bit_of(bit)) & bit_of(bit);
-}
-
-static bool test_bit(void *record, uint32_t offset, uint32_t bit)
-{
-	return atomic_load(byte_of(record, offset, bit)) & bit_of(bit);
-}
 
 /* A vCPU's record, open in the window. NULL: it has none. */
 static void *record_open(struct vcpu_shared *v)
@@ -77,62 +51,42 @@ static void *record_open(struct vcpu_shared *v)
 	       (at & (PAGE_SIZE - 1));
 }
 
-/* Port is pending and not masked: the vCPU's record says so too. */
-static enum event_raised select_port(struct vcpu_shared *v, uint32_t port)
+/* Port is pending and not masked: the vCPU's record says so too. Whether v is to be told: it has no
+ * upcall to come anyway. */
+bool shared_info_select(struct vcpu_shared *v, uint32_t port)
 {
 	const struct layout *l = layout_of(v->domain);
 	uint8_t *record = record_open(v);
-	bool upcall;
 
 	if (!record)
-		return EVENT_NOTED;
-	upcall = !set_bit(record, l->selector, port / l->word_bits) &&
-		 !atomic_exchange((_Atomic uint8_t *)record + UPCALL_PENDING, 1);
+		return false;
+	bool upcall = !shared_info_set(record + l->selector, port / l->word_bits) &&
+		      !atomic_exchange((_Atomic uint8_t *)record + UPCALL_PENDING, 1);
 	window_close(WINDOW_EVENT);
-	return upcall ? EVENT_UPCALL : EVENT_NOTED;
+	return upcall;
 }
 
-/* Makes a port of v's domain pending, for v. port < shared_info_ports(). */
-enum event_raised shared_info_raise(struct vcpu_shared *v, uint32_t port)
+/* Unmasks a port; if it was pending that is selected now, and true as above. */
+bool shared_info_unmask(struct vcpu_shared *v, uint32_t port)
 {
-	const struct layout *l = layout_of(v->domain);
-
-	barrier_memory_of(v->domain);
-	void *page = window_open(WINDOW_EVENT, v->domain->xen->shared_info);
-	bool was = set_bit(page, l->pending, port);
-	bool masked = test_bit(page, l->mask, port);
+	void *bits = shared_info_open(v->domain);
+	uint32_t at = shared_info_ports(v->domain) + port, mask = 1u << at % 32;
+	bool was_masked = atomic_fetch_and(shared_info_word(bits, at), ~mask) & mask;
+	bool pending = shared_info_test(bits, port);
 
 	window_close(WINDOW_EVENT);
-	if (was)
-		return EVENT_WAS_PENDING;
-	return masked ? EVENT_MASKED : select_port(v, port);
-}
-
-/* Unmasks a port; what was pending is told to v now. */
-enum event_raised shared_info_unmask(struct vcpu_shared *v, uint32_t port)
-{
-	const struct layout *l = layout_of(v->domain);
-	void *page = window_open(WINDOW_EVENT, v->domain->xen->shared_info);
-	uint8_t bit = bit_of(port);
-	bool was_masked = atomic_fetch_and(byte_of(page, l->mask, port), (uint8_t)~bit) & bit;
-	bool pending = test_bit(page, l->pending, port);
-
-	window_close(WINDOW_EVENT);
-	return was_masked && pending ? select_port(v, port) : EVENT_NOTED;
+	return was_masked && pending && shared_info_select(v, port);
 }
 
 void shared_info_clear(struct domain *d, uint32_t port)
 {
-	void *page = window_open(WINDOW_EVENT, d->xen->shared_info);
-
-	atomic_fetch_and(byte_of(page, layout_of(d)->pending, port), (uint8_t)~bit_of(port));
+	atomic_fetch_and(shared_info_word(shared_info_open(d), port), ~(1u << port % 32));
 	window_close(WINDOW_EVENT);
 }
 
 bool shared_info_pending(struct domain *d, uint32_t port)
 {
-	void *page = window_open(WINDOW_EVENT, d->xen->shared_info);
-	bool pending = test_bit(page, layout_of(d)->pending, port);
+	bool pending = shared_info_test(shared_info_open(d), port);
 
 	window_close(WINDOW_EVENT);
 	return pending;
@@ -174,7 +128,8 @@ int shared_info_map(struct domain *d, gfn_t gfn, bool wide)
 			d->xen->shared_info_gfn = gfn;
 	}
 	if (!rc) {
-		atomic_store(&d->xen->narrow, !wide);
+		atomic_store(&d->xen->port_limit,
+			     wide ? EVTCHN_2L_NR_CHANNELS : EVTCHN_2L_NR_CHANNELS_COMPAT);
 		guest_time_write_wall_clock(d, layout_of(d)->wall_clock);
 		for (uint32_t i = 0; i < d->vcpu_count; i++)
 			vcpu_time_write(d->vcpus[i]);

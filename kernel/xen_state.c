@@ -53,6 +53,7 @@ int xen_state_create(struct domain *d)
 	sched_op_init(d);
 	d->xen->shared_info = d->xen->console_ring = d->xen->store = MFN_INVALID;
 	d->xen->shared_info_gfn = GFN_INVALID;
+	atomic_store(&d->xen->port_limit, EVTCHN_2L_NR_CHANNELS);
 	rc = frame_alloc(0, d->id, FRAME_GUEST_SHARED, &d->xen->shared_info);
 	if (!rc)
 		rc = page_create(d, GUEST_CONSOLE_GFN, &d->xen->console_ring);

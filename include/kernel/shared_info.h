@@ -2,7 +2,10 @@
 #ifndef KEYHOLE_KERNEL_SHARED_INFO_H
 #define KEYHOLE_KERNEL_SHARED_INFO_H
 
+#include "../barriers.h"
 #include "../domain.h"
+#include "../mm/window.h"
+#include "../public/shared_info.h"
 #include "../types.h"
 #include "../vcpu.h"
 #include "xen_state.h"
@@ -17,20 +20,63 @@ void vcpu_time_write(struct vcpu_shared *v);
 /* Ports that the domain's layout has bits for. */
 static inline uint32_t shared_info_ports(const struct domain *d)
 {
-	return atomic_load_explicit(&d->xen->narrow, memory_order_relaxed)
-		   ? EVTCHN_2L_NR_CHANNELS_COMPAT
-		   : EVTCHN_2L_NR_CHANNELS;
+	return atomic_load_explicit(&d->xen->port_limit, memory_order_relaxed);
+}
+
+/* Pending bits, and behind them as many for masks: so in both layouts, and within the page even
+ * for a port of the other layout. */
+#define SHARED_INFO_PENDING offsetof(struct shared_info, evtchn_pending)
+#define SHARED_INFO_LAID_OUT(type, limit)                                \
+	(offsetof(struct type, evtchn_pending) == SHARED_INFO_PENDING && \
+	 offsetof(struct type, evtchn_mask) == SHARED_INFO_PENDING + (limit) / 8)
+_Static_assert(SHARED_INFO_LAID_OUT(shared_info, EVTCHN_2L_NR_CHANNELS) &&
+		   SHARED_INFO_LAID_OUT(compat_shared_info, EVTCHN_2L_NR_CHANNELS_COMPAT),
+	       "Xen's layouts");
+
+/* Bits are in words of 32, aligned to their size wherever a guest has them. */
+static inline _Atomic uint32_t *shared_info_word(void *bits, uint32_t bit)
+{
+	return (_Atomic uint32_t *)bits + bit / 32;
+}
+
+/* Sets a bit; whether it was set. */
+static inline bool shared_info_set(void *bits, uint32_t bit)
+{
+	uint32_t mask = 1u << bit % 32;
+
+	return atomic_fetch_or(shared_info_word(bits, bit), mask) & mask;
+}
+
+static inline bool shared_info_test(void *bits, uint32_t bit)
+{
+	return atomic_load(shared_info_word(bits, bit)) >> bit % 32 & 1;
+}
+
+static inline void *shared_info_open(const struct domain *d)
+{
+	return (uint8_t *)window_open(WINDOW_EVENT, d->xen->shared_info) + SHARED_INFO_PENDING;
 }
 
 /* What setting a port's bit has done. */
 enum event_raised {
 	EVENT_WAS_PENDING,
 	EVENT_MASKED, /* pending from now on; the guest asked not to be told */
-	EVENT_NOTED,  /* the vCPU has an upcall to come anyway */
-	EVENT_UPCALL  /* the vCPU is to be told */
+	EVENT_OPEN    /* to be selected */
 };
-enum event_raised shared_info_raise(struct vcpu_shared *v, uint32_t port);
-enum event_raised shared_info_unmask(struct vcpu_shared *v, uint32_t port);
+
+/* Makes a port of d pending. port < shared_info_ports(). */
+static inline enum event_raised shared_info_raise(const struct domain *d, uint32_t port)
+{
+	barrier_memory_of(d);
+	void *bits = shared_info_open(d);
+	bool was = shared_info_set(bits, port);
+	bool masked = shared_info_test(bits, shared_info_ports(d) + port);
+
+	window_close(WINDOW_EVENT);
+	return was ? EVENT_WAS_PENDING : masked ? EVENT_MASKED : EVENT_OPEN;
+}
+bool shared_info_select(struct vcpu_shared *v, uint32_t port);
+bool shared_info_unmask(struct vcpu_shared *v, uint32_t port);
 void shared_info_clear(struct domain *d, uint32_t port);
 bool shared_info_pending(struct domain *d, uint32_t port);
 bool vcpu_info_upcall_pending(struct vcpu_shared *v);

@@ -28,7 +28,7 @@ struct domain_xen {
 	/* kernel/shared_info.c; the place is under the domain's lock */
 	mfn_t shared_info; /* constant */
 	gfn_t shared_info_gfn;
-	_Atomic bool narrow; /* the guest uses the 32-bit layout */
+	_Atomic uint32_t port_limit; /* as many as its layout has bits for */
 	/* kernel/hvm_op.c */
 	_Atomic uint64_t callback; /* HVM_PARAM_CALLBACK_IRQ, as it was set */
 	/* kernel/runstate.c */

@@ -38,6 +38,7 @@ static inline void window_peek_end(const struct window_peek *w)
 #include "percpu.h"
 
 struct window_peek {
+	struct cpu_private *cpu; /* this one */
 	uint64_t *pte;
 	uint64_t va;
 	enum window_slot slot;
@@ -49,7 +50,7 @@ static inline struct window_peek window_peek_begin(enum window_slot slot)
 	struct cpu_private *cpu = this_cpu();
 
 	window_claim(cpu, slot);
-	return (struct window_peek){&cpu->window_ptes[slot],
+	return (struct window_peek){cpu, &cpu->window_ptes[slot],
 				    cpu->window_base + (uint64_t)slot * PAGE_SIZE, slot};
 }
 
@@ -77,7 +78,7 @@ static inline void window_peek_close(const struct window_peek *w)
 /* Gives the slot back, closed. */
 static inline void window_peek_end(const struct window_peek *w)
 {
-	window_release(this_cpu(), w->slot);
+	window_release(w->cpu, w->slot);
 }
 #endif
 

@@ -23,7 +23,8 @@
 #define BUDGET	   64u
 
 static struct domain mapper, owner;
-static bool owner_listed, mapper_listed;
+static bool mapper_listed;
+struct domain *_Atomic domain_table[DOMAINS_MAX + 1];
 static uint32_t refs[FRAMES];
 static int objects, fail_at = -1;
 static void (*hook)(uint64_t gfn); /* between look-up and mapping */
@@ -66,13 +67,9 @@ void frame_put(mfn_t frame)
 	if (!refs[mfn_raw(frame) - FRAME_BASE]--)
 		bail_out("a reference dropped twice");
 }
-struct domain *domain_find(domid_t id)
-{
-	return id == owner.id && owner_listed && !owner.end ? &owner : NULL;
-}
 struct domain *domain_next(domid_t after)
 {
-	if (after < owner.id && owner_listed)
+	if (after < owner.id && domain_table[owner.id])
 		return &owner;
 	return after < mapper.id && mapper_listed ? &mapper : NULL;
 }
@@ -101,7 +98,8 @@ static void start(bool accessed_flags, uint32_t quota)
 	ept_configure(true, true, accessed_flags);
 	mapper.id = 2;
 	owner.id = 1;
-	owner_listed = mapper_listed = true;
+	mapper_listed = true;
+	domain_table[owner.id] = &owner;
 	hook = NULL;
 	if (p2m_init(&mapper.p2m, quota, GUEST_GFN_LIMIT) ||
 	    p2m_init(&owner.p2m, 1000, GUEST_GFN_LIMIT) ||
@@ -350,9 +348,9 @@ static void races(void)
 	is(demand_open(&mapper, &owner, 0, HERE + 5000, 10, BUDGET), 1,
 	   "one onto it, in that moment");
 	ok(!stats_of(1).open, "is never open");
-	owner_listed = false;
+	domain_table[owner.id] = NULL;
 	owner.end = END_NONE; /* another domain with that number */
-	owner_listed = true;
+	domain_table[owner.id] = &owner;
 	is(touch(HERE + 42), -XEN_ENOENT, "a window is not one onto the next domain");
 	is(demand_close_step(&mapper, (uint64_t)hook_window), 1, "closed");
 	finish("races");

@@ -6,6 +6,7 @@
  * window and p2m are made up.
  */
 #include "cpu.h"
+#include "guest_call.h"
 #include "kernel/domain.h"
 #include "kernel/evtchn.h"
 #include "kernel/guest_time.h"
@@ -26,7 +27,8 @@
 #define PORTS	EVTCHN_2L_NR_CHANNELS
 
 static uint8_t pages[DOMAINS + 1][PAGE_SIZE] aligned_to(4096);
-static struct domain *live[DOMAINS + 1];
+struct domain *_Atomic domain_table[DOMAINS_MAX + 1];
+#define live domain_table
 static _Atomic int objects;
 static bool no_memory;
 
@@ -60,10 +62,6 @@ void *window_open(enum window_slot slot, mfn_t frame)
 void window_close(enum window_slot slot)
 {
 	slot_open[slot] = false;
-}
-struct domain *domain_find(domid_t id)
-{
-	return id <= DOMAINS && live[id] && live[id]->end == END_NONE ? live[id] : NULL;
 }
 static _Atomic unsigned kicks, checks;
 void vcpu_kick(struct vcpu_shared *v)
@@ -190,20 +188,22 @@ static void all_gone(void)
 static bool guest_bit(const struct domain *d, bool mask, uint32_t port)
 {
 	const uint8_t *page = pages[d->id];
-	size_t at = d->xen->narrow ? (mask ? offsetof(struct compat_shared_info, evtchn_mask)
-					   : offsetof(struct compat_shared_info, evtchn_pending))
-				   : (mask ? offsetof(struct shared_info, evtchn_mask)
-					   : offsetof(struct shared_info, evtchn_pending));
+	size_t at = shared_info_ports(d) != PORTS
+			? (mask ? offsetof(struct compat_shared_info, evtchn_mask)
+				: offsetof(struct compat_shared_info, evtchn_pending))
+			: (mask ? offsetof(struct shared_info, evtchn_mask)
+				: offsetof(struct shared_info, evtchn_pending));
 
 	return page[at + port / 8] >> port % 8 & 1;
 }
 static void guest_flip(const struct domain *d, bool mask, uint32_t port)
 {
 	uint8_t *page = pages[d->id];
-	size_t at = d->xen->narrow ? (mask ? offsetof(struct compat_shared_info, evtchn_mask)
-					   : offsetof(struct compat_shared_info, evtchn_pending))
-				   : (mask ? offsetof(struct shared_info, evtchn_mask)
-					   : offsetof(struct shared_info, evtchn_pending));
+	size_t at = shared_info_ports(d) != PORTS
+			? (mask ? offsetof(struct compat_shared_info, evtchn_mask)
+				: offsetof(struct compat_shared_info, evtchn_pending))
+			: (mask ? offsetof(struct shared_info, evtchn_mask)
+				: offsetof(struct shared_info, evtchn_pending));
 
 	page[at + port / 8] ^= (uint8_t)(1u << port % 8);
 }
@@ -286,7 +286,7 @@ static void ends(void)
 	drained = false;
 	is(evtchn_bind_own(live[1], EVTCHN_OWN_CONSOLE), 0, "the console's port");
 	b = live[1]->xen->own_ports[EVTCHN_OWN_CONSOLE];
-	is(evtchn_send(live[1], b), -XEN_ERESTART, "which may take its time");
+	is(evtchn_send(live[1], b), HYPERCALL_CONTINUE, "which may take its time");
 	drained = true;
 	is(evtchn_send(live[1], b), 0, "and is done");
 	all_gone();

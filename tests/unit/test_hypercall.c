@@ -389,11 +389,7 @@ bool epoch_over(uint32_t ticket)
 	return epochs >= ticket || ticket > epochs + 1;
 }
 
-struct domain *domain_find(domid_t id)
-{
-	struct domain *d = id && id < array_size(guests) && guests[id] ? &guests[id]->d : NULL;
-	return d && d->end == END_NONE ? d : NULL;
-}
+struct domain *_Atomic domain_table[DOMAINS_MAX + 1];
 struct domain *domain_owning(domid_t id)
 {
 	return id < array_size(guests) && guests[id] ? &guests[id]->d : NULL;
@@ -613,6 +609,7 @@ static struct guest *new_guest(domid_t id)
 	if (grant_table_create(&g->d))
 		bail_out("no grant table");
 	guests[id] = g;
+	domain_table[id] = &g->d;
 	return g;
 }
 
@@ -640,6 +637,7 @@ static void fresh(void)
 			grant_table_free(&guests[i]->d);
 		free(guests[i]);
 		guests[i] = NULL;
+		domain_table[i] = NULL;
 	}
 	memset(frames, 0, sizeof(frames));
 	next_frame = 1;
