@@ -13,7 +13,9 @@
 #include "grant_copy.h"
 #include "kernel/grant.h"
 #include "kernel/hypercall.h"
+#include "kernel/xen_state.h"
 #include "mm/epoch.h"
+#include "percpu.h"
 #include "public/errno.h"
 #include "public/grant_table.h"
 #include "public/keyhole.h"
@@ -276,13 +278,15 @@ int64_t hypercall_grant_table_op(struct hypercall *c)
 /* --- Keyhole's own ---------------------------------------------------------------------------- */
 
 /*
- * A page of elements at a time; then the call goes on until the last mapping has gone and what was
- * going on in the hypervisor is over, which depends on nobody's goodwill. Argument 4 is for that: a
- * guest that makes one up comes back too early, or waits for its own vCPUs.
+ * A page of elements at a time; then the call goes on until all mappings have been found and the
+ * last has gone, and what was going on in the hypervisor is over, which depends on nobody's
+ * goodwill. Argument 4 is for that: a guest that makes one up comes back too early, or waits for
+ * its own vCPUs.
  */
 static int64_t revoke(struct hypercall *c)
 {
 	struct keyhole_grant_revoke ops[HYPERCALL_BATCH];
+	struct grant_search *search = &this_cpu_field(current)->xen->search;
 	unsigned size = sizeof(ops[0]), left = (uint32_t)c->arg[2];
 	gva_t at = make_gva(c->arg[1]);
 	struct guest_place place;
@@ -290,6 +294,11 @@ static int64_t revoke(struct hypercall *c)
 	if (!left) {
 		uint32_t ticket = (uint32_t)c->arg[3];
 
+		if (search->mappers) {
+			if (grants_revoke_search(c->domain, search))
+				c->arg[3] = epoch_ticket();
+			return hypercall_continue(c);
+		}
 		if (!ticket || (epoch_over(ticket) && !grants_revoking(c->domain)))
 			return 0;
 		vcpu_yield();
@@ -300,7 +309,7 @@ static int64_t revoke(struct hypercall *c)
 	if (rc)
 		return rc;
 	guest_place_read(&place, ops, n * size);
-	n = grants_revoke(c->domain, ops, n);
+	grants_revoke(c->domain, ops, n, search);
 	guest_place_write(&place, ops, n * size);
 	if (n == left) {
 		c->arg[2] = 0;

@@ -11,8 +11,9 @@
  * own cursors, when it is destroyed. Of the granter nothing is locked. Lock order: kernel/grant.c.
  *
  * How mappings are found: an active word says who has a reference mapped; a note at the frame, by
- * which handle, if that is the last one; else the mapper's handles are searched. When a domain is
- * destroyed, its counts say whose handles and whose p2m are to be searched.
+ * which handle, if that is the last one; else the mapper's handles are searched, a bounded step at
+ * a time. When a domain is destroyed, its counts say whose handles and whose p2m are to be
+ * searched.
  */
 #include "grant_pin.h"
 #include "kernel/foreign_map.h"
@@ -21,7 +22,11 @@
 #include "public/keyhole.h"
 #include "vcpu.h"
 
-/* Mappings of one mapper that are revoked together. */
+/* Handles looked at in one step of a search. */
+#define SEARCH_HANDLES 2048u
+_Static_assert(DOMAINS_MAX <= 64, "struct grant_search has a bit for each mapper");
+
+/* Mappings of one mapper that are revoked together, at most HYPERCALL_BATCH. */
 struct revoker {
 	struct domain *mapper;
 	struct grant_track *gone; /* a chain */
@@ -140,35 +145,19 @@ static bool revoke_noted(struct revoker *r, const struct domain *d, uint32_t ref
 	return grant_active_pins(a) == 1;
 }
 
-/* All that a domain has mapped through references that are being revoked. */
-static void revoke_searched(struct revoker *r, const struct domain *d)
-{
-	struct grant_table *t = r->mapper->grants;
-
-	for (uint32_t handle = 0; handle < atomic_load(&t->track_pages) * GRANT_TRACKS_PER_PAGE;
-	     handle++) {
-		struct grant_track *track = track_at(t, handle);
-
-		if (is_live(track, d->id) && grant_entry_active(d, track->ref) & ACTIVE_REVOKED)
-			revoker_add(r, track);
-	}
-}
-
 /*
  * Takes back what references of a domain's own grant, each by itself, with one flush for each row
  * of them with one mapper. Their entries become invalid at once; mappings are gone, and the pages
- * the owner's alone, after an epoch from here, when also grants_revoking() says so. Returns how
- * many are done, from the first, at least one: no more than one mapper's handles are searched.
- * Statuses (GNTST_): okay, also if nothing was mapped; bad_gntref: beyond the table. Takes the
- * locks of mappers: their own and their p2m's.
+ * the owner's alone, when grants_revoke_search() has come to its end, and after an epoch from
+ * there, when also grants_revoking() says so. Statuses (GNTST_): okay, also if nothing was mapped;
+ * bad_gntref: beyond the table. Takes the locks of mappers: their own and their p2m's.
  */
-unsigned grants_revoke(struct domain *d, struct keyhole_grant_revoke *ops, unsigned count)
+void grants_revoke(struct domain *d, struct keyhole_grant_revoke *ops, unsigned count,
+		   struct grant_search *search)
 {
 	struct revoker r = {.mapper = NULL};
 	struct grant_session session;
 	uint64_t active[HYPERCALL_BATCH];
-	domid_t searched = DOMID_HYPERVISOR; /* no mapper */
-	unsigned done;
 
 	grant_session_begin(&session, d->id);
 	session.granter = d;
@@ -178,20 +167,51 @@ unsigned grants_revoke(struct domain *d, struct keyhole_grant_revoke *ops, unsig
 		ops[i].mappings = (uint16_t)grant_active_pins(active[i]);
 	}
 	grant_session_end(&session);
-	for (done = 0; done < count; done++) {
-		domid_t mapper = grant_active_mapper(active[done]);
+	for (unsigned i = 0; i < count; i++) {
+		domid_t mapper = grant_active_mapper(active[i]);
 
-		if (!ops[done].mappings || mapper == searched || !revoker_switch(&r, mapper, d) ||
-		    revoke_noted(&r, d, ops[done].ref, active[done]))
+		if (!ops[i].mappings || !revoker_switch(&r, mapper, d) ||
+		    revoke_noted(&r, d, ops[i].ref, active[i]))
 			continue;
-		if (searched != DOMID_HYPERVISOR)
-			break;
-		searched = mapper;
-		revoke_searched(&r, d);
+		search->mappers |= 1ull << (mapper - 1);
+		search->handle = 0;
 	}
 	if (r.mapper)
 		revoker_end(&r, d);
-	return done;
+}
+
+/*
+ * A bounded step in revoking what the references that a domain is revoking have mapped and no note
+ * tells of. What a mapper makes meanwhile is not by these. True: there is no more to look for.
+ */
+bool grants_revoke_search(struct domain *d, struct grant_search *search)
+{
+	struct revoker r = {.mapper = NULL};
+	struct domain *mapper;
+	uint32_t looks = SEARCH_HANDLES;
+
+	if (!search->mappers)
+		return true;
+	mapper = domain_owning((domid_t)(1 + __builtin_ctzll(search->mappers)));
+	if (mapper && revoker_begin(&r, mapper)) {
+		struct grant_table *t = mapper->grants;
+		uint32_t end = atomic_load(&t->track_pages) * GRANT_TRACKS_PER_PAGE;
+
+		for (; search->handle < end && looks && r.count < HYPERCALL_BATCH;
+		     search->handle++, looks--) {
+			struct grant_track *track = track_at(t, search->handle);
+
+			if (is_live(track, d->id) &&
+			    grant_entry_active(d, track->ref) & ACTIVE_REVOKED)
+				revoker_add(&r, track);
+		}
+		revoker_end(&r, d);
+		if (search->handle < end)
+			return false;
+	}
+	search->mappers &= search->mappers - 1;
+	search->handle = 0;
+	return !search->mappers;
 }
 
 /* Whether mappings of a domain's pages that were revoked still wait for their epoch. */

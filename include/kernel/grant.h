@@ -30,7 +30,14 @@ void grant_table_frame_unmapped(struct domain *d, gfn_t gfn);
 
 struct keyhole_grant_revoke;
 struct keyhole_grant_find;
-unsigned grants_revoke(struct domain *d, struct keyhole_grant_revoke *ops, unsigned count);
+/* Whose handles a vCPU's revocation has still to go through. */
+struct grant_search {
+	uint64_t mappers; /* a bit each, from domain 1 on */
+	uint32_t handle;  /* where it goes on, with the first of them */
+};
+void grants_revoke(struct domain *d, struct keyhole_grant_revoke *ops, unsigned count,
+		   struct grant_search *search);
+bool grants_revoke_search(struct domain *d, struct grant_search *search);
 bool grants_revoking(const struct domain *d);
 uint32_t grants_revoked(const struct domain *d);
 bool grant_find(struct domain *d, struct keyhole_grant_find *op);
