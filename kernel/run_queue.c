@@ -38,8 +38,12 @@ void run_queue_wake(struct run_queue *q, struct vcpu_shared *v, uint64_t credit)
 
 void run_queue_yield(struct run_queue *q, struct vcpu_shared *v)
 {
-	if (q->first && before(v->virtual_time, q->first->virtual_time))
-		v->virtual_time = q->first->virtual_time;
+	uint64_t to = q->first ? q->first->virtual_time : q->chores;
+
+	if (q->chores && before(q->chores, to))
+		to = q->chores;
+	if (to && before(v->virtual_time, to))
+		v->virtual_time = to;
 	run_queue_add(q, v);
 }
 

@@ -20,6 +20,7 @@
 #include "domain.h"
 #include "drivers/tsc.h"
 #include "kernel/cap.h"
+#include "kernel/chores.h"
 #include "kernel/cmdline.h"
 #include "kernel/domain.h"
 #include "kernel/lifecycle.h"
@@ -358,9 +359,8 @@ static void run(struct run_queue *q, struct vcpu_shared *v)
 bool sched_turn(void)
 {
 	struct run_queue *q = &queues[cpu_index()];
-	bool busy = domain_finish_step();
+	bool busy = chores_due(q) && chores_done(q, domain_finish_step() || domain_create_step());
 
-	busy |= domain_create_step();
 	busy |= monitor_turn();
 	if (this_cpu()->current && atomic_load(&this_cpu()->current->inspected))
 		vcpu_load(NULL);

@@ -1,4 +1,4 @@
-/* sources: kernel/sched.c kernel/pause.c kernel/smp.c kernel/run_queue.c kernel/cap.c kernel/vcpu_timer.c kernel/timer.c kernel/timer_heap.c */
+/* sources: kernel/sched.c kernel/pause.c kernel/smp.c kernel/run_queue.c kernel/chores.c kernel/cap.c kernel/vcpu_timer.c kernel/timer.c kernel/timer_heap.c */
 /* flags: -include tests/unit/fake_clock.h -ffunction-sections -Wl,--gc-sections */
 /*
  * The scheduler on simulated processors. Each has a clock of its own, and the one that is most
