@@ -18,43 +18,33 @@
 /* One word of a command line, quotes and backslashes resolved. */
 #define WORD_MAX (GUEST_CMDLINE_MAX + 16u)
 
-enum option {
-	OPTION_NAME,
-	OPTION_MEM,
-	OPTION_VCPUS,
-	OPTION_WEIGHT,
-	OPTION_CAP,
-	OPTION_PIN,
-	OPTION_CMDLINE,
-	OPTION_PRIV,
-	OPTION_IMAGE,
-	OPTION_MODULE,
-	OPTION_DATA,
-	OPTION_POPULATE,
-	OPTION_MMIO,
-	OPTION_START,
-	OPTION_COUNT
-};
+enum kind { NAME, NUMBER, CHOICE, MEM, PIN, CMDLINE, PRIV, MODULE, DATA };
 
+#define WHERE(member) .where = offsetof(struct guest_config, member)
 static const struct {
 	const char *text;
-	bool has_value, repeats, for_data;
-} options[OPTION_COUNT] = {
-    [OPTION_NAME] = {"name", true, false, true},
-    [OPTION_MEM] = {"mem", true, false, false},
-    [OPTION_VCPUS] = {"vcpus", true, false, false},
-    [OPTION_WEIGHT] = {"weight", true, false, false},
-    [OPTION_CAP] = {"cap", true, false, false},
-    [OPTION_PIN] = {"pin", true, false, false},
-    [OPTION_CMDLINE] = {"cmdline", true, false, true},
-    [OPTION_PRIV] = {"priv", true, false, false},
-    [OPTION_IMAGE] = {"image", true, false, false},
-    [OPTION_MODULE] = {"module", true, true, false},
-    [OPTION_DATA] = {"data", false, false, true},
-    [OPTION_POPULATE] = {"populate", true, false, false},
-    [OPTION_MMIO] = {"mmio", true, false, false},
-    [OPTION_START] = {"start", true, false, false},
+	enum kind kind;
+	bool repeats, for_data;
+	uint32_t min, max;    /* of a number */
+	const char *words[2]; /* of a choice; the second is true */
+	size_t where;	      /* of a name, a number or a choice */
+} options[] = {
+    {"name", NAME, .for_data = true, WHERE(name)},
+    {"mem", .kind = MEM},
+    {"vcpus", NUMBER, .min = 1, .max = DOMAIN_VCPUS_MAX, WHERE(vcpus)},
+    {"weight", NUMBER, .min = 1, .max = VCPU_WEIGHT_MAX, WHERE(weight)},
+    {"cap", NUMBER, .max = 100 * DOMAIN_VCPUS_MAX, WHERE(cap_percent)},
+    {"pin", .kind = PIN},
+    {"cmdline", CMDLINE, .for_data = true},
+    {"priv", PRIV, WHERE(priv)},
+    {"image", NAME, WHERE(image)},
+    {"module", MODULE, .repeats = true},
+    {"data", DATA, .for_data = true},
+    {"populate", CHOICE, .words = {"eager", "lazy"}, WHERE(lazy)},
+    {"mmio", CHOICE, .words = {"absent", "strict"}, WHERE(mmio_strict)},
+    {"start", CHOICE, .words = {"boot", "later"}, WHERE(start_later)},
 };
+_Static_assert(array_size(options) <= 32, "those that were seen are bits of a word");
 
 static bool text_equal(const char *a, const char *b)
 {
@@ -179,28 +169,6 @@ static int set_mem(struct guest_config *c, const char *value, struct refusal *wh
 	return 0;
 }
 
-/* A number of an option, from min to max, which also says what is wrong with it. */
-static int set_number(const char *option, const char *value, uint32_t min, uint32_t max,
-		      uint32_t *out, struct refusal *why)
-{
-	uint64_t n;
-
-	if (!parse_number(value, &n) || n < min || n > max)
-		return REFUSE(why, "%s=%.40s: from %u to %u are possible", option, value, min, max);
-	*out = (uint32_t)n;
-	return 0;
-}
-
-/* One of two words; *out: the second. */
-static int set_choice(const char *option, const char *value, const char *first, const char *second,
-		      bool *out, struct refusal *why)
-{
-	*out = text_equal(value, second);
-	if (*out || text_equal(value, first))
-		return 0;
-	return REFUSE(why, "%s=%.40s: there are %s and %s", option, value, first, second);
-}
-
 /* Takes a decimal CPU number off *at. */
 static bool parse_cpu(const char **at, uint32_t *out)
 {
@@ -236,53 +204,53 @@ static int set_pin(struct guest_config *c, const char *value, struct refusal *wh
 		      LAYOUT_CPUS_MAX);
 }
 
-static int set_option(struct guest_config *c, enum option option, const char *value,
+static int set_option(struct guest_config *c, unsigned option, const char *value,
 		      struct refusal *why)
 {
-	switch (option) {
-	case OPTION_NAME:
-		return copy_name("name", value, c->name, why);
-	case OPTION_MEM:
+	const char *text = options[option].text, *const *words = options[option].words;
+	uint32_t min = options[option].min, max = options[option].max;
+	void *out = (char *)c + options[option].where;
+	uint64_t n;
+
+	switch (options[option].kind) {
+	case PRIV:
+		if (text_equal(value, "*")) {
+			__builtin_memcpy(out, "*", 2);
+			return 0;
+		}
+		return copy_name(text, value, out, why);
+	case NAME:
+		return copy_name(text, value, out, why);
+	case NUMBER:
+		if (!parse_number(value, &n) || n < min || n > max)
+			return REFUSE(why, "%s=%.40s: from %u to %u are possible", text, value, min,
+				      max);
+		*(uint32_t *)out = (uint32_t)n;
+		return 0;
+	case CHOICE:
+		*(bool *)out = text_equal(value, words[1]);
+		if (*(bool *)out || text_equal(value, words[0]))
+			return 0;
+		return REFUSE(why, "%s=%.40s: there are %s and %s", text, value, words[0],
+			      words[1]);
+	case MEM:
 		return set_mem(c, value, why);
-	case OPTION_VCPUS:
-		return set_number("vcpus", value, 1, DOMAIN_VCPUS_MAX, &c->vcpus, why);
-	case OPTION_WEIGHT:
-		return set_number("weight", value, 1, VCPU_WEIGHT_MAX, &c->weight, why);
-	case OPTION_CAP:
-		return set_number("cap", value, 0, 100 * DOMAIN_VCPUS_MAX, &c->cap_percent, why);
-	case OPTION_PIN:
+	case PIN:
 		return set_pin(c, value, why);
-	case OPTION_CMDLINE:
+	case CMDLINE:
 		if (strlen(value) >= GUEST_CMDLINE_MAX)
 			return REFUSE(why, "cmdline= is longer than %u characters",
 				      GUEST_CMDLINE_MAX - 1);
 		__builtin_memcpy(c->cmdline, value, strlen(value) + 1);
 		return 0;
-	case OPTION_PRIV:
-		if (text_equal(value, "*")) {
-			__builtin_memcpy(c->priv, "*", 2);
-			return 0;
-		}
-		return copy_name("priv", value, c->priv, why);
-	case OPTION_IMAGE:
-		return copy_name("image", value, c->image, why);
-	case OPTION_MODULE:
+	case MODULE:
 		if (c->module_count == GUEST_MODULES_MAX)
 			return REFUSE(why, "module= more than %u times", GUEST_MODULES_MAX);
-		return copy_name("module", value, c->modules[c->module_count++], why);
-	case OPTION_DATA:
+		return copy_name(text, value, c->modules[c->module_count++], why);
+	case DATA:
 		c->is_data = true;
-		return 0;
-	case OPTION_POPULATE:
-		return set_choice("populate", value, "eager", "lazy", &c->lazy, why);
-	case OPTION_MMIO:
-		return set_choice("mmio", value, "absent", "strict", &c->mmio_strict, why);
-	case OPTION_START:
-		return set_choice("start", value, "boot", "later", &c->start_later, why);
-	case OPTION_COUNT:
-		break;
 	}
-	return -XEN_EINVAL;
+	return 0;
 }
 
 static bool starts_with_option(const char *word, const char *text, const char **rest)
@@ -323,27 +291,27 @@ int guest_config_parse(const char *cmdline, struct guest_config *out, struct ref
 		const char *rest = NULL;
 		unsigned o = 0;
 
-		while (o < OPTION_COUNT && !starts_with_option(word, options[o].text, &rest))
+		while (o < array_size(options) && !starts_with_option(word, options[o].text, &rest))
 			o++;
-		if (o == OPTION_COUNT)
+		if (o == array_size(options))
 			return REFUSE(
 			    why,
 			    "unknown option \"%.40s\"; there are name= mem= vcpus= weight= "
-			    "cap= pin= cmdline= priv= image= module= data populate= mmio=",
+			    "cap= pin= cmdline= priv= image= module= data populate= mmio= start=",
 			    word);
-		if (options[o].has_value != (*rest == '='))
+		if ((options[o].kind == DATA) == (*rest == '='))
 			return REFUSE(why, "%s %s", options[o].text,
-				      options[o].has_value ? "needs a value" : "takes no value");
+				      *rest ? "takes no value" : "needs a value");
 		if ((seen & (1u << o)) && !options[o].repeats)
 			return REFUSE(why, "%s is given twice", options[o].text);
 		seen |= 1u << o;
-		rc = set_option(out, (enum option)o, *rest ? rest + 1 : rest, why);
+		rc = set_option(out, o, *rest ? rest + 1 : rest, why);
 		if (rc)
 			return rc;
 	}
 	if (rc < 0)
 		return rc;
-	for (unsigned o = 0; out->is_data && o < OPTION_COUNT; o++) {
+	for (unsigned o = 0; out->is_data && o < array_size(options); o++) {
 		if ((seen & (1u << o)) && !options[o].for_data)
 			return REFUSE(why, "%s= means nothing with data", options[o].text);
 	}
