@@ -30,41 +30,28 @@ static bool in_set(uint64_t set, uint32_t offset)
 	return set >> (offset >> 4) & 1;
 }
 
-/* Bits that may be written: others are reserved. Those that are read-only are not among them. */
-static uint32_t writable_bits(uint32_t offset)
-{
-	switch (offset) {
-	case APIC_TPR:
-	case APIC_SELF_IPI:
-		return 0xff;
-	case APIC_LDR:
-	case APIC_ICR_HIGH:
-		return 0xff000000;
-	case APIC_DFR:
-		return ~APIC_DFR_ONES;
-	case APIC_SIVR:
-		return APIC_SIVR_VALID;
-	case APIC_ICR:
-		return APIC_ICR_VALID & ~APIC_ICR_PENDING;
-	case APIC_LVT_TIMER:
-		return APIC_LVT_VECTOR | APIC_LVT_MASKED | APIC_LVT_TIMER_MODE;
-	case APIC_LVT_THERMAL:
-	case APIC_LVT_PMI:
-		return APIC_LVT_VECTOR | APIC_LVT_MODE | APIC_LVT_MASKED;
-	case APIC_LVT_LINT0:
-	case APIC_LVT_LINT1:
-		return APIC_LVT_VECTOR | APIC_LVT_MODE | APIC_LVT_POLARITY | APIC_LVT_TRIGGER |
-		       APIC_LVT_MASKED;
-	case APIC_LVT_ERROR:
-		return APIC_LVT_VECTOR | APIC_LVT_MASKED;
-	case APIC_INITIAL_COUNT:
-		return ~0u;
-	case APIC_DIVIDE:
-		return APIC_DIVIDE_VALID;
-	default: /* EOI, error status: 0 only */
-		return 0;
-	}
-}
+#define LINT_WRITABLE \
+	(APIC_LVT_VECTOR | APIC_LVT_MODE | APIC_LVT_POLARITY | APIC_LVT_TRIGGER | APIC_LVT_MASKED)
+/* By number, the bits that may be written: others are reserved, and of registers that are not here,
+ * EOI and the error status, all. Those that are read-only are not among them. */
+#define NUMBER(offset) ((offset) >> 4)
+static const uint32_t writable[NUMBER(APIC_PAGE_END)] = {
+    [NUMBER(APIC_TPR)] = 0xff,
+    [NUMBER(APIC_SELF_IPI)] = 0xff,
+    [NUMBER(APIC_LDR)] = 0xff000000,
+    [NUMBER(APIC_ICR_HIGH)] = 0xff000000,
+    [NUMBER(APIC_DFR)] = ~APIC_DFR_ONES,
+    [NUMBER(APIC_SIVR)] = APIC_SIVR_VALID,
+    [NUMBER(APIC_ICR)] = APIC_ICR_VALID & ~APIC_ICR_PENDING,
+    [NUMBER(APIC_LVT_TIMER)] = APIC_LVT_VECTOR | APIC_LVT_MASKED | APIC_LVT_TIMER_MODE,
+    [NUMBER(APIC_LVT_THERMAL)] = APIC_LVT_VECTOR | APIC_LVT_MODE | APIC_LVT_MASKED,
+    [NUMBER(APIC_LVT_PMI)] = APIC_LVT_VECTOR | APIC_LVT_MODE | APIC_LVT_MASKED,
+    [NUMBER(APIC_LVT_LINT0)] = LINT_WRITABLE,
+    [NUMBER(APIC_LVT_LINT1)] = LINT_WRITABLE,
+    [NUMBER(APIC_LVT_ERROR)] = APIC_LVT_VECTOR | APIC_LVT_MASKED,
+    [NUMBER(APIC_INITIAL_COUNT)] = ~0u,
+    [NUMBER(APIC_DIVIDE)] = APIC_DIVIDE_VALID,
+};
 
 /* Bits that are read-only, so that writing ones to them is no fault. */
 static uint32_t ignored_bits(uint32_t offset)
@@ -191,7 +178,7 @@ void vlapic_registers_write(struct vlapic *a, uint32_t offset, unsigned size, ui
 	}
 	if (!in_set(WRITABLE | XAPIC_WRITABLE, offset))
 		return;
-	value &= writable_bits(offset);
+	value &= writable[NUMBER(offset)];
 	if (offset == APIC_ICR) {
 		uint32_t high = vlapic_get(a, APIC_ICR_HIGH);
 		write_icr(a, value, high, high >> APIC_XAPIC_ID_SHIFT);
@@ -253,9 +240,9 @@ bool vlapic_msr_write(struct vlapic *a, uint32_t msr, uint64_t value)
 	uint32_t offset = (msr - MSR_X2APIC_FIRST) << 4, low = (uint32_t)value;
 	if (!vlapic_is_x2(a) || offset >= APIC_PAGE_END ||
 	    !in_set(WRITABLE | R(APIC_SELF_IPI), offset) ||
-	    low & ~(writable_bits(offset) | ignored_bits(offset)))
+	    low & ~(writable[NUMBER(offset)] | ignored_bits(offset)))
 		return false;
-	low &= writable_bits(offset);
+	low &= writable[NUMBER(offset)];
 	if (offset == APIC_ICR)
 		write_icr(a, low, (uint32_t)(value >> 32), (uint32_t)(value >> 32));
 	else if (value >> 32)
