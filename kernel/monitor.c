@@ -33,10 +33,8 @@ static struct monitor_command command;
 static uint32_t at;
 static bool active;
 
-static const struct {
-	bool (*step)(const struct monitor_command *c, uint32_t *at);
-} steps[MONITOR_VERBS] = {
-#define X(name, usage, min, max, help) [MONITOR_##name] = {.step = step_##name},
+static bool (*const steps[MONITOR_VERBS])(const struct monitor_command *c, uint32_t *at) = {
+#define X(name, step, usage, min, max, help) [MONITOR_##name] = step_##step,
     MONITOR_COMMANDS(X)
 #undef X
 };
@@ -106,7 +104,7 @@ bool monitor_turn(void)
 	if (alone)
 		vcpu_load(NULL);
 	print_later_begin();
-	active = steps[command.verb].step(&command, &at);
+	active = steps[command.verb](&command, &at);
 	print_later_end();
 	if (alone)
 		vcpu_load(NULL);

@@ -100,11 +100,22 @@ bool step_list(const struct monitor_command *c, uint32_t *at)
 
 /* --- changes ---------------------------------------------------------------------------------- */
 
-static bool request(const struct monitor_command *c, unsigned what)
+bool step_request(const struct monitor_command *c, uint32_t *at)
 {
-	int rc = c->arg[0] && c->arg[0] <= DOMAINS_MAX ? lifecycle_request((domid_t)c->arg[0], what)
-						       : -XEN_ESRCH;
+	static const unsigned controls[] = {[MONITOR_pause] = KEYHOLE_CONTROL_PAUSE,
+					    [MONITOR_resume] = KEYHOLE_CONTROL_RESUME,
+					    [MONITOR_destroy] = KEYHOLE_CONTROL_DESTROY,
+					    [MONITOR_restart] = KEYHOLE_CONTROL_RESTART};
+	bool possible = c->arg[0] && c->arg[0] <= DOMAINS_MAX;
+	domid_t id = (domid_t)c->arg[0];
+	unsigned control = controls[c->verb];
+	int rc = -XEN_ESRCH;
 
+	(void)at;
+	if (possible && c->verb == MONITOR_restart && !domain_marked(id))
+		control = KEYHOLE_CONTROL_CREATE;
+	if (possible)
+		rc = lifecycle_request(id, control);
 	print(LOG_RESULT, "%s %lu: %s", monitor_words[c->verb].name, c->arg[0],
 	      rc == 0		      ? "yes"
 	      : rc == -XEN_ESRCH      ? "there is no such guest"
@@ -112,32 +123,6 @@ static bool request(const struct monitor_command *c, unsigned what)
 	      : rc == -XEN_EBUSY      ? "it comes or goes already"
 				      : "there is one already");
 	return false;
-}
-
-bool step_pause(const struct monitor_command *c, uint32_t *at)
-{
-	(void)at;
-	return request(c, KEYHOLE_CONTROL_PAUSE);
-}
-
-bool step_resume(const struct monitor_command *c, uint32_t *at)
-{
-	(void)at;
-	return request(c, KEYHOLE_CONTROL_RESUME);
-}
-
-bool step_destroy(const struct monitor_command *c, uint32_t *at)
-{
-	(void)at;
-	return request(c, KEYHOLE_CONTROL_DESTROY);
-}
-
-bool step_restart(const struct monitor_command *c, uint32_t *at)
-{
-	bool lives = c->arg[0] && c->arg[0] <= DOMAINS_MAX && domain_marked((domid_t)c->arg[0]);
-
-	(void)at;
-	return request(c, lives ? KEYHOLE_CONTROL_RESTART : KEYHOLE_CONTROL_CREATE);
 }
 
 bool step_console(const struct monitor_command *c, uint32_t *at)
@@ -204,7 +189,7 @@ static __attribute__((noinline)) void print_backtrace(const struct vcpu_shared *
 }
 
 /* Step 0, until its CPU has let go of it: what is asked for. Step 1, unloaded: it may run again. */
-static bool inspect(const struct monitor_command *c, uint32_t *at)
+bool step_inspect(const struct monitor_command *c, uint32_t *at)
 {
 	struct domain *d = guest(c);
 	uint64_t which = c->given > 1 ? c->arg[1] : 0;
@@ -233,14 +218,4 @@ static bool inspect(const struct monitor_command *c, uint32_t *at)
 		print_backtrace(v);
 	*at = 1;
 	return true;
-}
-
-bool step_regs(const struct monitor_command *c, uint32_t *at)
-{
-	return inspect(c, at);
-}
-
-bool step_backtrace(const struct monitor_command *c, uint32_t *at)
-{
-	return inspect(c, at);
 }

@@ -5,7 +5,7 @@
 #include "kernel/word.h"
 
 const struct monitor_words monitor_words[MONITOR_VERBS] = {
-#define X(name, usage, min, max, help) {#name, usage, help, min, max},
+#define X(name, step, usage, min, max, help) {#name, usage, help, min, max},
     MONITOR_COMMANDS(X)
 #undef X
 };

@@ -5,30 +5,33 @@
 #include "../types.h"
 
 /*
- * Its commands: name, arguments as help shows them, how many there must and may be, what it does.
- * An argument is a number, or where usage says so the word on or off, which is 1 or 0. Each is
- * carried out by step_NAME() (kernel/monitor.c says how).
+ * Its commands: name, who carries it out (step_...(): kernel/monitor.c says how), arguments as help
+ * shows them, how many there must and may be, what it does. An argument is a number, or where usage
+ * says so the word on or off, which is 1 or 0.
  */
-#define MONITOR_COMMANDS(X)                                                                        \
-	X(help, "", 0, 0, "this list")                                                             \
-	X(list, "", 0, 0, "guests: state, vCPUs and where they are, RAM, weight, cap")             \
-	X(pause, "GUEST", 1, 1, "its vCPUs do not run")                                            \
-	X(resume, "GUEST", 1, 1, "they run again")                                                 \
-	X(destroy, "GUEST", 1, 1, "ends it")                                                       \
-	X(restart, "GUEST", 1, 1, "ends it if it lives, and makes it again (needs restart=yes)")   \
-	X(console, "GUEST", 1, 1, "what is typed goes to it")                                      \
-	X(regs, "GUEST [VCPU]", 1, 2, "registers (unless registers=off)")                          \
-	X(backtrace, "GUEST [VCPU]", 1, 2, "return addresses by frame pointers (likewise)")        \
-	X(p2m, "GUEST GFN", 2, 2, "what a guest-physical frame is")                                \
-	X(cpus, "", 0, 0, "processors, and what runs there")                                       \
-	X(memory, "", 0, 0, "what RAM is used for")                                                \
-	X(map, "", 0, 0, "what is mapped on this processor; takes its time")                       \
-	X(audit, "", 0, 0, "whether that may be, on all processors; takes its time")               \
-	X(trace, "[on|off]", 0, 1, "the last events of each processor; whether they are recorded") \
-	X(exits, "[GUEST]", 0, 1, "VM exits by reason, while the trace was on")
+#define MONITOR_COMMANDS(X)                                                                  \
+	X(help, help, "", 0, 0, "this list")                                                 \
+	X(list, list, "", 0, 0, "guests: state, vCPUs and where they are, RAM, weight, cap") \
+	X(pause, request, "GUEST", 1, 1, "its vCPUs do not run")                             \
+	X(resume, request, "GUEST", 1, 1, "they run again")                                  \
+	X(destroy, request, "GUEST", 1, 1, "ends it")                                        \
+	X(restart, request, "GUEST", 1, 1,                                                   \
+	  "ends it if it lives, and makes it again (needs restart=yes)")                     \
+	X(console, console, "GUEST", 1, 1, "what is typed goes to it")                       \
+	X(regs, inspect, "GUEST [VCPU]", 1, 2, "registers (unless registers=off)")           \
+	X(backtrace, inspect, "GUEST [VCPU]", 1, 2,                                          \
+	  "return addresses by frame pointers (likewise)")                                   \
+	X(p2m, p2m, "GUEST GFN", 2, 2, "what a guest-physical frame is")                     \
+	X(cpus, cpus, "", 0, 0, "processors, and what runs there")                           \
+	X(memory, memory, "", 0, 0, "what RAM is used for")                                  \
+	X(map, map, "", 0, 0, "what is mapped on this processor; takes its time")            \
+	X(audit, audit, "", 0, 0, "whether that may be, on all processors; takes its time")  \
+	X(trace, trace, "[on|off]", 0, 1,                                                    \
+	  "the last events of each processor; whether they are recorded")                    \
+	X(exits, exits, "[GUEST]", 0, 1, "VM exits by reason, while the trace was on")
 
 enum monitor_verb {
-#define X(name, usage, min, max, help) MONITOR_##name,
+#define X(name, step, usage, min, max, help) MONITOR_##name,
 	MONITOR_COMMANDS(X)
 #undef X
 	    MONITOR_VERBS

@@ -5,8 +5,8 @@
 
 #include "monitor.h"
 
-#define X(name, usage, min, max, help) \
-	bool step_##name(const struct monitor_command *c, uint32_t *at) must_use;
+#define X(name, step, usage, min, max, help) \
+	bool step_##step(const struct monitor_command *c, uint32_t *at) must_use;
 MONITOR_COMMANDS(X)
 #undef X
 
