@@ -8,7 +8,8 @@
  *	trace: exits DOMAIN CODE COUNT TICKS
  *	trace: cpu CPU LOST                     how many events were overwritten
  *	trace: e CPU TIME,WHAT,VALUE ...        hexadecimal; the first time of a line is the TSC,
- *the others are ticks since the one before trace: end LINES                        lines before it
+ *	                                        the others are ticks since the one before
+ *	trace: end LINES                        lines before it
  *
  * State: none that outlives the call, which the boot CPU makes at the end, when no guest is left.
  */
