@@ -15,20 +15,31 @@ UNIT_CC ?= gcc
 UNIT_CFLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all -DKEYHOLE_HOST_TEST -D_GNU_SOURCE -Iinclude -Itests/unit -I. \
 	-Wall -Wextra -Werror $(UNIT_DEFINES)
-UNIT_HEADERS := $(shell find include tests/unit boot kernel mm vmx drivers selftest -name '*.h' 2>/dev/null)
+UNIT_OBJ := $(BUILD)/unit/obj
 UNIT_NAMES := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 # `make unit T=window` runs the programs whose name contains "window".
 UNIT_CHOSEN = $(if $(T),$(foreach n,$(UNIT_NAMES),$(if $(findstring $(T),$(n)),$(n))),$(UNIT_NAMES))
 
 unit_header_field = $(shell sed -n 's,^[ /]*\* *$(1): *\(.*[^ ]\) *\*/ *$$,\1,p' tests/unit/$(2).c)
 
-define unit_rule
-$(BUILD)/unit/$(1): tests/unit/$(1).c $(call unit_header_field,sources,$(1)) $(UNIT_HEADERS)
+# $(1): folder of objects, $(2): flags
+define unit_objects_rule
+$(UNIT_OBJ)/$(1)/%.o: %.c tools/tools.mk
 	@mkdir -p $$(@D)
-	$(UNIT_CC) $(UNIT_CFLAGS) $(call unit_header_field,flags,$(1)) \
-		-o $$@ tests/unit/$(1).c $(call unit_header_field,sources,$(1))
+	$(UNIT_CC) $(UNIT_CFLAGS) -MMD -MP $(2) -c $$< -o $$@
 endef
-$(foreach n,$(UNIT_NAMES),$(eval $(call unit_rule,$(n))))
+
+# Programs without flags of their own share their objects.
+# $(1): name, $(2): sources, $(3): flags, $(4): folder of its objects
+define unit_rule
+$(if $(3),$(call unit_objects_rule,$(4),$(3)))
+$(BUILD)/unit/$(1): $(patsubst %.c,$(UNIT_OBJ)/$(4)/%.o,tests/unit/$(1).c $(wildcard $(2)))
+	$(UNIT_CC) $(UNIT_CFLAGS) -o $$@ $$^ $(3)
+endef
+$(eval $(call unit_objects_rule,common,))
+$(foreach n,$(UNIT_NAMES),$(eval $(call unit_rule,$(n),$(call unit_header_field,sources,$(n)),$(call \
+	unit_header_field,flags,$(n)),$(if $(call unit_header_field,flags,$(n)),$(n),common))))
+-include $(shell find $(UNIT_OBJ) -name '*.d' 2>/dev/null)
 
 .PHONY: unit unit-programs
 unit-programs: $(UNIT_NAMES:%=$(BUILD)/unit/%)
@@ -135,8 +146,9 @@ clean: ## remove what was built
 	rm -rf $(BUILD) compile_commands.json
 
 help: ## this list
-	@sed -n 's/^\([a-z_][a-zA-Z_.-]*\):[^#=]*## \(.*\)/\1|\2/p' $(filter-out %.d,$(MAKEFILE_LIST)) | \
+	@sed -n 's/^\([a-z_][a-zA-Z_.-]*\):[^#]*## \(.*\)/\1|\2/p' $(filter-out %.d,$(MAKEFILE_LIST)) | \
 		sort | awk -F'|' '{ printf "  make %-22s %s\n", $$1, $$2 }'
 	@echo
-	@echo "  variables: BUILD=dir CC=gcc|clang CONFIG_TEST=1 RUNNER=kvm|bochs|tcg GUESTS='...' T=pattern"
+	@echo "  runs:   RUNNER=kvm|bochs|tcg CPUS=n MEM=MiB GUESTS='file:options ...' CMDLINE='options' (with GUESTS)"
+	@echo "  builds: BUILD=dir CC=gcc|clang CONFIG_TEST=1; tests: T=pattern JOBS=n"
 	@echo "  README.md has examples."
