@@ -41,13 +41,6 @@ static unsigned long next_far(void)
 	return FAR + GIB * far_used++;
 }
 
-static long remove_page(unsigned long address)
-{
-	remove_from_physmap_t argument = {.domid = DOMID_SELF, .gpfn = address / PAGE_SIZE};
-
-	return memory_op(XENMEM_remove_from_physmap, &argument);
-}
-
 /* Each attempt makes its call with the n-th allocation failing, and undoes it; false: it is wrong.
  */
 
@@ -83,13 +76,7 @@ static bool attempt_foreign(unsigned n)
 {
 	static native_ulong_t indices[PAGES], places[PAGES];
 	static int32_t errors[PAGES];
-	add_to_physmap_batch_t batch = {.domid = DOMID_SELF,
-					.space = XENMAPSPACE_gmfn_foreign,
-					.size = PAGES,
-					.foreign_domid = (domid_t)peer,
-					.idxs = handle(indices),
-					.gpfns = handle(places),
-					.errs = handle(errors)};
+	add_to_physmap_batch_t batch = foreign_batch(peer, PAGES, indices, places, errors);
 	unsigned missing = 0;
 	bool good = true;
 
@@ -103,10 +90,10 @@ static bool attempt_foreign(unsigned n)
 	bool map_fired = fired;
 	for (unsigned i = 0; i < PAGES; i++) {
 		if (errors[i] == 0)
-			good &= FAILING(1, remove_page(places[i] * PAGE_SIZE)) == 0 && !fired;
+			good &= FAILING(1, page_remove(places[i] * PAGE_SIZE)) == 0 && !fired;
 		else
 			good &= errors[i] == -XEN_ENOMEM &&
-				remove_page(places[i] * PAGE_SIZE) == -XEN_ENOENT;
+				page_remove(places[i] * PAGE_SIZE) == -XEN_ENOENT;
 		missing += errors[i] != 0;
 	}
 	fired = map_fired;
@@ -144,8 +131,8 @@ static bool attempt_show(unsigned n)
 				     .gpfn = place / PAGE_SIZE};
 	long result = FAILING(n, memory_op(XENMEM_add_to_physmap, &argument));
 	if (result != 0)
-		return result == -XEN_ENOMEM && fired && remove_page(place) == -XEN_ENOENT;
-	return remove_page(place) == 0;
+		return result == -XEN_ENOMEM && fired && page_remove(place) == -XEN_ENOENT;
+	return page_remove(place) == 0;
 }
 
 /* One page out of the middle of a block of 2 MiB, whose mapping has to be split for it. */
@@ -156,7 +143,7 @@ static bool attempt_split(unsigned n)
 
 	*page = n;
 	page[512] = ~(uint64_t)n;
-	long result = FAILING(n, remove_page((unsigned long)page));
+	long result = FAILING(n, page_remove((unsigned long)page));
 	if (result != 0)
 		return result == -XEN_ENOMEM && fired && *page == n && page[512] == ~(uint64_t)n;
 	block++;
@@ -211,7 +198,7 @@ static bool attempt_balloon_large(unsigned n)
 	long done = FAILING(n, reservation(XENMEM_populate_physmap, place, 1, 9));
 	if (done == 1)
 		done = reservation(XENMEM_decrease_reservation, place, 1, 9);
-	else if (done != 0 || !fired || remove_page(place) != -XEN_ENOENT)
+	else if (done != 0 || !fired || page_remove(place) != -XEN_ENOENT)
 		return false;
 	return done >= 0 && reservation(XENMEM_populate_physmap, home, 1, 9) == 1;
 }

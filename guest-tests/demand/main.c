@@ -123,8 +123,6 @@ static void arguments(long window)
 {
 	struct keyhole_window_stats *there = (struct keyhole_window_stats *)(low + 64);
 	domid_t *domid = (domid_t *)(low + PAGE_SIZE + 32);
-	remove_from_physmap_t remove = {.domid = DOMID_SELF,
-					.gpfn = (native_ulong_t)(FRAME(low) + 5)};
 	add_to_physmap_t *across = (add_to_physmap_t *)(low + 3 * PAGE_SIZE - 4);
 	uint64_t faults;
 
@@ -140,7 +138,7 @@ static void arguments(long window)
 	tap_is(there->budget, BUDGET, "is there");
 	(void)page(5)->owner;
 	faults = there->faults;
-	tap_is(memory_op(XENMEM_remove_from_physmap, &remove), 0, "one of its pages is removed");
+	tap_is(page_remove(low + 5 * PAGE_SIZE), 0, "one of its pages is removed");
 	tap_is(page(5)->owner, MAGIC(5), "and is there again when it is touched");
 	window_stats((unsigned long)window, &stats);
 	tap_ok(stats.faults > faults, "by a fault");

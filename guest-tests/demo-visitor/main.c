@@ -29,24 +29,12 @@ static void by_grant(uint32_t peer)
 
 static void by_right(uint32_t peer)
 {
-	native_ulong_t index = DEMO_PAGE / PAGE_SIZE;
-	native_ulong_t place = (unsigned long)foreign / PAGE_SIZE;
-	int32_t error = 0;
-	add_to_physmap_batch_t batch = {.domid = DOMID_SELF,
-					.space = XENMAPSPACE_gmfn_foreign,
-					.size = 1,
-					.foreign_domid = (domid_t)peer,
-					.idxs = handle(&index),
-					.gpfns = handle(&place),
-					.errs = handle(&error)};
-	remove_from_physmap_t remove = {.domid = DOMID_SELF, .gpfn = place};
-
-	tap_ok(memory_op(XENMEM_add_to_physmap_batch, &batch) == 0 && error == 0,
+	tap_ok(foreign_map(peer, DEMO_PAGE / PAGE_SIZE, (unsigned long)foreign) == 0,
 	       "the same page is mapped as a foreign one");
 	tap_ok(WAIT_UNTIL(foreign->step == OWNER_GREETS_AGAIN), "it says: \"%s\"",
 	       foreign->from_owner);
 	answer(foreign, "I can see you anyway", VISITOR_ANSWERS_AGAIN);
-	tap_is(memory_op(XENMEM_remove_from_physmap, &remove), 0, "it is taken away");
+	tap_is(page_remove((unsigned long)foreign), 0, "it is taken away");
 }
 
 int main(void)

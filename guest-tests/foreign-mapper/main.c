@@ -18,24 +18,10 @@ static uint32_t peer;
 
 static long map(uint32_t domain, unsigned count)
 {
-	add_to_physmap_batch_t batch = {.domid = DOMID_SELF,
-					.space = XENMAPSPACE_gmfn_foreign,
-					.size = (uint16_t)count,
-					.foreign_domid = (domid_t)domain,
-					.idxs = handle(indices),
-					.gpfns = handle(places),
-					.errs = handle(errors)};
+	add_to_physmap_batch_t batch = foreign_batch(domain, count, indices, places, errors);
 
 	memset(errors, 0x5a, sizeof(errors));
 	return memory_op(XENMEM_add_to_physmap_batch, &batch);
-}
-
-static long unmap(uint64_t address)
-{
-	remove_from_physmap_t argument = {.domid = DOMID_SELF,
-					  .gpfn = (native_ulong_t)(address / PAGE_SIZE)};
-
-	return memory_op(XENMEM_remove_from_physmap, &argument);
 }
 
 static void all_pages(void)
@@ -76,7 +62,7 @@ static void errors_per_page(void)
 	tap_is(errors[4], -XEN_EINVAL, "a place beyond everything: refused");
 	tap_is(errors[5], -XEN_EEXIST, "a place where there is RAM: refused");
 	tap_is(errors[6], 0x5a5a5a5a, "behind the end of the batch nothing is written");
-	tap_is(unmap(AT(100)), 0, "what was done can be undone");
+	tap_is(page_remove(AT(100)), 0, "what was done can be undone");
 	tap_ok(memory_op(XENMEM_add_to_physmap, &single) < 0,
 	       "a foreign page without naming its owner: refused");
 }
@@ -92,8 +78,9 @@ static void errors_per_call(void)
 	tap_ok(map(DOMID_SELF, 1) < 0, "one's own pages: refused");
 	tap_ok(map(DOMID_XEN, 1) < 0, "the hypervisor's pages: refused");
 	tap_ok(map(0, 1) < 0, "domain 0, which is not there: refused");
-	tap_is(unmap(AT(100)), -XEN_ENOENT, "of all this nothing was mapped");
-	tap_ok(unmap(0x7ffffffffffff000ul) < 0, "a frame beyond everything cannot be removed");
+	tap_is(page_remove(AT(100)), -XEN_ENOENT, "of all this nothing was mapped");
+	tap_ok(page_remove(0x7ffffffffffff000ul) < 0,
+	       "a frame beyond everything cannot be removed");
 }
 
 static int order_at(uint64_t address)
@@ -116,7 +103,7 @@ static void block(void)
 	}
 	tap_is(map(peer, BLOCK_PAGES), 0, "2 MiB are mapped in one call");
 	tap_is(order_at(BLOCK_AT(77)), 9, "and have become one leaf");
-	tap_is(unmap(BLOCK_AT(77)), 0, "one page is taken out of it");
+	tap_is(page_remove(BLOCK_AT(77)), 0, "one page is taken out of it");
 	tap_is(order_at(BLOCK_AT(76)), 0, "the others are single pages");
 	indices[0] = (native_ulong_t)(BLOCK_START / PAGE_SIZE + 77);
 	places[0] = (native_ulong_t)(BLOCK_AT(77) / PAGE_SIZE);
@@ -126,7 +113,7 @@ static void block(void)
 		wrong += *(volatile uint64_t *)BLOCK_AT(i) != OWNER_MAGIC(1000 + i);
 	tap_is(wrong, 0, "each page is where it should be");
 	for (unsigned i = 0; i < BLOCK_PAGES; i++)
-		wrong += unmap(BLOCK_AT(i)) != 0;
+		wrong += page_remove(BLOCK_AT(i)) != 0;
 	tap_is(wrong, 0, "they are taken away one by one");
 }
 
@@ -157,11 +144,11 @@ int main(void)
 
 	/* Page 0 goes last: it says that all is done. */
 	for (unsigned i = 1; i < SHARED_PAGES; i++)
-		wrong += unmap(AT(i)) != 0;
+		wrong += page_remove(AT(i)) != 0;
 	tap_is(wrong, 0, "they are taken away again");
-	tap_is(unmap(AT(1)), -XEN_ENOENT, "a second time there is nothing to take");
+	tap_is(page_remove(AT(1)), -XEN_ENOENT, "a second time there is nothing to take");
 	__asm__ volatile("lock incl %0" : "+m"(first->mappers_done));
-	tap_is(unmap(AT(0)), 0, "the last one too");
-	tap_is(unmap((uintptr_t)page_alloc()), 0, "RAM of one's own can be given back");
+	tap_is(page_remove(AT(0)), 0, "the last one too");
+	tap_is(page_remove((uintptr_t)page_alloc()), 0, "RAM of one's own can be given back");
 	tap_done();
 }

@@ -6,22 +6,6 @@
 #include "guest.h"
 #include "shared.h"
 
-static long map_one(uint32_t domain, uint64_t gfn)
-{
-	native_ulong_t index = (native_ulong_t)gfn, place = HOLE / PAGE_SIZE;
-	int32_t error = 0;
-	add_to_physmap_batch_t batch = {.domid = DOMID_SELF,
-					.space = XENMAPSPACE_gmfn_foreign,
-					.size = 1,
-					.foreign_domid = (domid_t)domain,
-					.idxs = handle(&index),
-					.gpfns = handle(&place),
-					.errs = handle(&error)};
-	long result = memory_op(XENMEM_add_to_physmap_batch, &batch);
-
-	return result != 0 ? result : error;
-}
-
 int main(void)
 {
 	struct shared_page *first = (struct shared_page *)SHARED_START;
@@ -30,9 +14,9 @@ int main(void)
 
 	grant_access(grant_table_at(TABLE_AT), GRANT_OF_OWNER, self_domain() + 1, first, 0);
 	tap_plan(5);
-	tap_is(map_one(self_domain() + 1, SHARED_START / PAGE_SIZE), -XEN_EPERM,
+	tap_is(foreign_map(self_domain() + 1, SHARED_START / PAGE_SIZE, HOLE), -XEN_EPERM,
 	       "without the right no foreign page is mapped");
-	tap_is(map_one(0x7000, 1), -XEN_EPERM, "nor does one learn which domains exist");
+	tap_is(foreign_map(0x7000, 1, HOLE), -XEN_EPERM, "nor does one learn which domains exist");
 	for (unsigned i = 0; i < BLOCK_PAGES; i++)
 		*(volatile uint64_t *)(BLOCK_START + i * PAGE_SIZE) = OWNER_MAGIC(1000 + i);
 	for (unsigned i = SHARED_PAGES; i-- > 0;)

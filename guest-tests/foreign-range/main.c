@@ -30,14 +30,9 @@ static long take_away(unsigned long here, unsigned long count)
 
 static long exchange(uint32_t domain, unsigned count)
 {
-	add_to_physmap_batch_t batch = {.domid = batch_domid,
-					.space = XENMAPSPACE_gmfn_foreign,
-					.size = (uint16_t)count,
-					.foreign_domid = (domid_t)domain,
-					.idxs = handle(indices),
-					.gpfns = handle(places),
-					.errs = handle(errors)};
+	add_to_physmap_batch_t batch = foreign_batch(domain, count, indices, places, errors);
 
+	batch.domid = batch_domid;
 	memset(errors, 0x5a, sizeof(errors));
 	return hypercall(__HYPERVISOR_keyhole_foreign, KEYHOLE_FOREIGN_EXCHANGE,
 			 (unsigned long)&batch, 0);

@@ -66,15 +66,6 @@ static bool take(uint32_t port)
 	return __atomic_fetch_and(half, ~bit, __ATOMIC_SEQ_CST) & bit;
 }
 
-static uint64_t parameter(uint32_t index)
-{
-	struct xen_hvm_param p = {.domid = DOMID_SELF, .index = index};
-
-	tap_is(hypercall(__HYPERVISOR_hvm_op, HVMOP_get_param, (unsigned long)&p, 0), 0,
-	       "parameter %u", index);
-	return p.value;
-}
-
 static void prepare(void)
 {
 	add_to_physmap_t op = {
@@ -84,8 +75,8 @@ static void prepare(void)
 	tap_is(memory_op(XENMEM_add_to_physmap, &op), 0, "the shared-info page");
 	tap_is(evtchn_op(EVTCHNOP_bind_virq, &bind), 0, "the console's interrupt");
 	virq_port = bind.port;
-	ring = (void *)(uintptr_t)(parameter(HVM_PARAM_CONSOLE_PFN) * PAGE_SIZE);
-	console_port = (uint32_t)parameter(HVM_PARAM_CONSOLE_EVTCHN);
+	ring = (void *)(uintptr_t)(hvm_parameter(HVM_PARAM_CONSOLE_PFN) * PAGE_SIZE);
+	console_port = (uint32_t)hvm_parameter(HVM_PARAM_CONSOLE_EVTCHN);
 }
 
 static void by_call(void)

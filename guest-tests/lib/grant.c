@@ -48,3 +48,21 @@ int grant_unmap(unsigned long address, grant_handle_t mapping)
 		tap_bail_out("GNTTABOP_unmap_grant_ref: %ld", result);
 	return argument.status;
 }
+
+long foreign_map(uint32_t domain, uint64_t gfn, unsigned long address)
+{
+	native_ulong_t there = (native_ulong_t)gfn, here = (native_ulong_t)(address / PAGE_SIZE);
+	int32_t error = 0;
+	add_to_physmap_batch_t batch = foreign_batch(domain, 1, &there, &here, &error);
+	long result = memory_op(XENMEM_add_to_physmap_batch, &batch);
+
+	return result != 0 ? result : error;
+}
+
+long page_remove(uint64_t address)
+{
+	remove_from_physmap_t argument = {.domid = DOMID_SELF,
+					  .gpfn = (native_ulong_t)(address / PAGE_SIZE)};
+
+	return memory_op(XENMEM_remove_from_physmap, &argument);
+}

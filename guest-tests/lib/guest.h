@@ -37,6 +37,8 @@ uint64_t option_number(const char *name, uint64_t otherwise);
 /* First byte of guest-physical memory that is RAM, at or above `from`, and the length of the rest
  * of that entry of the start info's memory map; 0 if there is none. */
 uint64_t ram_next(uint64_t from, uint64_t *length);
+/* A parameter of this domain (HVM_PARAM_...); a test that it can be asked for. */
+uint64_t hvm_parameter(uint32_t index);
 
 /* --- print.c -------------------------------------------------------------------------------------
  */
@@ -106,6 +108,10 @@ void grant_access(volatile struct grant_entry_v1 *table, grant_ref_t ref, uint32
 int grant_map(uint32_t domain, grant_ref_t ref, unsigned long address, unsigned flags,
 	      grant_handle_t *handle_out);
 int grant_unmap(unsigned long address, grant_handle_t mapping);
+/* Has another domain's frame appear; returns its error, or that of the call. */
+long foreign_map(uint32_t domain, uint64_t gfn, unsigned long address);
+/* Takes away what is at a guest-physical page. */
+long page_remove(uint64_t address);
 
 /* --- trap.c: exceptions -------------------------------------------------------------------------
  */

@@ -8,6 +8,7 @@
 #include "public/cpuid.h"
 #include "public/errno.h"
 #include "public/grant_table.h"
+#include "public/hvm/hvm_op.h"
 #include "public/keyhole.h"
 #include "public/memory.h"
 #include "public/sched.h"
@@ -63,6 +64,19 @@ static inline long sched_op(unsigned command, void *argument)
 static inline long memory_op(unsigned command, void *argument)
 {
 	return hypercall(__HYPERVISOR_memory_op, command, (unsigned long)argument, 0);
+}
+/* A batch that has another domain's frames appear; all three have as many as count. */
+static inline add_to_physmap_batch_t foreign_batch(uint32_t domain, unsigned count,
+						   const native_ulong_t *there,
+						   const native_ulong_t *here, int32_t *errors)
+{
+	return (add_to_physmap_batch_t){.domid = DOMID_SELF,
+					.space = XENMAPSPACE_gmfn_foreign,
+					.size = (uint16_t)count,
+					.foreign_domid = (domid_t)domain,
+					.idxs = handle(there),
+					.gpfns = handle(here),
+					.errs = handle(errors)};
 }
 static inline long grant_table_op(unsigned command, void *arguments, unsigned long count)
 {

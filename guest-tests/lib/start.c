@@ -120,3 +120,12 @@ uint64_t ram_next(uint64_t from, uint64_t *length)
 	}
 	return best;
 }
+
+uint64_t hvm_parameter(uint32_t index)
+{
+	struct xen_hvm_param p = {.domid = DOMID_SELF, .index = index};
+
+	tap_is(hypercall(__HYPERVISOR_hvm_op, HVMOP_get_param, (unsigned long)&p, 0), 0,
+	       "parameter %u", index);
+	return p.value;
+}

@@ -34,25 +34,12 @@ static long state(void)
 /* The child's page appears at HOLE; false as long as there is none. */
 static bool look(void)
 {
-	add_to_physmap_batch_t map = {.domid = DOMID_SELF,
-				      .space = XENMAPSPACE_gmfn_foreign,
-				      .size = 1,
-				      .foreign_domid = (domid_t)child};
-	native_ulong_t there = (native_ulong_t)((unsigned long)&counts / PAGE_SIZE);
-	native_ulong_t here = HOLE / PAGE_SIZE;
-	int32_t error = 0;
-
-	map.idxs = handle(&there);
-	map.gpfns = handle(&here);
-	map.errs = handle(&error);
-	return !memory_op(XENMEM_add_to_physmap_batch, &map) && !error;
+	return !foreign_map(child, (unsigned long)&counts / PAGE_SIZE, HOLE);
 }
 
 static void look_away(void)
 {
-	remove_from_physmap_t unmap = {.domid = DOMID_SELF, .gpfn = HOLE / PAGE_SIZE};
-
-	memory_op(XENMEM_remove_from_physmap, &unmap);
+	page_remove(HOLE);
 }
 
 /* The first child's vCPU's count; 0 as long as there is none. */

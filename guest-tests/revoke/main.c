@@ -90,13 +90,7 @@ static unsigned unmap_grants(void)
 /* 2 MiB, which become one leaf. */
 static unsigned map_foreign(void)
 {
-	add_to_physmap_batch_t batch = {.domid = DOMID_SELF,
-					.space = XENMAPSPACE_gmfn_foreign,
-					.size = LENT_PAGES,
-					.foreign_domid = (domid_t)child,
-					.idxs = handle(indices),
-					.gpfns = handle(places),
-					.errs = handle(errors)};
+	add_to_physmap_batch_t batch = foreign_batch(child, LENT_PAGES, indices, places, errors);
 	unsigned wrong = 0;
 
 	for (unsigned i = 0; i < LENT_PAGES; i++) {
@@ -114,9 +108,7 @@ static unsigned remove_foreign(void)
 	unsigned wrong = 0;
 
 	for (unsigned i = 0; i < LENT_PAGES; i++) {
-		remove_from_physmap_t argument = {
-		    .domid = DOMID_SELF, .gpfn = (native_ulong_t)(FOREIGN_AT(i) / PAGE_SIZE)};
-		wrong += memory_op(XENMEM_remove_from_physmap, &argument) != 0;
+		wrong += page_remove(FOREIGN_AT(i)) != 0;
 	}
 	return wrong;
 }

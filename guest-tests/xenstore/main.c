@@ -14,15 +14,6 @@
 static volatile struct xenstore_domain_interface *page;
 static uint32_t port;
 
-static uint64_t parameter(uint32_t index)
-{
-	struct xen_hvm_param p = {.domid = DOMID_SELF, .index = index};
-
-	tap_is(hypercall(__HYPERVISOR_hvm_op, HVMOP_get_param, (unsigned long)&p, 0), 0,
-	       "parameter %u", index);
-	return p.value;
-}
-
 static void tell(void)
 {
 	struct evtchn_send op = {port};
@@ -171,8 +162,8 @@ static void lies(void)
 
 int main(void)
 {
-	page = (void *)(uintptr_t)(parameter(HVM_PARAM_STORE_PFN) * PAGE_SIZE);
-	port = (uint32_t)parameter(HVM_PARAM_STORE_EVTCHN);
+	page = (void *)(uintptr_t)(hvm_parameter(HVM_PARAM_STORE_PFN) * PAGE_SIZE);
+	port = (uint32_t)hvm_parameter(HVM_PARAM_STORE_EVTCHN);
 	requests();
 	own_number();
 	full();
