@@ -7,6 +7,7 @@
  * all opcodes with all ModRM bytes. A difference prints the bytes, the mode and the seed.
  */
 #include "cpu_bits.h"
+#include "random.h"
 #include "tap.h"
 #include "vmx/decode.h"
 #include <Zydis/Zydis.h>
@@ -15,16 +16,6 @@
 
 #define PER_ROUND	100000
 #define DIFFERENCES_MAX 10
-
-static uint64_t random_state;
-
-static uint64_t random_number(void)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state * 0x2545f4914f6cdd1dull;
-}
 
 static const char *const mode_names[] = {"16-bit", "32-bit", "64-bit"};
 static ZydisDecoder decoders[3];
@@ -250,17 +241,17 @@ static const uint8_t prefixes[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x6
 
 static size_t random_prefixes(uint8_t *to, unsigned limit)
 {
-	unsigned count = (unsigned)(random_number() % (limit + 1));
+	unsigned count = (unsigned)(random64() % (limit + 1));
 
 	for (unsigned i = 0; i < count; i++)
-		to[i] = prefixes[random_number() % sizeof(prefixes)];
+		to[i] = prefixes[random64() % sizeof(prefixes)];
 	return count;
 }
 
 static void fill(uint8_t *bytes, size_t from)
 {
 	for (size_t i = from; i < INSN_LENGTH_MAX; i++)
-		bytes[i] = (uint8_t)(random_number() >> 32);
+		bytes[i] = (uint8_t)(random64() >> 32);
 }
 
 /* Every opcode with every ModRM byte, behind random prefixes. */
@@ -291,8 +282,7 @@ static void randomly(unsigned mode)
 		random_prefixes(bytes, INSN_LENGTH_MAX);
 		if (i % 2)
 			fill(bytes, random_prefixes(bytes, 3));
-		try_bytes(bytes, random_number() % 4 ? INSN_LENGTH_MAX : random_number() % 16,
-			  mode);
+		try_bytes(bytes, random64() % 4 ? INSN_LENGTH_MAX : random64() % 16, mode);
 	}
 }
 
@@ -354,20 +344,20 @@ static const char *execute(const struct insn *in, const uint8_t *bytes, uint8_t 
 			   uint8_t *arena)
 {
 	uint8_t *middle = arena + ARENA / 2;
-	struct machine m = {random_number(), random_number(), random_number(), random_number(),
-			    (random_number() & FLAGS_ALL) | RFLAGS_FIXED1 | RFLAGS_IF};
+	struct machine m = {random64(), random64(), random64(), random64(),
+			    (random64() & FLAGS_ALL) | RFLAGS_FIXED1 | RFLAGS_IF};
 	uint64_t *regs[] = {&m.rax, &m.rcx, &m.rdx, &m.rbx};
 	uint64_t *reg = regs[in->reg & 3];
 
 	if (in->operand == INSN_OPERAND_REGISTER && in->op >= INSN_BT && in->op <= INSN_BTC)
 		*reg = insn_sign_extend(*reg, 2) / 2;
-	if (random_number() % 4 == 0) /* so that CMPXCHG finds what it compares with */
+	if (random64() % 4 == 0) /* so that CMPXCHG finds what it compares with */
 		*reg = m.rax;
 	struct insn_address at = {.base = (uint64_t)middle, .reg = *reg};
 	uint8_t *memory = (uint8_t *)insn_linear(in, INSN_MODE_64, &at);
 	if (memory < arena || memory > arena + ARENA - 8)
 		return NULL; /* *reg was replaced by RAX */
-	uint64_t before = random_number() % 4 ? random_number() : m.rax, after = 0;
+	uint64_t before = random64() % 4 ? random64() : m.rax, after = 0;
 	memcpy(memory, &before, sizeof(before));
 
 	struct machine ours = m;

@@ -1,16 +1,16 @@
 /* sources: kernel/demand.c kernel/demand_window.c vmx/ept.c vmx/ept_map.c vmx/ept_unmap.c vmx/ept_batch.c */
-/* sources: tests/unit/fake_pool.c tests/unit/fake_cpu.c */
+/* sources: tests/unit/fake_pool.c tests/unit/fake_cpu.c tests/unit/fake_heap.c */
 /* flags: -DKEYHOLE_FAKE_REFERENCES -Wl,--wrap=p2m_fill_page */
 /*
  * Demand windows on real p2ms: a processor that touches pages and sets accessed flags, or has none;
  * an owner that gives memory back at the worst moment; quotas that are too small.
  */
 #include "../../vmx/ept_tables.h"
+#include "fake_heap.h"
 #include "fake_pool.h"
 #include "kernel/demand.h"
 #include "kernel/domain.h"
 #include "mm/frame.h"
-#include "mm/heap.h"
 #include "public/errno.h"
 #include "public/keyhole.h"
 #include "tap.h"
@@ -26,23 +26,13 @@ static struct domain mapper, owner;
 static bool mapper_listed;
 struct domain *_Atomic domain_table[DOMAINS_MAX + 1];
 static uint32_t refs[FRAMES];
-static int objects, fail_at = -1;
+static int fail_at = -1;
 static void (*hook)(uint64_t gfn); /* between look-up and mapping */
 static struct epoch_deferred *deferred;
 
-int heap_alloc(size_t size, domid_t id, void **out)
+bool fake_heap_fails(void)
 {
-	(void)id;
-	if (fail_at >= 0 && fail_at-- == 0)
-		return -XEN_ENOMEM;
-	*out = calloc(1, size);
-	objects++;
-	return 0;
-}
-void heap_free(void *object)
-{
-	objects -= object != NULL;
-	free(object);
+	return fail_at >= 0 && fail_at-- == 0;
 }
 int frame_get_present(mfn_t frame, domid_t id, enum frame_type type)
 {
@@ -116,7 +106,8 @@ static void finish(const char *what)
 	p2m_destroy(&mapper.p2m);
 	p2m_destroy(&owner.p2m);
 	epoch_pass();
-	ok(!objects && !mapper.p2m.tables.used && !fake_pool_in_use(), "%s: nothing is left", what);
+	ok(!fake_heap_objects && !mapper.p2m.tables.used && !fake_pool_in_use(),
+	   "%s: nothing is left", what);
 }
 
 /* What is mapped in the mapper's p2m, and whether it is what it should be. */

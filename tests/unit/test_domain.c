@@ -1,12 +1,13 @@
 /* sources: kernel/domain.c kernel/domain_create.c kernel/domain_destroy.c kernel/domain_result.c */
 /* sources: kernel/guest_build.c kernel/pvh_build.c kernel/acpi_build.c kernel/mp_build.c */
-/* sources: kernel/multiboot.c kernel/multiboot_build.c kernel/elf.c tests/unit/fake_cpu.c */
+/* sources: kernel/multiboot.c kernel/multiboot_build.c kernel/elf.c tests/unit/fake_cpu.c kernel/format.c tests/unit/fake_heap.c */
 /* flags: -DKEYHOLE_FAKE_REFERENCES */
 /*
  * Making domains and taking them apart: what a guest of either kind finds in its memory, and that
  * nothing is left behind, whether it ran or any step of making it failed. Frames, p2m and heap are
  * made up.
  */
+#include "fake_heap.h"
 #include "kernel/domain.h"
 #include "kernel/evtchn.h"
 #include "kernel/grant.h"
@@ -15,7 +16,6 @@
 #include "kernel/xen_state.h"
 #include "mm/epoch.h"
 #include "mm/frame.h"
-#include "mm/heap.h"
 #include "mm/window.h"
 #include "public/elfnote.h"
 #include "public/errno.h"
@@ -23,7 +23,6 @@
 #include "public/multiboot.h"
 #include "tap.h"
 #include <elf.h>
-#include <stdarg.h>
 
 /* --- the made-up machine ---------------------------------------------------------------------- */
 
@@ -37,7 +36,7 @@ static uint32_t refs[FRAMES];
 static domid_t owners[FRAMES];
 static struct p2m_entry *p2m_map_of;
 static bool no_large, p2m_there;
-static int fail_at = -1, objects, vcpus, tables_late;
+static int fail_at = -1, vcpus, tables_late;
 static uint64_t mapped;
 
 static bool fails(void)
@@ -45,34 +44,15 @@ static bool fails(void)
 	return fail_at >= 0 && fail_at-- == 0;
 }
 
-size_t format_string(char *buf, size_t size, const char *fmt, ...)
-{
-	va_list ap;
-	va_start(ap, fmt);
-	int n = vsnprintf(buf, size, fmt, ap);
-	va_end(ap);
-	return (size_t)n < size ? (size_t)n : size - 1;
-}
 void print(enum log_level level, const char *fmt, ...)
 {
 	(void)level;
 	(void)fmt;
 }
 
-int heap_alloc(size_t size, domid_t owner, void **out)
+bool fake_heap_fails(void)
 {
-	(void)owner;
-	if (fails())
-		return -XEN_ENOMEM;
-	*out = aligned_alloc(64, (size + 63) & ~63ul);
-	memset(*out, 0, size);
-	objects++;
-	return 0;
-}
-void heap_free(void *object)
-{
-	objects -= object != NULL;
-	free(object);
+	return fails();
 }
 
 int frame_alloc(unsigned order, domid_t owner, enum frame_type type, mfn_t *out)
@@ -559,7 +539,7 @@ static void contents(void)
 	epoch_pass();
 	int steps = destroy(d, 0);
 	ok(steps > 0, "it comes to an end (%d steps)", steps);
-	ok(!frames_used() && !objects && !vcpus, "and leaves nothing");
+	ok(!frames_used() && !fake_heap_objects && !vcpus, "and leaves nothing");
 
 	fresh(2 << 20);
 	no_large = true;
@@ -568,7 +548,7 @@ static void contents(void)
 	no_large = false;
 	d->end = END_POWEROFF;
 	ok(destroy(d, 0) > 512 / 16, "taken apart in many steps");
-	ok(!frames_used() && !objects, "nothing is left");
+	ok(!frames_used() && !fake_heap_objects, "nothing is left");
 
 	fresh(3 << 20);
 	is(create(&d), 0, "half a block at the end");
@@ -583,13 +563,13 @@ static void contents(void)
 	ok(domain_owning(1) == d && !domain_next(0) && d->maps_closed && frames_used(),
 	   "it is still their owner");
 	revocations = 0;
-	ok(!domain_destroy(d) && !domain_owning(1) && !domain_destroy(d) && objects,
+	ok(!domain_destroy(d) && !domain_owning(1) && !domain_destroy(d) && fake_heap_objects,
 	   "then nobody finds it, and an epoch passes");
 	epoch_pass();
 	is(destroy(d, 50), 51, "tables that come back late are waited for");
 	is(refs[600], 1, "foreign frames are let go, grants are not: their handles do it");
 	refs[600] = 0;
-	ok(!frames_used() && !objects, "nothing is left");
+	ok(!frames_used() && !fake_heap_objects, "nothing is left");
 }
 
 /* The same file as a multiboot image: its header where the note was. */
@@ -708,7 +688,7 @@ static void multiboot(void)
 	memset(ram[FILE_FRAME] + 0x400, 0, 20);
 	ok(create(&d) == -XEN_EINVAL && strstr(why.text, "neither a PVH entry"), "neither kind");
 	epoch_pass();
-	ok(!frames_used() && !objects && !vcpus, "nothing is left");
+	ok(!frames_used() && !fake_heap_objects && !vcpus, "nothing is left");
 }
 
 static void failing_steps(bool lazy)
@@ -736,7 +716,7 @@ static void failing_steps(bool lazy)
 			continue;
 		}
 		epoch_pass();
-		if (frames_used() || objects || vcpus || p2m_there || domain_next(0))
+		if (frames_used() || fake_heap_objects || vcpus || p2m_there || domain_next(0))
 			fail("step %d fails and leaves something behind", step);
 		if (!why.text[0])
 			fail("step %d fails without a text", step);
@@ -768,7 +748,7 @@ static void failures(void)
 		epoch_pass();
 		if (!ok(rc == -XEN_EINVAL && strstr(why.text, cases[i].text), "%s", cases[i].what))
 			diag("%d: %s", rc, why.text);
-		ok(!frames_used() && !objects && !vcpus, "nothing is left");
+		ok(!frames_used() && !fake_heap_objects && !vcpus, "nothing is left");
 	}
 	fresh(2 << 20);
 	modules[0].size = 100;
@@ -802,7 +782,7 @@ static void pins(void)
 	cpu_set_add(&modules[0].config.pin, 2);
 	cpu_set_add(&modules[0].config.pin, 7);
 	is(create(&d), -XEN_EINVAL, "none of its processors runs guests");
-	is(objects, 0, "nothing is left");
+	is(fake_heap_objects, 0, "nothing is left");
 	cpu_shared[2].runs_guests = true;
 	is(create(&d), 0, "one of them does");
 	is(d->pin.words[0], 4, "it may run there, not where there is none");

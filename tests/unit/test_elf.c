@@ -1,4 +1,4 @@
-/* sources: kernel/elf.c */
+/* sources: kernel/elf.c kernel/format.c */
 /*
  * ELF files of guests: good ones of both classes, one broken rule at a time, and files cut off or
  * changed at random, which may be refused but never read beyond their end.
@@ -8,16 +8,6 @@
 #include "public/errno.h"
 #include "tap.h"
 #include <elf.h>
-#include <stdarg.h>
-
-size_t format_string(char *buf, size_t size, const char *fmt, ...)
-{
-	va_list ap;
-	va_start(ap, fmt);
-	int n = vsnprintf(buf, size, fmt, ap);
-	va_end(ap);
-	return (size_t)n < size ? (size_t)n : size - 1;
-}
 
 static struct refusal why;
 static bool strayed; /* a read beyond the end of the file */

@@ -9,6 +9,7 @@
 /* sources: tests/unit/fake_cpu.c */
 #include "fake_pool.h"
 #include "public/errno.h"
+#include "random.h"
 #include "tap.h"
 #include "vmx/ept.h"
 #include "vmx/ept_batch.h"
@@ -30,14 +31,6 @@ static uint64_t model_mapped;
 static struct p2m p2m;
 static bool has_leaf[4]; /* of a level */
 
-static uint64_t random_state = 0x9e3779b97f4a7c15;
-static uint64_t random64(void)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state * 0x2545f4914f6cdd1dull;
-}
 static uint64_t random_below(uint64_t n)
 {
 	return random64() % n;

@@ -1,4 +1,4 @@
-/* sources: kernel/evtchn.c kernel/evtchn_bind.c kernel/shared_info.c tests/unit/fake_cpu.c */
+/* sources: kernel/evtchn.c kernel/evtchn_bind.c kernel/shared_info.c tests/unit/fake_cpu.c tests/unit/fake_heap.c */
 /* flags: -pthread -DKEYHOLE_FAKE_REFERENCES */
 /*
  * Event channels of three domains: a few cases by hand; then random operations, hostile ones among
@@ -6,6 +6,7 @@
  * window and p2m are made up.
  */
 #include "cpu.h"
+#include "fake_heap.h"
 #include "guest_call.h"
 #include "kernel/domain.h"
 #include "kernel/evtchn.h"
@@ -14,7 +15,6 @@
 #include "kernel/shared_info.h"
 #include "kernel/xen_state.h"
 #include "mm/frame.h"
-#include "mm/heap.h"
 #include "mm/window.h"
 #include "public/errno.h"
 #include "public/hvm/hvm_op.h"
@@ -29,26 +29,13 @@
 static uint8_t pages[DOMAINS + 1][PAGE_SIZE] aligned_to(4096);
 struct domain *_Atomic domain_table[DOMAINS_MAX + 1];
 #define live domain_table
-static _Atomic int objects;
 static bool no_memory;
 
 /* --- the made-up machine ---------------------------------------------------------------------- */
 
-int heap_alloc(size_t size, domid_t owner, void **out)
+bool fake_heap_fails(void)
 {
-	(void)owner;
-	if (no_memory)
-		return -XEN_ENOMEM;
-	*out = aligned_alloc(64, (size + 63) & ~63ul);
-	memset(*out, 0, size);
-	objects++;
-	return 0;
-}
-void heap_free(void *object)
-{
-	if (object)
-		objects--;
-	free(object);
+	return no_memory;
 }
 /* A frame's number is the page's; each thread has its own slots. */
 static _Thread_local bool slot_open[WINDOW_SLOT_COUNT];
@@ -181,7 +168,7 @@ static void all_gone(void)
 {
 	for (domid_t id = 1; id <= DOMAINS; id++)
 		gone(live[id]);
-	is(objects, 0, "all tables are free again");
+	is(fake_heap_objects, 0, "all tables are free again");
 }
 
 /* The port's bit in an array of the shared page, as a guest with that layout sees it. */

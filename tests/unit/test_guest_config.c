@@ -1,19 +1,9 @@
-/* sources: kernel/guest_config.c kernel/word.c */
+/* sources: kernel/guest_config.c kernel/word.c kernel/format.c */
 /* The command line of a boot module: what is accepted, and the text of every refusal. */
 #include "kernel/guest_config.h"
 #include "print.h"
 #include "public/errno.h"
 #include "tap.h"
-#include <stdarg.h>
-
-size_t format_string(char *buf, size_t size, const char *fmt, ...)
-{
-	va_list ap;
-	va_start(ap, fmt);
-	int n = vsnprintf(buf, size, fmt, ap);
-	va_end(ap);
-	return (size_t)n < size ? (size_t)n : size - 1;
-}
 
 static struct refusal why;
 

@@ -8,6 +8,7 @@
 #include "guest_copy.h"
 #include "mm/window.h"
 #include "public/errno.h"
+#include "random.h"
 #include "tap.h"
 #include "vcpu.h"
 #include "vmx/ept.h"
@@ -506,19 +507,6 @@ static int direct_cmpxchg(void *ctx, gpa_t gpa, unsigned width, uint64_t expecte
 }
 
 static const struct guest_walk_ops direct = {direct_read, direct_cmpxchg};
-
-static uint64_t random_state = 0xda3e39cb94b95bdb;
-static uint64_t random64(void)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state * 0x2545f4914f6cdd1dull;
-}
-static bool one_in(unsigned n)
-{
-	return random64() % n == 0;
-}
 
 static void test_random(void)
 {

@@ -5,6 +5,7 @@
 /* sources: kernel/guest_walk.c */
 #include "guest_walk.h"
 #include "public/errno.h"
+#include "random.h"
 #include "tap.h"
 
 /* --- fake guest memory: some low frames, some beyond 4G -----------------------------------------
@@ -689,18 +690,6 @@ static void test_races(void)
 /* --- at random ----------------------------------------------------------------------------------
  */
 
-static uint64_t random_state = 0x853c49e6748fea9b;
-static uint64_t random64(void)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state * 0x2545f4914f6cdd1dull;
-}
-static bool one_in(unsigned n)
-{
-	return random64() % n == 0;
-}
 static bool coin(void)
 {
 	return random64() >> 63;

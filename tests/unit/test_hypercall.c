@@ -1,6 +1,6 @@
 /* sources: kernel/hypercall.c kernel/multicall.c kernel/sched_op.c kernel/hypercall_misc.c kernel/guest_input.c kernel/lifecycle_op.c kernel/grant.c kernel/grant_op.c */
 /* sources: kernel/grant_copy.c kernel/grant_entry.c kernel/grant_table.c kernel/foreign_map.c kernel/memory_op.c */
-/* sources: kernel/grant_revoke.c kernel/grant_find.c kernel/reservation.c kernel/foreign_op.c kernel/demand.c kernel/demand_window.c kernel/compat.c tests/unit/fake_cpu.c */
+/* sources: kernel/grant_revoke.c kernel/grant_find.c kernel/reservation.c kernel/foreign_op.c kernel/demand.c kernel/demand_window.c kernel/compat.c tests/unit/fake_cpu.c tests/unit/fake_heap.c */
 /* flags: -pthread -DKEYHOLE_FAKE_REFERENCES */
 /*
  * Hypercalls end to end, from registers to registers, as two hostile guests would use them: all of
@@ -8,6 +8,7 @@
  * here, and can be made to fail at any step.
  */
 #include "cpu.h"
+#include "fake_heap.h"
 #include "kernel/domain.h"
 #include "kernel/foreign_map.h"
 #include "kernel/grant.h"
@@ -21,7 +22,6 @@
 #include "kernel/xen_state.h"
 #include "mm/epoch.h"
 #include "mm/frame.h"
-#include "mm/heap.h"
 #include "mm/window.h"
 #include "public/console.h"
 #include "public/errno.h"
@@ -66,7 +66,6 @@ static struct guest *guests[4];
 
 /* The step of allocation or mapping that fails; counts down; negative: none. */
 static _Thread_local int fail_at = -1;
-static _Atomic int objects; /* on the heap */
 static pthread_mutex_t big_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static bool fails(void)
@@ -74,22 +73,9 @@ static bool fails(void)
 	return fail_at >= 0 && fail_at-- == 0;
 }
 
-int heap_alloc(size_t size, domid_t owner, void **out)
+bool fake_heap_fails(void)
 {
-	(void)owner;
-	if (fails())
-		return -XEN_ENOMEM;
-	*out = aligned_alloc(64, (size + 63) & ~63ul);
-	memset(*out, 0, size);
-	objects++;
-	return 0;
-}
-
-void heap_free(void *object)
-{
-	if (object)
-		objects--;
-	free(object);
+	return fails();
 }
 
 int frame_alloc(unsigned order, domid_t owner, enum frame_type type, mfn_t *out)
@@ -1315,7 +1301,7 @@ static void failing_steps(void)
 	epoch_pass();
 	for (int step = 0;; step++) {
 		fresh();
-		int had = objects;
+		int had = fake_heap_objects;
 		uint32_t frames_before = grant_table_frames(&mapper->d);
 		fail_at = step;
 		int rc = grant_table_grow(&mapper->d, 4);
@@ -1324,7 +1310,7 @@ static void failing_steps(void)
 			is(step, 6, "three more frames take six allocations");
 			break;
 		}
-		if (rc != -XEN_ENOMEM || objects != had ||
+		if (rc != -XEN_ENOMEM || fake_heap_objects != had ||
 		    grant_table_frames(&mapper->d) != frames_before)
 			fail("grow: step %d fails and leaves something", step);
 		if (grant_table_grow(&mapper->d, 4))

@@ -1,4 +1,4 @@
-/* sources: kernel/multiboot.c kernel/elf.c */
+/* sources: kernel/multiboot.c kernel/elf.c kernel/format.c */
 /*
  * The header of multiboot images: where it may be, the addresses that it can hold, one broken rule
  * at a time, and files changed at random, which may be refused but never read beyond their end.
@@ -8,16 +8,6 @@
 #include "public/errno.h"
 #include "public/multiboot.h"
 #include "tap.h"
-#include <stdarg.h>
-
-size_t format_string(char *buf, size_t size, const char *fmt, ...)
-{
-	va_list ap;
-	va_start(ap, fmt);
-	int n = vsnprintf(buf, size, fmt, ap);
-	va_end(ap);
-	return (size_t)n < size ? (size_t)n : size - 1;
-}
 
 static uint8_t bytes[MULTIBOOT_SEARCH + 64];
 static struct refusal why;

@@ -1,4 +1,4 @@
-/* sources: kernel/sched.c kernel/pause.c kernel/smp.c kernel/run_queue.c kernel/chores.c kernel/cap.c kernel/vcpu_timer.c kernel/timer.c kernel/timer_heap.c */
+/* sources: kernel/sched.c kernel/pause.c kernel/smp.c kernel/run_queue.c kernel/chores.c kernel/cap.c kernel/vcpu_timer.c kernel/timer.c kernel/timer_heap.c tests/unit/fake_heap.c */
 /* flags: -include tests/unit/fake_clock.h -ffunction-sections -Wl,--gc-sections */
 /*
  * The scheduler on simulated processors. Each has a clock of its own, and the one that is most
@@ -10,6 +10,7 @@
 #include "drivers/acpi.h"
 #include "drivers/apic.h"
 #include "drivers/tsc.h"
+#include "fake_heap.h"
 #include "kernel/cmdline.h"
 #include "kernel/console_input.h"
 #include "kernel/domain.h"
@@ -24,7 +25,6 @@
 #include "mm/audit.h"
 #include "mm/epoch.h"
 #include "mm/frame.h"
-#include "mm/heap.h"
 #include "mm/private.h"
 #include "mm/window.h"
 #include "public/vcpu.h"
@@ -144,15 +144,9 @@ bool monitor_turn(void)
 {
 	return false;
 }
-int heap_alloc(size_t size, domid_t owner, void **out)
+bool fake_heap_fails(void)
 {
-	(void)owner;
-	*out = calloc(1, size);
-	return 0;
-}
-void heap_free(void *object)
-{
-	free(object);
+	return false;
 }
 noreturn_fn void panic(const char *fmt, ...)
 {

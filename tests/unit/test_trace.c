@@ -2,11 +2,11 @@
  * The trace's ring: wrapping, lost events, sums, text; and a reader on another thread while it is
  * written, under the thread sanitizer.
  */
-/* sources: kernel/trace.c kernel/format.c vmx/exit_names.c tests/unit/fake_cpu.c */
+/* sources: kernel/trace.c kernel/format.c vmx/exit_names.c tests/unit/fake_cpu.c tests/unit/fake_heap.c */
 /* flags: -fno-sanitize=address,undefined -fsanitize=thread -no-pie -pthread */
+#include "fake_heap.h"
 #include "kernel/smp.h"
 #include "kernel/trace.h"
-#include "mm/heap.h"
 #include "print.h"
 #include "public/errno.h"
 #include "tap.h"
@@ -15,22 +15,11 @@
 
 #define CPUS 2u
 
-static int allocations, fail_at = -1;
+static int fail_at = -1;
 
-int heap_alloc(size_t size, domid_t owner, void **out)
+bool fake_heap_fails(void)
 {
-	(void)owner;
-	if (fail_at >= 0 && fail_at-- == 0)
-		return -XEN_ENOMEM;
-	allocations++;
-	*out = calloc(1, size);
-	return 0;
-}
-
-void heap_free(void *object)
-{
-	allocations -= object != NULL;
-	free(object);
+	return fail_at >= 0 && fail_at-- == 0;
 }
 
 uint32_t smp_cpu_count(void)
@@ -63,7 +52,7 @@ static void test_start(void)
 	for (int i = 0; i < (int)CPUS + 1; i++) {
 		fail_at = i;
 		is(trace_start(), -XEN_ENOMEM, "without memory (%d) it does not start", i);
-		ok(!allocations && !atomic_load(&trace_enabled) && !cpu_shared[0].trace,
+		ok(!fake_heap_objects && !atomic_load(&trace_enabled) && !cpu_shared[0].trace,
 		   "and nothing has changed");
 	}
 	fail_at = -1;
@@ -223,7 +212,7 @@ int main(void)
 	trace_stop();
 	ok(!atomic_load(&trace_enabled), "it stops");
 	trace_free();
-	is(allocations, 0, "all memory is given back");
+	is(fake_heap_objects, 0, "all memory is given back");
 	is(calls, CPUS - 1, "when all other CPUs have passed their loop");
 	return tap_end();
 }
