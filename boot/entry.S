@@ -34,7 +34,6 @@
 #define VGA_TEXT   0xb8000
 #define VGA_RED	   0x4f
 
-#define IMAGE_PAGES 1024 /* two page tables from 2 MiB on */
 
 	.section .multiboot2, "a"
 	.balign 8

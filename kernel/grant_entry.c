@@ -118,7 +118,7 @@ bool grant_session_take_frame(struct grant_session *s, uint32_t ref)
  * Looks up the leaf of the granter's p2m in which gfn lies. The generation is read first, so that
  * one that has not moved later says that nothing has been taken out since.
  */
-bool grant_session_take_leaf(struct grant_session *s, uint64_t gfn)
+static bool take_leaf(struct grant_session *s, uint64_t gfn)
 {
 	struct p2m *p2m = &s->granter->p2m;
 	struct p2m_entry e;
@@ -182,7 +182,7 @@ static int16_t granted_frame(struct grant_session *s, uint64_t gfn, mfn_t *frame
 {
 	if ((gfn - s->first_gfn >= s->frame_count ||
 	     s->generation != atomic_load(&s->granter->p2m.generation)) &&
-	    !grant_session_take_leaf(s, gfn))
+	    !take_leaf(s, gfn))
 		return GNTST_bad_page;
 	*frame = mfn_add(s->first_frame, gfn - s->first_gfn);
 	return GNTST_okay;

@@ -84,7 +84,6 @@ void grant_session_end(struct grant_session *s);
 bool grant_session_switch(struct grant_session *s, domid_t granter);
 void grant_session_return(struct grant_session *s, domid_t granter);
 bool grant_session_take_frame(struct grant_session *s, uint32_t ref);
-bool grant_session_take_leaf(struct grant_session *s, uint64_t gfn);
 int16_t grant_entry_pin_again(struct grant_session *s, uint32_t ref, uint64_t active,
 			      domid_t mapper, bool readonly, mfn_t *frame);
 int16_t grant_entries_swap(struct domain *d, uint32_t a, uint32_t b);

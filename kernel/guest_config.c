@@ -12,7 +12,6 @@
 #include "kernel/word.h"
 #include "mem.h"
 #include "print.h"
-#include "public/errno.h"
 #include "vcpu.h"
 
 /* One word of a command line, quotes and backslashes resolved. */

@@ -103,6 +103,18 @@ bool vcpu_info_upcall_pending(struct vcpu_shared *v)
 	return pending;
 }
 
+/* The clock of v, in its record: what to make of its time-stamp counter. */
+static void vcpu_time_write(struct vcpu_shared *v)
+{
+	struct vcpu_time_info time = guest_time_record(v->domain);
+	uint8_t *record = record_open(v);
+
+	if (!record)
+		return;
+	__builtin_memcpy(record + TIME, &time, sizeof(time));
+	window_close(WINDOW_EVENT);
+}
+
 /* --- where things are ------------------------------------------------------------------------- */
 
 /*
@@ -194,16 +206,4 @@ void vcpu_info_release(struct vcpu_shared *v)
 		frame_put(make_mfn(atomic_load(&v->xen->info) >> PAGE_SHIFT));
 	v->xen->info_pinned = false;
 	atomic_store(&v->xen->info, 0);
-}
-
-/* The clock of v, in its record: what to make of its time-stamp counter. */
-void vcpu_time_write(struct vcpu_shared *v)
-{
-	struct vcpu_time_info time = guest_time_record(v->domain);
-	uint8_t *record = record_open(v);
-
-	if (!record)
-		return;
-	__builtin_memcpy(record + TIME, &time, sizeof(time));
-	window_close(WINDOW_EVENT);
 }

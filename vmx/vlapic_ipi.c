@@ -40,7 +40,8 @@ static bool logical_xapic(uint64_t route, uint32_t destination)
 	}
 }
 
-bool vlapic_route_matches(uint64_t route, uint32_t id, uint32_t destination, bool logical,
+/* Whether an APIC with this route and number is meant. */
+static bool route_matches(uint64_t route, uint32_t id, uint32_t destination, bool logical,
 			  bool sender_x2)
 {
 	uint32_t ldr = (uint32_t)route;
@@ -57,6 +58,37 @@ bool vlapic_route_matches(uint64_t route, uint32_t id, uint32_t destination, boo
 	       (uint16_t)(ldr & destination);
 }
 
+/* Leaves an interrupt for a vCPU, and has it look. */
+static void post_interrupt(struct vcpu_shared *v, unsigned vector)
+{
+	atomic_fetch_or(&v->posted[vector / 64], BIT64(vector % 64));
+	vcpu_kick(v);
+}
+
+/* The same with a request (enum vcpu_request). INIT takes back a start-up that went before it; of
+ * two start-ups the first counts. */
+static void post_request(struct vcpu_shared *v, uint32_t bits)
+{
+	uint32_t old = atomic_load(&v->requests), new;
+
+	do {
+		new = old;
+		if (bits & VCPU_REQUEST_INIT)
+			new &= ~(VCPU_REQUEST_SIPI | VCPU_SIPI_VECTOR_MASK);
+		if (bits & old & VCPU_REQUEST_NMI)
+			new |= VCPU_REQUEST_NMI_AGAIN;
+		if (!(bits & new &VCPU_REQUEST_SIPI))
+			new |= bits;
+	} while (!atomic_compare_exchange_weak(&v->requests, &old, new));
+	vcpu_kick(v);
+}
+
+void vlapic_nmi(struct vlapic *a)
+{
+	if (a->nmis < 2)
+		a->nmis++;
+}
+
 /* One message for one receiver, which may be the sender. */
 static void deliver(struct vlapic *a, struct vcpu_shared *to, uint32_t command)
 {
@@ -69,21 +101,21 @@ static void deliver(struct vlapic *a, struct vcpu_shared *to, uint32_t command)
 		if (to == self)
 			vlapic_raise(a, vector);
 		else if (vector >= APIC_VECTOR_FIRST)
-			vlapic_post_interrupt(to, vector);
+			post_interrupt(to, vector);
 		else
-			vlapic_post_request(to, VCPU_REQUEST_ILLEGAL_VECTOR);
+			post_request(to, VCPU_REQUEST_ILLEGAL_VECTOR);
 		break;
 	case APIC_ICR_NMI:
 		if (to == self)
 			vlapic_nmi(a);
 		else
-			vlapic_post_request(to, VCPU_REQUEST_NMI);
+			post_request(to, VCPU_REQUEST_NMI);
 		break;
 	case APIC_ICR_INIT:
-		vlapic_post_request(to, VCPU_REQUEST_INIT);
+		post_request(to, VCPU_REQUEST_INIT);
 		break;
 	case APIC_ICR_STARTUP:
-		vlapic_post_request(to, VCPU_REQUEST_SIPI | vector << VCPU_SIPI_VECTOR_SHIFT);
+		post_request(to, VCPU_REQUEST_SIPI | vector << VCPU_SIPI_VECTOR_SHIFT);
 		break;
 	}
 }
@@ -140,8 +172,8 @@ void vlapic_send(struct vlapic *a, uint32_t command, uint32_t destination)
 		    shorthand == APIC_ICR_SELF ? v == self
 		    : shorthand
 			? route & VLAPIC_ROUTE_ENABLED && (shorthand == APIC_ICR_ALL || v != self)
-			: vlapic_route_matches(route, v->id, destination,
-					       command & APIC_ICR_LOGICAL, vlapic_is_x2(a));
+			: route_matches(route, v->id, destination, command & APIC_ICR_LOGICAL,
+					vlapic_is_x2(a));
 		if (meant && (!fixed || route & VLAPIC_ROUTE_SOFTWARE))
 			targets |= BIT32(i);
 	}
@@ -149,35 +181,4 @@ void vlapic_send(struct vlapic *a, uint32_t command, uint32_t destination)
 		targets = choose(a, targets);
 	for (; targets; targets &= targets - 1)
 		deliver(a, d->vcpus[__builtin_ctz(targets)], command);
-}
-
-/* --- what another CPU leaves for a vCPU ------------------------------------------------------- */
-
-void vlapic_post_interrupt(struct vcpu_shared *v, unsigned vector)
-{
-	atomic_fetch_or(&v->posted[vector / 64], BIT64(vector % 64));
-	vcpu_kick(v);
-}
-
-void vlapic_nmi(struct vlapic *a)
-{
-	if (a->nmis < 2)
-		a->nmis++;
-}
-
-/* INIT takes back a start-up that went before it; of two start-ups the first counts. */
-void vlapic_post_request(struct vcpu_shared *v, uint32_t bits)
-{
-	uint32_t old = atomic_load(&v->requests), new;
-
-	do {
-		new = old;
-		if (bits & VCPU_REQUEST_INIT)
-			new &= ~(VCPU_REQUEST_SIPI | VCPU_SIPI_VECTOR_MASK);
-		if (bits & old & VCPU_REQUEST_NMI)
-			new |= VCPU_REQUEST_NMI_AGAIN;
-		if (!(bits & new &VCPU_REQUEST_SIPI))
-			new |= bits;
-	} while (!atomic_compare_exchange_weak(&v->requests, &old, new));
-	vcpu_kick(v);
 }

@@ -15,7 +15,6 @@ void shared_info_unmapped(struct domain *d, gfn_t gfn);
 int vcpu_info_register(struct vcpu_shared *v, gfn_t gfn, uint32_t offset) must_use;
 void vcpu_info_init(struct vcpu_shared *v);
 void vcpu_info_release(struct vcpu_shared *v);
-void vcpu_time_write(struct vcpu_shared *v);
 
 /* Ports that the domain's layout has bits for. */
 static inline uint32_t shared_info_ports(const struct domain *d)

@@ -116,15 +116,9 @@ void vlapic_set_tsc_offset(struct vlapic *a, uint64_t offset);
 /* Interprocessor interrupts, vmx/vlapic_ipi.c. destination: as wide as the mode has it. */
 void vlapic_send(struct vlapic *a, uint32_t command, uint32_t destination);
 void vlapic_publish_route(const struct vlapic *a);
-/* Whether an APIC with this route and number is meant. */
-bool vlapic_route_matches(uint64_t route, uint32_t id, uint32_t destination, bool logical,
-			  bool sender_x2);
 
 /* An NMI for this APIC's vCPU. */
 void vlapic_nmi(struct vlapic *a);
-/* Leaves an interrupt or a request (enum vcpu_request) for a vCPU, and has it look. Any CPU. */
-void vlapic_post_interrupt(struct vcpu_shared *v, unsigned vector);
-void vlapic_post_request(struct vcpu_shared *v, uint32_t bits);
 
 /* What the model needs of the machine, for the current vCPU: the time-stamp counter, the width of
  * physical addresses, and a timer that fires at that time (0: none) and has it look. */
