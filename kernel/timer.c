@@ -71,6 +71,7 @@ void timer_cancel(struct timer *t)
 {
 	struct timer_queue *q = lock_queue_of(t);
 
+	t->moves = false;
 	take_off(q, t);
 	lock_release(&q->lock);
 }
@@ -82,11 +83,14 @@ static void put_on(struct timer_queue *q, struct timer *t, uint64_t deadline)
 	atomic_store(&t->armed, true);
 }
 
-void timer_arm(struct timer *t, uint64_t tsc_deadline)
+/* Takes t off, wherever it is, and has it belong to this CPU, whose queue it returns, locked.
+ * t->moves says whether it was armed; who cancels it from here on clears that. */
+static struct timer_queue *bring(struct timer *t)
 {
 	uint32_t cpu = cpu_index();
 	struct timer_queue *q = lock_queue_of(t);
 
+	t->moves = atomic_load(&t->armed);
 	take_off(q, t);
 	if (q != &queues[cpu]) {
 		/* Off its heap, and not armed: nobody else moves it but who arms it. */
@@ -95,6 +99,13 @@ void timer_arm(struct timer *t, uint64_t tsc_deadline)
 		q = lock_queue_of(t);
 		take_off(q, t);
 	}
+	return q;
+}
+
+void timer_arm(struct timer *t, uint64_t tsc_deadline)
+{
+	struct timer_queue *q = bring(t);
+
 	put_on(q, t, tsc_deadline);
 	bool is_first = q->root == t;
 	lock_release(&q->lock);
@@ -148,15 +159,12 @@ void timers_follow(struct vcpu_shared *v)
 	for (struct timer *t = v->timers; t; t = t->next_of_vcpu) {
 		if (!atomic_load(&t->armed) || atomic_load(&t->cpu) == cpu_index())
 			continue;
-		struct timer_queue *q = lock_queue_of(t);
-		bool was_armed = atomic_load(&t->armed);
-		uint64_t deadline = t->deadline;
-
-		take_off(q, t);
+		/* The vCPU is not running yet: nobody but this CPU arms its timers; but another of
+		 * its vCPUs may stop one on the way. What is due is looked at before entry. */
+		struct timer_queue *q = bring(t);
+		if (t->moves)
+			put_on(q, t, t->deadline);
 		lock_release(&q->lock);
-		/* The vCPU is not running yet, so that nobody but this CPU arms its timers. */
-		if (was_armed)
-			timer_arm(t, deadline);
 	}
 }
 

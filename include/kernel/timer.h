@@ -20,6 +20,7 @@ struct timer {
 	uint64_t deadline;	    /* time-stamp counter of the host */
 	_Atomic uint32_t cpu;	    /* on whose heap it is, or was last */
 	_Atomic bool armed;	    /* changed under that heap's lock */
+	bool moves;		    /* armed, but between two heaps; under the lock of its CPU's */
 	struct timer *child, *next; /* heap */
 	struct timer *back;	    /* previous sibling, or parent */
 	struct timer *next_of_vcpu; /* vcpu_shared.timers */

@@ -1,4 +1,5 @@
 /* sources: kernel/timer_heap.c kernel/timer.c tests/unit/fake_cpu.c */
+/* flags: -pthread */
 /*
  * Timers: the heap against a plain list, and arming, cancelling and moving between CPUs.
  */
@@ -7,6 +8,7 @@
 #include "kernel/traps.h"
 #include "tap.h"
 #include "vcpu.h"
+#include <pthread.h>
 
 #define TIMERS 200u
 #define STEPS  200000u
@@ -163,8 +165,63 @@ static void one_by_one(void)
 	is(timers_run(), UINT64_MAX, "on every CPU");
 }
 
+/* --- stopped while it moves --------------------------------------------------------------------
+ */
+
+#define ROUNDS 20000u
+
+static struct timer moving;
+static struct vcpu_shared moved;
+static _Atomic unsigned round_begun, round_done;
+
+static uint64_t fires_never(struct timer *t)
+{
+	(void)t;
+	return 0;
+}
+
+/* CPU 1: runs the vCPU that the timer belongs to. */
+static void *follow(void *unused)
+{
+	be(1);
+	for (unsigned n = 1; n <= ROUNDS; n++) {
+		while (atomic_load(&round_begun) != n)
+			;
+		timers_follow(&moved);
+		atomic_store(&round_done, n);
+	}
+	return unused;
+}
+
+/* CPU 2: another vCPU stops it meanwhile; nobody has it go again. */
+static void stopped_on_the_way(void)
+{
+	unsigned armed = 0;
+	pthread_t thread;
+
+	timer_init(&moving, &moved, fires_never);
+	if (pthread_create(&thread, NULL, follow, NULL))
+		bail_out("no thread");
+	for (unsigned n = 1; n <= ROUNDS; n++) {
+		be(0);
+		timer_arm(&moving, UINT64_MAX / 2);
+		be(2);
+		atomic_store(&round_begun, n);
+		for (volatile unsigned wait = 0; wait < n % 256; wait++)
+			;
+		timer_cancel(&moving);
+		while (atomic_load(&round_done) != n)
+			;
+		armed += atomic_load(&moving.armed);
+		timer_cancel(&moving);
+	}
+	pthread_join(thread, NULL);
+	is(armed, 0, "a timer that is stopped stays so, also when it moves at that moment");
+}
+
 int main(void)
 {
+	stopped_on_the_way();
 	tap_no_plan();
 	heap_at_random();
 	one_by_one();
