@@ -12,6 +12,7 @@
 #include "kernel/sched.h"
 #include "kernel/xen_state.h"
 #include "mm/frame.h"
+#include "mm/window.h"
 #include "percpu.h"
 #include "public/errno.h"
 #include "public/vcpu.h"
@@ -43,6 +44,22 @@ static void area_write(const struct runstate_area *a, const struct vcpu_runstate
 		guest_place_write(&a->place, narrow, area_size(false));
 }
 
+/* The byte that has XEN_RUNSTATE_UPDATE: by itself, before the rest changes and after it. */
+static void mark_write(const struct runstate_area *a, const struct vcpu_runstate_info *info)
+{
+	uint32_t at = 7 + (a->wide ? offsetof(struct vcpu_runstate_info, state_entry_time)
+				   : offsetof(struct compat_vcpu_runstate_info, state_entry_time));
+	bool in_first = at < a->place.first_length;
+	paddr_t byte =
+	    make_paddr(in_first ? paddr_raw(a->place.first) + at
+				: paddr_raw(a->place.second) + at - a->place.first_length);
+	uint8_t value = (uint8_t)((uint64_t)info->state_entry_time >> 56);
+
+	atomic_thread_fence(memory_order_release);
+	window_write(paddr_to_mfn(byte), paddr_offset(byte), &value, 1);
+	atomic_thread_fence(memory_order_release);
+}
+
 /* The lock of the area is held. A guest that asked for it sees XEN_RUNSTATE_UPDATE in the time of
  * entry while the rest changes. */
 static void show_locked(struct vcpu_shared *v)
@@ -54,13 +71,15 @@ static void show_locked(struct vcpu_shared *v)
 	if (!atomic_load(&a->present))
 		return;
 	runstate_get(v, &info);
-	if (atomic_load(&v->domain->xen->assist) & 1u << VMASST_TYPE_runstate_update_flag) {
-		info.state_entry_time |= XEN_RUNSTATE_UPDATE;
+	if (!(atomic_load(&v->domain->xen->assist) & 1u << VMASST_TYPE_runstate_update_flag)) {
 		area_write(a, &info);
-		atomic_thread_fence(memory_order_release);
-		info.state_entry_time &= ~XEN_RUNSTATE_UPDATE;
+		return;
 	}
+	info.state_entry_time |= XEN_RUNSTATE_UPDATE;
+	mark_write(a, &info);
 	area_write(a, &info);
+	info.state_entry_time &= ~XEN_RUNSTATE_UPDATE;
+	mark_write(a, &info);
 }
 
 void runstate_show(struct vcpu_shared *v)
