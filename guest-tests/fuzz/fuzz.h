@@ -95,6 +95,7 @@ static inline uint64_t place_address(const struct worker *w, uint64_t place)
 #include "operations.h"
 #undef OPERATION
 void prepare(struct worker *w, unsigned id, uint64_t seed);
+volatile struct grant_entry_v1 *table_home(void); /* where restore() wants it */
 void restore(struct worker *w);
 void clear_place(struct worker *w, unsigned place);
 void tend_child(struct worker *w);

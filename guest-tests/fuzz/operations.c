@@ -611,7 +611,7 @@ void make_yield(struct worker *w, struct call *c)
 /* The grant table is where it was, its entries grant again, and there is some RAM and some room. */
 void restore(struct worker *w)
 {
-	volatile struct grant_entry_v1 *table = grant_table_at(HOLE);
+	volatile struct grant_entry_v1 *table = table_home();
 	unsigned page = any_page(w);
 	native_ulong_t gfn = pool_gfn(w, page);
 	memory_reservation_t r = {
