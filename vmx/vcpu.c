@@ -22,6 +22,7 @@
 #include "mm/window_cache.h"
 #include "mutant.h"
 #include "public/errno.h"
+#include "vmx/cleared.h"
 #include "vmx/ept.h"
 #include "vmx/vlapic.h"
 #include "vmx/vmcs.h"
@@ -232,43 +233,6 @@ static void clear_state(void)
 				 : "memory");
 }
 
-#ifdef CONFIG_TEST
-#define FXSAVE_REGISTERS 32 /* offset of ST0; XMM0 to XMM15 follow */
-#define FXSAVE_END	 416
-
-/* Test builds: with no vCPU loaded these registers hold nothing of any. */
-static void check_registers_cleared(void)
-{
-	struct {
-		uint8_t bytes[512] aligned_to(16);
-	} area;
-	uint64_t registers_left = read_cr2() | rdmsr(MSR_IA32_STAR) | rdmsr(MSR_IA32_LSTAR) |
-				  rdmsr(MSR_IA32_CSTAR) | rdmsr(MSR_IA32_KERNEL_GS_BASE);
-
-	for (unsigned i = 0; i < 4; i++)
-		registers_left |= read_dr(i);
-	__asm__ volatile("fxsave64 %0" : "=m"(area));
-	for (unsigned i = FXSAVE_REGISTERS; i < FXSAVE_END; i++)
-		registers_left |= area.bytes[i];
-	assert_always(!registers_left);
-}
-
-/* And the stack that the exits used holds nothing at all. */
-static void check_stack_cleared(void)
-{
-	const uint64_t *p = (const uint64_t *)(private_base_of(cpu_index()) + PRIVATE_STACK);
-	const uint64_t *end = (const uint64_t *)this_cpu()->run_stack;
-	uint64_t stack_left = 0;
-
-	for (; p < end; p++)
-		stack_left |= *(const volatile uint64_t *)p;
-	assert_always(!stack_left);
-}
-#else
-static void check_registers_cleared(void) {}
-static void check_stack_cleared(void) {}
-#endif
-
 static void unload(struct cpu_private *cpu)
 {
 	struct vcpu_shared *old = cpu->current;
@@ -326,9 +290,9 @@ void vcpu_load(struct vcpu_shared *v)
 		unload(cpu);
 		private_clear_stack();
 		if (!v) {
-			check_stack_cleared();
+			cleared_check_stack();
 			clear_state(); /* else the registers of v replace them all */
-			check_registers_cleared();
+			cleared_check_registers();
 		}
 	}
 	if (v)
