@@ -24,6 +24,21 @@ struct guest_reach {
 	unsigned access;	/* P2M_* */
 };
 
+/* A walk of 4-level tables: the entries that were read, and where, and what they led to. */
+struct guest_walk_kept {
+	uint64_t generation; /* of the p2m; 0: there was no walk */
+	uint64_t page;	     /* linear address */
+	uint64_t cr3, efer;
+	struct {
+		paddr_t table;
+		uint64_t offset, entry;
+	} levels[4];
+	unsigned count;	 /* of levels: 3 or 4 */
+	bool writable;	 /* it was for writing */
+	paddr_t at;	 /* the page */
+	uint64_t missed; /* the page of a later walk, which is kept if the next one is there too */
+};
+
 /* How one vCPU sees memory now; filled by the backend at the first copy of a hypercall
  * (vcpu_guest_access). */
 struct guest_access {
@@ -33,6 +48,7 @@ struct guest_access {
 	/* Good while the p2m's generation is this: kernel/guest_copy.c. */
 	uint64_t generation;
 	struct guest_reach tables, data;
+	struct guest_walk_kept kept;
 };
 
 /*

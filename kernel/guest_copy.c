@@ -1,79 +1,21 @@
 /*
  * Copies from and to a guest's memory through the map window.
  *
- * State: none beyond a call. No lock. Ready for many CPUs: the frame behind a p2m entry stays that
- * frame until this CPU's next quiescent point, which is at VM entry, so that nothing needs to hold
- * a reference to it during a copy. The guest's other CPUs may write meanwhile: callers copy once
- * and believe the copy alone.
+ * State: struct guest_access (kernel/guest_reach.h). No lock. Ready for many CPUs: the frame behind
+ * a p2m entry stays that frame until this CPU's next quiescent point, which is at VM entry, so that
+ * nothing needs to hold a reference to it during a copy. The guest's other CPUs may write
+ * meanwhile: callers copy once and believe the copy alone.
  *
  * Uses the window's slots WINDOW_WALK, WINDOW_SOURCE and WINDOW_TARGET, closed again on return.
  */
 #include "guest_copy.h"
-#include "guest_walk_fast.h"
+#include "guest_reach.h"
 #include "mem.h"
 #include "mm/window.h"
 #include "mm/window_cache.h"
 #include "mm/window_peek.h"
 #include "public/errno.h"
 #include "vcpu.h"
-
-/* What a guest names as its memory may be any of these; whose frame it is does not matter here. */
-#define COPYABLE_TYPES                                                                 \
-	(1u << P2M_RAM | 1u << P2M_GRANT_RW | 1u << P2M_GRANT_RO | 1u << P2M_FOREIGN | \
-	 1u << P2M_SHARED | 1u << P2M_DEMAND)
-
-/*
- * The leaves of the p2m used last, for page tables and for data, are kept from one call of a vCPU
- * to its next. The generation that was read before they were looked up tells whether they still
- * are what the p2m says: it moves before anything that was taken out is given up, and what is given
- * up after this look waits for this CPU's next quiescent point, which no call passes.
- */
-static inline void reach_begin(struct guest_access *ga)
-{
-	uint64_t generation = atomic_load_explicit(&ga->p2m->generation, memory_order_acquire);
-
-	if (unlikely(ga->generation != generation)) {
-		ga->tables.length = ga->data.length = 0;
-		ga->generation = generation;
-	}
-}
-
-/* RAM that has no frame yet may get one now (populate=lazy). Out of the way of the copies that need
- * none. */
-static __attribute__((noinline)) bool find_filled(struct p2m *p2m, gfn_t gfn, struct p2m_entry *e)
-{
-	return p2m->fill && p2m->fill(p2m, gfn) && p2m_lookup(p2m, gfn, e);
-}
-
-static __attribute__((noinline)) bool reach_find(struct p2m *p2m, struct guest_reach *r, gpa_t gpa,
-						 unsigned rights)
-{
-	gfn_t gfn = gpa_to_gfn(gpa);
-	struct p2m_entry e;
-
-	r->length = 0;
-	if ((unlikely(!p2m_lookup(p2m, gfn, &e)) && !find_filled(p2m, gfn, &e)) ||
-	    !(e.access & P2M_R && COPYABLE_TYPES >> e.type & 1))
-		return false;
-	r->length = (uint64_t)PAGE_SIZE << e.order;
-	r->first = gpa_raw(gpa) & ~(r->length - 1);
-	r->bias = paddr_raw(mfn_to_paddr(e.frame)) - gpa_raw(gfn_to_gpa(gfn));
-	r->access = e.access;
-	return (e.access & rights) == rights;
-}
-
-/* Where gpa is, if the guest has memory there with all of the rights P2M_*. */
-static inline bool reach_byte(struct p2m *p2m, struct guest_reach *r, gpa_t gpa, unsigned rights,
-			      paddr_t *at)
-{
-	/* Rights that are added move no generation. */
-	if (unlikely(gpa_raw(gpa) - r->first >= r->length ||
-		     (rights != P2M_R && (r->access & rights) != rights)) &&
-	    !reach_find(p2m, r, gpa, rights))
-		return false;
-	*at = make_paddr(gpa_raw(gpa) + r->bias);
-	return true;
-}
 
 static int read_entry(void *ctx, gpa_t gpa, unsigned width_bytes, uint64_t *value)
 {
@@ -207,31 +149,6 @@ static inline gpa_t physical(gva_t va)
 
 /* --- the short way ---------------------------------------------------------------------------- */
 
-/* Whether the caller is a 64-bit kernel. */
-static inline bool is_short(const struct guest_access *ga)
-{
-	return likely(ga->state == GUEST_ACCESS_SHORT) ||
-	       (ga->paging.cpl != 3 && !ga->paging.compatibility);
-}
-
-struct short_walk {
-	struct guest_access *ga;
-	struct window_peek window;
-};
-
-static inline int read_entry_shortly(void *ctx, gpa_t table, uint64_t offset, uint64_t *entry)
-{
-	struct short_walk *w = ctx;
-	paddr_t at;
-
-	if (unlikely(!reach_byte(w->ga->p2m, &w->ga->tables, table, P2M_R, &at)))
-		return -XEN_EFAULT;
-	const char *page = window_peek_open(&w->window, at);
-	*entry = *(const volatile uint64_t *)(page + offset);
-	window_peek_close(&w->window);
-	return 0;
-}
-
 /* The same with cached slots. Tables are the guest's own RAM, or the copy goes the long way. */
 static inline int read_entry_cached(void *ctx, gpa_t table, uint64_t offset, uint64_t *entry)
 {
@@ -248,31 +165,33 @@ static inline int read_entry_cached(void *ctx, gpa_t table, uint64_t offset, uin
 
 /*
  * Nearly every copy lies within one page of a 64-bit kernel. False: it does not, or something else
- * is unusual, and nothing was copied.
+ * is unusual, and nothing was copied. again: in the page of the last walk.
  */
 static inline __attribute__((always_inline)) bool copy_shortly(struct guest_access *ga, gva_t va,
 							       bool write, void *in,
-							       const void *out, size_t length)
+							       const void *out, size_t length,
+							       bool again)
 {
-	gpa_t gpa;
+	unsigned right = write ? P2M_W : P2M_R;
 	paddr_t at;
 
-	if (unlikely(length - 1 >= PAGE_SIZE - (gva_raw(va) & (PAGE_SIZE - 1)) || !is_short(ga)))
+	if (unlikely(length - 1 >= PAGE_SIZE - (gva_raw(va) & (PAGE_SIZE - 1)) ||
+		     (again ? ga->state != GUEST_ACCESS_SHORT || !short_walk_is_of(ga, va, right)
+			    : !is_short(ga))))
 		return false;
-	reach_begin(ga);
-	struct short_walk w = {ga, window_peek_begin(WINDOW_WALK)};
-	bool found = guest_walk_fast(&ga->paging, va, write ? GUEST_WALK_WRITE : GUEST_WALK_READ,
-				     read_entry_shortly, &w, &gpa) &&
-		     reach_byte(ga->p2m, &ga->data, gpa, write ? P2M_W : P2M_R, &at);
-	if (found && !write) {
-		const char *page = window_peek_open(&w.window, mfn_to_paddr(paddr_to_mfn(at)));
+	struct window_peek w = window_peek_begin(WINDOW_WALK);
+	bool found = again ? short_walk_again(ga, va, &w, &at) : short_walk(ga, va, right, &w, &at);
+	if (likely(found) && !write) {
+		const char *page = window_peek_open(&w, mfn_to_paddr(paddr_to_mfn(at)));
 
 		copy_words(in, page + paddr_offset(at), length);
-		window_peek_close(&w.window);
+		window_peek_close(&w);
 	}
-	window_peek_end(&w.window);
-	if (found && write)
+	window_peek_end(&w);
+	if (likely(found) && write)
 		window_write(paddr_to_mfn(at), paddr_offset(at), out, length);
+	if (!again && likely(found))
+		short_walk_note(ga, va, right);
 	return found;
 }
 
@@ -309,28 +228,51 @@ static void complete(struct guest_access *ga)
 	reach_begin(ga);
 }
 
-static __attribute__((noinline)) int linear_in(struct guest_access *ga, void *to, gva_t from,
-					       size_t length)
+/* In another page than that of the walk that is kept, or not as then. */
+static __attribute__((noinline)) int linear_in_newly(struct guest_access *ga, void *to, gva_t from,
+						     size_t length)
 {
 	if (ga->state == GUEST_ACCESS_LATER)
 		vcpu_guest_access_short(ga);
-	if (unlikely(window_cache_on()) ? copy_cached(ga, from, false, to, NULL, length)
-					: likely(copy_shortly(ga, from, false, to, NULL, length)))
+	if (unlikely(window_cache_on())
+		? copy_cached(ga, from, false, to, NULL, length)
+		: likely(copy_shortly(ga, from, false, to, NULL, length, false)))
 		return 0;
 	complete(ga);
 	return copy_pages(ga, from, to, NULL, length);
 }
 
-static __attribute__((noinline)) int linear_out(struct guest_access *ga, gva_t to, const void *from,
-						size_t length)
+static __attribute__((noinline)) int linear_out_newly(struct guest_access *ga, gva_t to,
+						      const void *from, size_t length)
 {
 	if (ga->state == GUEST_ACCESS_LATER)
 		vcpu_guest_access_short(ga);
-	if (unlikely(window_cache_on()) ? copy_cached(ga, to, true, NULL, from, length)
-					: likely(copy_shortly(ga, to, true, NULL, from, length)))
+	if (unlikely(window_cache_on())
+		? copy_cached(ga, to, true, NULL, from, length)
+		: likely(copy_shortly(ga, to, true, NULL, from, length, false)))
 		return 0;
 	complete(ga);
 	return copy_pages(ga, to, NULL, from, length);
+}
+
+static __attribute__((noinline)) int linear_in_again(struct guest_access *ga, void *to, gva_t from,
+						     size_t length)
+{
+	if (ga->state == GUEST_ACCESS_LATER)
+		vcpu_guest_access_short(ga);
+	return likely(copy_shortly(ga, from, false, to, NULL, length, true))
+		   ? 0
+		   : linear_in_newly(ga, to, from, length);
+}
+
+static __attribute__((noinline)) int linear_out_again(struct guest_access *ga, gva_t to,
+						      const void *from, size_t length)
+{
+	if (ga->state == GUEST_ACCESS_LATER)
+		vcpu_guest_access_short(ga);
+	return likely(copy_shortly(ga, to, true, NULL, from, length, true))
+		   ? 0
+		   : linear_out_newly(ga, to, from, length);
 }
 
 /*
@@ -347,7 +289,7 @@ static inline bool physical_shortly(const struct guest_access *ga, gva_t va, siz
 	return likely(ga->generation ==
 		      atomic_load_explicit(&ga->p2m->generation, memory_order_acquire)) &&
 	       likely(gpa - ga->data.first < ga->data.length) &&
-	       likely((gpa & (PAGE_SIZE - 1)) + length - 1 < PAGE_SIZE) &&
+	       likely(length - 1 <= (~gpa & (PAGE_SIZE - 1))) &&
 	       (right == P2M_R || likely(ga->data.access & right));
 }
 
@@ -368,7 +310,8 @@ int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length)
 	paddr_t at;
 
 	if (ga->state != GUEST_ACCESS_PHYSICAL)
-		return linear_in(ga, to, from, length);
+		return gva_page(from) == ga->kept.page ? linear_in_again(ga, to, from, length)
+						       : linear_in_newly(ga, to, from, length);
 	if (unlikely(!physical_shortly(ga, from, length, P2M_R, &at)))
 		return physical_newly(ga, from, to, NULL, length);
 	struct window_peek w = window_peek_begin(WINDOW_SOURCE);
@@ -386,7 +329,8 @@ int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t l
 	paddr_t at;
 
 	if (ga->state != GUEST_ACCESS_PHYSICAL)
-		return linear_out(ga, to, from, length);
+		return gva_page(to) == ga->kept.page ? linear_out_again(ga, to, from, length)
+						     : linear_out_newly(ga, to, from, length);
 	if (unlikely(!physical_shortly(ga, to, length, P2M_W, &at)))
 		return physical_newly(ga, to, NULL, from, length);
 	char *page = window_open(WINDOW_TARGET, paddr_to_mfn(at));
@@ -400,24 +344,25 @@ int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t l
 /* One byte, and with it the rest of its page. */
 static int place_byte(struct guest_access *ga, gva_t va, paddr_t *at)
 {
-	gpa_t gpa;
 	bool found = false;
 
-	reach_begin(ga);
 	if (ga->state >= GUEST_ACCESS_LATER) {
-		if (ga->state == GUEST_ACCESS_PHYSICAL)
+		if (ga->state == GUEST_ACCESS_PHYSICAL) {
+			reach_begin(ga);
 			return reach_byte(ga->p2m, &ga->data, physical(va), P2M_RW, at)
 				   ? 0
 				   : -XEN_EFAULT;
+		}
 		vcpu_guest_access_short(ga);
 	}
 	if (likely(is_short(ga))) {
-		struct short_walk w = {ga, window_peek_begin(WINDOW_WALK)};
+		struct window_peek w = window_peek_begin(WINDOW_WALK);
 
-		found = guest_walk_fast(&ga->paging, va, GUEST_WALK_WRITE, read_entry_shortly, &w,
-					&gpa) &&
-			reach_byte(ga->p2m, &ga->data, gpa, P2M_RW, at);
-		window_peek_end(&w.window);
+		bool again = short_walk_is_of(ga, va, P2M_RW) && short_walk_again(ga, va, &w, at);
+		found = again || short_walk(ga, va, P2M_RW, &w, at);
+		window_peek_end(&w);
+		if (found && !again)
+			short_walk_note(ga, va, P2M_RW);
 	}
 	if (likely(found))
 		return 0;

@@ -278,6 +278,8 @@ static void test_kept_leaves(void)
 
 	fill(pattern, sizeof(pattern), 5);
 	is(guest_copy_out(&caller, at, pattern, 8), 0, "written to a page");
+	is(guest_copy_in(&caller, buffer, make_gva(gva_raw(at) + 8), ~0ull), -XEN_EFAULT,
+	   "all lengths are looked at");
 	if (p2m_unmap(&p2m, make_gfn(SCATTERED), 1, NULL, NULL))
 		bail_out("p2m_unmap");
 	is(guest_copy_in(&caller, buffer, at, 8), -XEN_EFAULT, "which is taken out");
@@ -479,6 +481,97 @@ static void test_old_modes(void)
 	ok(all_closed(), "the window is closed");
 }
 
+/* A call of a 64-bit kernel: 8 bytes, as they are or as they should become. */
+static int call_in(uint64_t va)
+{
+	ga.state = GUEST_ACCESS_LATER;
+	return in(va, 8);
+}
+static int call_out(uint64_t va)
+{
+	ga.state = GUEST_ACCESS_LATER;
+	return out(va, 8);
+}
+
+/* The last walk is taken again only where it leads as before. */
+static void test_kept_walk(void)
+{
+	const uint64_t va = 0xffffa00000000000, from = (uint64_t)SCATTERED << 12;
+	const uint64_t to = from + 2 * PAGE_SIZE, rest = P | W | A | D;
+	uint64_t *leaf = guest_map(va, from, rest), tables = next_table;
+
+	asked = ga.paging;
+	fill(pattern, sizeof(pattern), 77);
+	is(call_out(va), 0, "written to a page");
+	is(call_out(va + PAGE_SIZE - 8), 0, "and at its end");
+	opened = 0;
+	is(call_out(va), 0, "and once more, which keeps the walk");
+	ok(opened > 5, "by doing it twice");
+	unsigned full = asked_full;
+	opened = 0;
+	is(call_in(va), 0, "read");
+	ok(opened == 5 && !memcmp(buffer, pattern, 8), "all tables are looked at again");
+	is(asked_full - full, 0, "the short way");
+	is(call_in(va + PAGE_SIZE - 7), -XEN_EFAULT, "not beyond its end");
+
+	/* Each change finds a walk that is kept. */
+#define KEEP(what) is(call_out(va) | call_out(va), 0, "twice, " what)
+	KEEP("before another page is mapped there");
+	*leaf = to | rest;
+	is(call_in(va), 0, "the guest maps another page there");
+	ok(memcmp(buffer, pattern, 8) != 0, "which is read");
+	*leaf = from | (rest & ~W);
+	is(call_in(va), 0, "and the first, read-only");
+	ok(!memcmp(buffer, pattern, 8), "which is read too");
+	is(call_out(va), -XEN_EFAULT, "not written");
+	*leaf = from | (rest & ~D);
+	is(call_out(va), 0, "written to without the dirty flag");
+	ok(*leaf & D, "it is set");
+	is(call_out(va), 0, "written to once more");
+	KEEP("before it is taken out");
+	*leaf = 0;
+	is(call_in(va), -XEN_EFAULT, "it is not there");
+	is(call_out(va), -XEN_EFAULT, "for both directions");
+	*leaf = from | rest;
+	is(call_out(va), 0, "and back in");
+
+	KEEP("before the root changes");
+	uint64_t *top = guest_entry(ROOT + (va >> 39 & 511) * 8), was = *top;
+	*top = 0;
+	is(call_in(va), -XEN_EFAULT, "an entry of the root goes");
+	*top = was;
+	is(call_in(va), 0, "and comes");
+	KEEP("before the root is another");
+	asked.cr3 = tables << 12;
+	is(call_in(va), -XEN_EFAULT, "other tables");
+	asked.cr3 = ROOT;
+	is(call_in(va), 0, "the first again");
+	*leaf |= NX;
+	KEEP("with NX");
+	asked.efer &= ~EFER_NXE;
+	is(call_in(va), -XEN_EFAULT, "without NXE it is reserved");
+	asked.efer |= EFER_NXE;
+	is(call_in(va), 0, "it is not");
+	struct guest_place place;
+	ga.state = GUEST_ACCESS_LATER;
+	is(guest_place_find(&ga, make_gva(va), 8, &place), 0, "a place");
+	ga.state = GUEST_ACCESS_LATER;
+	is(guest_place_find(&ga, make_gva(va + 16), 8, &place), 0, "another one in the page");
+	guest_place_write(&place, pattern + 100, 8);
+	ok(guest_holds(from + 16, pattern + 100, 8), "is where it should be");
+
+	KEEP("before the page goes");
+	if (p2m_unmap(&p2m, make_gfn(SCATTERED), 1, NULL, NULL))
+		bail_out("p2m_unmap");
+	is(call_in(va), -XEN_EFAULT, "the page goes, though it is mapped");
+	map(SCATTERED, 560, 1, P2M_RAM, P2M_RWX);
+	is(call_in(va), 0, "another one comes");
+	asked.cr3 = 0;
+	ga = (struct guest_access){.p2m = &p2m};
+	is(call_in(0), -XEN_EFAULT, "no walk was to page 0 by tables at 0");
+	asked_short = asked_full = 0;
+}
+
 /* --- the short way against the long way ----------------------------------------------------------
  */
 
@@ -609,6 +702,7 @@ int main(void)
 	test_physical_caller();
 	test_kept_leaves();
 	test_long_mode();
+	test_kept_walk();
 	test_old_modes();
 	test_random();
 	p2m_destroy(&p2m);
