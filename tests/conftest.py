@@ -22,8 +22,8 @@ BUILD = BUILD if BUILD.is_absolute() else ROOT / BUILD
 LOGS = BUILD / "logs"
 PATTERN = os.environ.get("T", "")
 ORDER = {name: i for i, name in enumerate(
-    ("test_nested", "test_linux", "test_tools", "test_unit", "test_explain", "test_selftest", "test_demo",
-     "test_leak", "test_guests"))}
+    ("test_nested", "test_linux", "test_tools", "test_unit", "test_mutants", "test_bench", "test_monitor",
+     "test_explain", "test_selftest", "test_demo", "test_leak", "test_guests"))}
 
 
 def pytest_configure(config):

@@ -8,7 +8,7 @@ from conftest import BUILD
 from keyhole import console, guestspec, iso, machine
 
 SWITCH = "\x01\x01\x01"
-MACHINES = [(machine.BOCHS_CPU, 1), (machine.BOCHS_OLD_CPU, 2), (machine.BOCHS_CPU, 4)]
+MACHINES = [(machine.BOCHS_CPU, 1), (machine.BOCHS_OLD_CPU, 2), (machine.BOCHS_SMP_CPU, 4)]
 ROLES = ("busy", "idle", "wild", "circle", "hole")
 REGISTERS = r"  rip [0-9a-f]{16} rflags"
 FRAME = r"  #1 0000000000111111"

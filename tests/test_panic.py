@@ -13,7 +13,7 @@ WANTED = [r"PANIC: asked for by a guest$", r"cpu\d+, registers:$", r"  rip [0-9a
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("model, cpus", [(machine.BOCHS_OLD_CPU, 2), (machine.BOCHS_CPU, 4)])
+@pytest.mark.parametrize("model, cpus", [(machine.BOCHS_OLD_CPU, 2), (machine.BOCHS_SMP_CPU, 4)])
 def test_panic_with_guests(model, cpus, tap_results, log_dir):
     image = BUILD / f"test/panic-{cpus}.iso"
     file = BUILD / "guests/panic.elf"

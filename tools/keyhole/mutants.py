@@ -140,7 +140,7 @@ def run(mutant, folder, build_dir):
     test = guesttest.load(ROOT / "guest-tests" / mutant.killer / "test.toml", build_dir)
     cpus = max(test.cpus) if mutant.name.endswith("_SMP") else 1
     iso.make(image, folder / "keyhole.elf", [], [g.spec for g in test.guests])
-    with machine.Bochs(image, log_dir, mem=test.mem, cpus=cpus) as box:
+    with machine.Bochs(image, log_dir, model=machine.BOCHS_SMP_CPU, mem=test.mem, cpus=cpus) as box:
         box.run(20 + test.seconds)
         log = console.parse(box.text)
     failures.check(log.end is not None and not log.panic, "the boot comes to its end",
