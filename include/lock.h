@@ -26,6 +26,7 @@ enum lock_rank {
 	LOCK_DEVICES,
 	LOCK_GRANTS,
 	LOCK_EVTCHN,
+	LOCK_DEMAND_SHARE,
 	LOCK_DEMAND,
 	LOCK_P2M,
 	LOCK_HEAP,
@@ -122,6 +123,14 @@ static inline bool lock_try(struct lock *l)
 	atomic_store_explicit(&l->holder, cpu_index() + 1, memory_order_relaxed);
 	lock_taken(l);
 	return true;
+}
+
+/* Whether somebody waits for a lock that this CPU holds. */
+static inline bool lock_wanted(struct lock *l)
+{
+	uint16_t next = atomic_load_explicit(&l->next, memory_order_relaxed);
+
+	return (uint16_t)(next - atomic_load_explicit(&l->serving, memory_order_relaxed)) > 1;
 }
 
 static inline void lock_release(struct lock *l)

@@ -33,20 +33,22 @@ enum p2m_type {
 
 #define P2M_CPU_WORDS (LAYOUT_CPUS_MAX / 64)
 
-/* The leaf table that p2m_fill_page() used last, as long as it is linked. */
+/* Leaf tables that p2m_fill_page() used last, each by the low bits of its number, as long as they
+ * are linked. */
+#define P2M_LEAVES 8u
 struct p2m_leaf {
 	uint64_t *entries, *link;
 	uint64_t first, count; /* in gfns; count 0: none is at hand */
 };
 
 struct p2m {
-	struct lock lock;	     /* all changes */
-	struct p2m_leaf last;	     /* under it */
-	mfn_t root;		     /* FRAME_TABLE, the top level */
-	const uint64_t *top;	     /* its address; constant */
-	struct table_account tables; /* quota of the domain */
-	_Atomic uint64_t generation; /* moves whenever rights are removed; starts at 1 */
-	uint64_t max_gfn;	     /* frames at or above are refused */
+	struct lock lock;		  /* all changes */
+	struct p2m_leaf last[P2M_LEAVES]; /* under it */
+	mfn_t root;			  /* FRAME_TABLE, the top level */
+	const uint64_t *top;		  /* its address; constant */
+	struct table_account tables;	  /* quota of the domain */
+	_Atomic uint64_t generation;	  /* moves whenever rights are removed; starts at 1 */
+	uint64_t max_gfn;		  /* frames at or above are refused */
 	/* Gives a gfn memory where it shall have some and has none yet: whether it has now. Or
 	 * NULL. Constant. */
 	bool (*fill)(struct p2m *p2m, gfn_t gfn);
@@ -133,6 +135,8 @@ int p2m_batch_take_any(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t
  * -XEN_ENOMEM: a large leaf could not be split. */
 int p2m_batch_exchange(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t frame,
 		       mfn_t *old) must_use;
+/* Lets those go first who wait for the lock. What was taken out is still to be flushed. */
+void p2m_batch_yield(struct p2m_batch *b);
 /* Moves the generation and marks CPUs, if anything was taken out; unlocks. */
 void p2m_batch_end(struct p2m_batch *b);
 

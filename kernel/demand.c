@@ -6,8 +6,10 @@
  * State: a window's record (kernel/demand_internal.h), on the heap, charged to its mapper: what is
  * constant or atomic, and under its lock the list of its pages. An entry of the list (a slot) names
  * a page that is mapped or was; the p2m alone says whether it is. A mapped page (P2M_DEMAND) holds
- * a reference to its frame. Windows are found in tables of their mapper and of their owner without
- * a lock, and freed an epoch after they have left both. Lock order: domain, window, p2m.
+ * a reference to its frame. Free slots that a CPU has at hand, and the owner's leaf that it used
+ * last, are in its share, under a lock of that. Windows are found in tables of their mapper and of
+ * their owner without a lock, and freed an epoch after they have left both. Lock order: domain,
+ * share, window, p2m.
  *
  * Who fills a page and who takes pages away for good must not miss each other: whoever fills looks
  * at the window and at the owner again when the page is mapped (all under or after the p2m's lock),
@@ -20,6 +22,7 @@
  * touched before the next batch keep their slots.
  */
 #include "demand_internal.h"
+#include "mem.h"
 
 /* --- making room --------------------------------------------------------------------------------
  */
@@ -52,6 +55,10 @@ static void evict_idle(struct demand_window *w, struct removal *r)
 
 	for (; looks && left; looks--) {
 		uint32_t slot = hand;
+
+		/* Others fill pages meanwhile, with what their shares have. */
+		if (looks % LOOKS_AT_ONCE == 0 && lock_wanted(&w->mapper->p2m.lock))
+			p2m_batch_yield(&r->batch);
 		uint32_t page = atomic_load_explicit(&w->slots[slot], memory_order_acquire);
 
 		if (unlikely(++hand >= used))
@@ -72,10 +79,11 @@ static void evict_sample(struct demand_window *w, struct removal *r)
 
 	while (w->sample_count)
 		slot_give(w, w->sample[--w->sample_count]);
-	for (uint32_t n = 0; n < w->batch; n++) {
+	for (uint32_t left = w->batch, looks = w->used; left && looks; looks--) {
 		slot = hand_next(w, &page);
 		if (slot == SLOT_NONE)
 			continue;
+		left--;
 		remove_page(r, w->gfn + page, true);
 		if (at_once) {
 			at_once--;
@@ -93,10 +101,10 @@ static __attribute__((noinline)) void evict(struct demand_window *w)
 
 	assert_locked(&w->lock);
 	removal_begin(&r, w->mapper);
-	if (p2m_tracks_access())
-		evict_idle(w, &r);
-	else
+	if (w->samples)
 		evict_sample(w, &r);
+	else
+		evict_idle(w, &r);
 	w->evicted += r.count;
 	w->flushes += r.count > 0;
 	removal_end(&r);
@@ -118,38 +126,74 @@ static uint32_t sample_take(struct demand_window *w, uint32_t page)
 	return SLOT_NONE;
 }
 
-/* A slot for a page, pending; SLOT_NONE: there is none just now. The window's lock held. */
-static inline uint32_t slot_take(struct demand_window *w, uint32_t page)
+/*
+ * Fills a share with free slots, in a row as far as there are, so that the hand finds the pages of
+ * one vCPU side by side. One that still has some does not wait for the CPU that evicts.
+ */
+static __attribute__((noinline)) void share_refill(struct demand_window *w, struct demand_share *s)
+{
+	if (!s->free_count)
+		lock_acquire(&w->lock);
+	else if (!lock_try(&w->lock))
+		return;
+	if (!w->free_count && w->used == w->budget)
+		evict(w);
+	uint32_t n = w->share_max - s->free_count;
+	if (n > w->free_count)
+		n = w->free_count;
+	w->free_count -= n;
+	memcpy(&s->free[s->free_count], &w->free[w->free_count], n * sizeof(s->free[0]));
+	s->free_count += n;
+	while (s->free_count < w->share_max && w->used < w->budget) {
+		atomic_store_explicit(&w->slots[w->used], SLOT_FREE, memory_order_relaxed);
+		s->free[s->free_count++] = w->used++;
+	}
+	lock_release(&w->lock);
+}
+
+/* The slot that a page has kept as one of the sample; SLOT_NONE. */
+static __attribute__((noinline)) uint32_t slot_sampled(struct demand_window *w, uint32_t page)
+{
+	lock_acquire(&w->lock);
+	uint32_t slot = sample_take(w, page);
+	if (slot != SLOT_NONE)
+		atomic_store_explicit(&w->slots[slot], page | SLOT_PENDING, memory_order_relaxed);
+	lock_release(&w->lock);
+	return slot;
+}
+
+/* A slot for a page, pending; SLOT_NONE: there is none just now. The share's lock held. */
+static inline uint32_t slot_take(struct demand_window *w, struct demand_share *s, uint32_t page)
 {
 	uint32_t slot = SLOT_NONE;
 
-	if (unlikely(w->sample_count))
-		slot = sample_take(w, page);
-	if (slot == SLOT_NONE && !w->free_count) {
-		if (w->used < w->budget)
-			slot = w->used++;
-		else
-			evict(w);
+	if (unlikely(w->samples))
+		slot = slot_sampled(w, page);
+	if (unlikely(slot != SLOT_NONE))
+		return slot;
+	if (unlikely(s->free_count <= w->share_max / 2)) {
+		share_refill(w, s);
+		if (!s->free_count)
+			return SLOT_NONE;
 	}
-	if (slot == SLOT_NONE && w->free_count)
-		slot = w->free[--w->free_count];
-	if (likely(slot != SLOT_NONE))
-		atomic_store_explicit(&w->slots[slot], page | SLOT_PENDING, memory_order_relaxed);
+	slot = s->free[--s->free_count];
+	atomic_store_explicit(&w->slots[slot], page | SLOT_PENDING, memory_order_relaxed);
 	return slot;
 }
 
 /* Brings the leaf to hand that has the owner's frame index. False: that is no RAM. */
-static __attribute__((noinline)) bool find_leaf(struct demand_window *w, uint64_t index)
+static __attribute__((noinline)) bool find_leaf(const struct demand_window *w,
+						struct demand_share *s, uint64_t index)
 {
 	struct p2m_entry e;
 
-	w->generation = atomic_load(&w->owner->p2m.generation);
-	w->leaf_count = 0;
+	s->generation = atomic_load(&w->owner->p2m.generation);
+	s->leaf_count = 0;
 	if (!p2m_lookup(&w->owner->p2m, make_gfn(index), &e) || e.type != P2M_RAM)
 		return false;
-	w->leaf_count = 1ull << e.order;
-	w->leaf_first = index & ~(w->leaf_count - 1);
-	w->leaf_frame = make_mfn(mfn_raw(e.frame) - (index - w->leaf_first));
+	s->leaf_count = 1ull << e.order;
+	s->leaf_first = index & ~(s->leaf_count - 1);
+	s->leaf_frame = make_mfn(mfn_raw(e.frame) - (index - s->leaf_first));
 	return true;
 }
 
@@ -158,19 +202,20 @@ static __attribute__((noinline)) bool find_leaf(struct demand_window *w, uint64_
  * has moved since, what was a leaf is one, or is about to be taken out of the p2m and then of
  * windows.
  */
-static inline bool frame_take(struct demand_window *w, uint64_t index, mfn_t *frame)
+static inline bool frame_take(const struct demand_window *w, struct demand_share *s, uint64_t index,
+			      mfn_t *frame)
 {
 	for (bool found = false;; found = true) {
-		if ((index - w->leaf_first >= w->leaf_count ||
-		     w->generation != atomic_load(&w->owner->p2m.generation)) &&
-		    !find_leaf(w, index))
+		if ((index - s->leaf_first >= s->leaf_count ||
+		     s->generation != atomic_load(&w->owner->p2m.generation)) &&
+		    !find_leaf(w, s, index))
 			return false;
-		*frame = mfn_add(w->leaf_frame, index - w->leaf_first);
+		*frame = mfn_add(s->leaf_frame, index - s->leaf_first);
 		if (likely(!frame_get_present(*frame, w->owner_id, FRAME_GUEST_RAM)))
 			return true;
 		if (found)
 			return false;
-		w->leaf_count = 0;
+		s->leaf_count = 0;
 	}
 }
 
@@ -217,17 +262,18 @@ static bool still_there(const struct demand_window *w, uint64_t index, mfn_t fra
 static int fill(struct demand_window *w, gfn_t gfn)
 {
 	uint64_t page = gfn_raw(gfn) - w->gfn, index = w->index + page;
+	struct demand_share *s = &w->shares[cpu_index() % SHARES];
 	struct domain *d = w->mapper;
 	uint32_t slot = SLOT_NONE;
 	mfn_t frame = MFN_INVALID;
 
-	lock_acquire(&w->lock);
-	bool there = !atomic_load(&w->closed) && frame_take(w, index, &frame);
-	uint64_t generation = w->generation;
+	lock_acquire(&s->lock);
+	bool there = !atomic_load(&w->closed) && frame_take(w, s, index, &frame);
+	uint64_t generation = s->generation;
 	if (likely(there))
-		slot = slot_take(w, (uint32_t)page);
-	w->faults += there;
-	lock_release(&w->lock);
+		slot = slot_take(w, s, (uint32_t)page);
+	s->faults += there;
+	lock_release(&s->lock);
 	if (unlikely(slot == SLOT_NONE)) {
 		if (there)
 			frame_put(frame);
@@ -236,8 +282,9 @@ static int fill(struct demand_window *w, gfn_t gfn)
 	int rc = p2m_fill_page(&d->p2m, gfn, frame, P2M_DEMAND, P2M_RW);
 	if (unlikely(rc == -XEN_ENOENT))
 		rc = map_page(d, gfn, frame);
-	/* On an error the slot names a page that has gone. */
-	atomic_store_explicit(&w->slots[slot], (uint32_t)page, memory_order_release);
+	/* On an error the slot names a page that has gone. In order with the look at closed: who
+	 * closes the window and finds the slot pending is seen below. */
+	atomic_store(&w->slots[slot], (uint32_t)page);
 	if (unlikely(rc)) {
 		frame_put(frame);		   /* never mapped: nothing to wait for */
 		return rc == -XEN_EEXIST ? 0 : rc; /* another CPU was first */

@@ -16,13 +16,31 @@
 #define BATCH_MAX      64u
 #define BATCH_PART     4u
 #define LOOKS_PER_PAGE 4u
+#define LOOKS_AT_ONCE  8u /* before others that wait for the p2m go first */
 /* A slot: the page's offset in the window; with SLOT_PENDING its CPU has not mapped it yet. */
 #define SLOT_PENDING 0x80000000u
 #define SLOT_FREE    UINT32_MAX
 #define SLOT_NONE    UINT32_MAX
 _Static_assert(GUEST_GFN_LIMIT <= SLOT_PENDING, "a page's offset fits");
 
+/* Parts of a window's state that its mapper's CPUs use side by side: CPU n the n-th, modulo. Free
+ * slots that each has at hand: so many at most, and this part of the budget in all of them. */
+#define SHARES	    4u
+#define SHARE_MAX   32u
+#define SHARES_PART 4u
+
+/* Under its lock. */
+struct demand_share {
+	struct lock lock;
+	uint32_t free_count, free[SHARE_MAX];
+	/* A leaf of the owner's RAM, as of a generation of its p2m; leaf_count 0: none. */
+	uint64_t generation, leaf_first, leaf_count;
+	mfn_t leaf_frame;
+	uint64_t faults;
+};
+
 struct demand_window {
+	struct demand_share shares[SHARES];
 	struct lock lock;
 	/* Constant. */
 	struct domain *mapper;
@@ -30,16 +48,15 @@ struct demand_window {
 	domid_t owner_id;
 	uint64_t gfn, page_count, index; /* index: the owner's frame of the first page */
 	uint32_t budget, batch, charge;	 /* slots; pages a flush; pages charged */
+	uint32_t share_max;		 /* slots at hand in a share */
+	bool samples;			 /* there are no accessed flags */
 	_Atomic bool closed;		 /* no page comes any more */
 	/* Under the lock. */
 	uint32_t hand, used,
 	    swept; /* slots below used have been used; those below swept are closed */
 	uint32_t free_count, sample_count;
 	uint32_t free[BATCH_MAX], sample[BATCH_MAX]; /* slots */
-	/* A leaf of the owner's RAM, as of a generation of its p2m; leaf_count 0: none. */
-	uint64_t generation, leaf_first, leaf_count;
-	mfn_t leaf_frame;
-	uint64_t faults, evicted, flushes;
+	uint64_t evicted, flushes;
 	struct epoch_deferred deferred;
 	_Atomic uint32_t slots[];
 };

@@ -127,6 +127,8 @@ int demand_open(struct domain *d, struct domain *owner, uint64_t index, uint64_t
 	}
 	struct demand_window *w = object;
 	w->lock = (struct lock)LOCK_INIT(LOCK_DEMAND);
+	for (unsigned i = 0; i < SHARES; i++)
+		w->shares[i].lock = (struct lock)LOCK_INIT(LOCK_DEMAND_SHARE);
 	w->mapper = d;
 	w->owner = owner;
 	w->owner_id = owner->id;
@@ -135,6 +137,10 @@ int demand_open(struct domain *d, struct domain *owner, uint64_t index, uint64_t
 	w->index = index;
 	w->budget = (uint32_t)budget;
 	w->batch = w->budget / BATCH_PART < BATCH_MAX ? w->budget / BATCH_PART : BATCH_MAX;
+	w->share_max = w->budget / (SHARES * SHARES_PART);
+	if (w->share_max > SHARE_MAX)
+		w->share_max = SHARE_MAX;
+	w->samples = !p2m_tracks_access();
 	w->charge = charge;
 	lock_acquire(&d->lock);
 	rc = place_find(d, w, &place);
@@ -203,16 +209,23 @@ int demand_close_step(struct domain *d, uint64_t id)
 int demand_stats(struct domain *d, uint64_t id, struct keyhole_window_stats *out)
 {
 	struct demand_window *w = window_by_id(d, id);
+	uint64_t faults = 0, at_hand = 0;
 
 	if (!w)
 		return -XEN_ENOENT;
+	for (unsigned i = 0; i < SHARES; i++) {
+		lock_acquire(&w->shares[i].lock);
+		faults += w->shares[i].faults;
+		at_hand += w->shares[i].free_count;
+		lock_release(&w->shares[i].lock);
+	}
 	lock_acquire(&w->lock);
 	*out = (struct keyhole_window_stats){
-	    .faults = w->faults,
+	    .faults = faults,
 	    .evicted = w->evicted,
 	    .flushes = w->flushes,
-	    .flushes_per_1000_faults = w->faults ? w->flushes * 1000 / w->faults : 0,
-	    .resident = w->used - w->free_count - w->sample_count,
+	    .flushes_per_1000_faults = faults ? w->flushes * 1000 / faults : 0,
+	    .resident = w->used - w->free_count - w->sample_count - at_hand,
 	    .budget = w->budget,
 	    .open = !atomic_load(&w->closed),
 	};

@@ -99,7 +99,7 @@ void ept_release_tables(struct ept_cursor *c, uint64_t next, uint64_t end, bool 
 			return;
 		ept_store(link, 0);
 		c->level = 0;
-		c->p2m->last.count = 0;
+		ept_forget_leaves(c->p2m);
 		epoch_free_table(&c->p2m->tables,
 				 entry_frame(value & TOMBSTONE ? tombstone_entry(value) : value));
 	}

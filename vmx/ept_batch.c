@@ -36,25 +36,53 @@ static void settle(struct p2m_batch *b)
 		ept_join(b->p2m, b->first);
 }
 
+/* Where the leaf table of a gfn is kept when it is at hand. */
+static inline struct p2m_leaf *leaf_place(struct p2m *p2m, uint64_t gfn)
+{
+	return &p2m->last[gfn / ENTRIES_PER_TABLE % P2M_LEAVES];
+}
+
+/* Brings the leaf table of a gfn to hand. -XEN_ENOENT: there is none; -XEN_EEXIST: a large leaf is
+ * there; -XEN_EINVAL: beyond max_gfn. */
+static __attribute__((noinline)) int leaf_reach(struct p2m *p2m, uint64_t gfn, struct p2m_leaf *l)
+{
+	uint64_t *entries = pool_table(p2m->root), *link = NULL;
+
+	if (gfn >= p2m->max_gfn)
+		return -XEN_EINVAL;
+	for (unsigned level = LEVEL_TOP; level > 1; level--) {
+		link = &entries[level_index(gfn, level)];
+		uint64_t value = ept_load(link);
+
+		if (!present(value))
+			return -XEN_ENOENT;
+		if (value & EPT_LEAF)
+			return -XEN_EEXIST;
+		entries = entry_table(value);
+	}
+	l->entries = entries;
+	l->link = link;
+	l->first = gfn - level_index(gfn, 1);
+	l->count = p2m->max_gfn - l->first;
+	if (l->count > ENTRIES_PER_TABLE)
+		l->count = ENTRIES_PER_TABLE;
+	return 0;
+}
+
 bool p2m_batch_reach(struct p2m_batch *b, uint64_t gfn)
 {
-	struct ept_cursor c = {.p2m = b->p2m};
+	struct p2m_leaf *l = leaf_place(b->p2m, gfn);
 
-	if (gfn >= b->p2m->max_gfn)
-		return false;
 	if (gfn - b->first < b->count)
 		return true;
 	settle(b);
-	ept_seek(&c, gfn, 1, false);
-	if (c.level != 1)
+	if (gfn - l->first >= l->count && leaf_reach(b->p2m, gfn, l))
 		return false;
-	b->entries = c.path[1] - level_index(gfn, 1);
-	b->link = c.path[2];
+	b->entries = l->entries;
+	b->link = l->link;
 	b->in_use = b->counted = (ept_load(b->link) & IN_USE_MASK) >> IN_USE_SHIFT;
-	b->first = gfn - level_index(gfn, 1);
-	b->count = b->p2m->max_gfn - b->first;
-	if (b->count > ENTRIES_PER_TABLE)
-		b->count = ENTRIES_PER_TABLE;
+	b->first = l->first;
+	b->count = l->count;
 	return true;
 }
 
@@ -138,6 +166,14 @@ int p2m_batch_exchange(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t
 	return 0;
 }
 
+/* What was taken out waits for p2m_batch_end(), whatever comes in its place meanwhile. */
+void p2m_batch_yield(struct p2m_batch *b)
+{
+	settle(b);
+	lock_release(&b->p2m->lock);
+	lock_acquire(&b->p2m->lock);
+}
+
 /* The order is that of ept_unmap_locked(): entries, generation, marks; what was removed after. */
 void p2m_batch_end(struct p2m_batch *b)
 {
@@ -150,63 +186,38 @@ void p2m_batch_end(struct p2m_batch *b)
 	trace(TRACE_BATCH, 0, b->removed);
 }
 
-/* Brings the leaf table of a gfn to hand for p2m_fill_page(). Its errors. */
-static inline int fill_reach(struct p2m *p2m, uint64_t gfn)
+static inline int fill_entry(struct p2m *p2m, uint64_t gfn, const struct p2m_leaf *l, uint64_t leaf)
 {
-	uint64_t *entries = pool_table(p2m->root), *link = NULL;
-
-	if (gfn >= p2m->max_gfn)
-		return -XEN_EINVAL;
-	for (unsigned level = LEVEL_TOP; level > 1; level--) {
-		link = &entries[level_index(gfn, level)];
-		uint64_t value = ept_load(link);
-
-		if (!present(value))
-			return -XEN_ENOENT;
-		if (value & EPT_LEAF)
-			return -XEN_EEXIST;
-		entries = entry_table(value);
-	}
-	p2m->last = (struct p2m_leaf){.entries = entries,
-				      .link = link,
-				      .first = gfn - level_index(gfn, 1),
-				      .count = ENTRIES_PER_TABLE};
-	if (p2m->last.count > p2m->max_gfn - p2m->last.first)
-		p2m->last.count = p2m->max_gfn - p2m->last.first;
-	return 0;
-}
-
-static inline int fill_entry(struct p2m *p2m, uint64_t gfn, uint64_t leaf)
-{
-	uint64_t *entry = &p2m->last.entries[gfn - p2m->last.first];
+	uint64_t *entry = &l->entries[gfn - l->first], *link = l->link;
 
 	if (unlikely(present(ept_load(entry))))
 		return -XEN_EEXIST;
 	ept_store(entry, leaf);
 	/* See ept_count_entries(). */
-	__atomic_fetch_add(p2m->last.link, 1ull << IN_USE_SHIFT, __ATOMIC_RELAXED);
-	if (unlikely(table_full(ept_load(p2m->last.link))))
+	__atomic_fetch_add(link, 1ull << IN_USE_SHIFT, __ATOMIC_RELAXED);
+	if (unlikely(table_full(ept_load(link))))
 		ept_join(p2m, gfn);
 	trace(TRACE_MAP, 0, 1);
 	return 0;
 }
 
-static __attribute__((noinline)) int fill_far(struct p2m *p2m, uint64_t gfn, uint64_t leaf)
+static __attribute__((noinline)) int fill_far(struct p2m *p2m, uint64_t gfn, struct p2m_leaf *l,
+					      uint64_t leaf)
 {
-	int rc = fill_reach(p2m, gfn);
+	int rc = leaf_reach(p2m, gfn, l);
 
-	return rc ? rc : fill_entry(p2m, gfn, leaf);
+	return rc ? rc : fill_entry(p2m, gfn, l, leaf);
 }
 
 /* Neighbours are touched one after the other: their table is kept at hand. */
 int p2m_fill_page(struct p2m *p2m, gfn_t gfn, mfn_t frame, enum p2m_type type, unsigned access)
 {
-	uint64_t leaf = make_leaf(frame, type, access, 1);
+	uint64_t g = gfn_raw(gfn), leaf = make_leaf(frame, type, access, 1);
+	struct p2m_leaf *l = leaf_place(p2m, g);
 
 	lock_acquire(&p2m->lock);
-	int rc = likely(gfn_raw(gfn) - p2m->last.first < p2m->last.count)
-		     ? fill_entry(p2m, gfn_raw(gfn), leaf)
-		     : fill_far(p2m, gfn_raw(gfn), leaf);
+	int rc = likely(g - l->first < l->count) ? fill_entry(p2m, g, l, leaf)
+						 : fill_far(p2m, g, l, leaf);
 	lock_release(&p2m->lock);
 	return rc;
 }

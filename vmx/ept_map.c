@@ -63,7 +63,7 @@ void ept_join(struct p2m *p2m, uint64_t gfn)
 		if (!leaf)
 			return;
 		ept_store(c.path[level + 1], leaf);
-		p2m->last.count = 0;
+		ept_forget_leaves(p2m);
 		ept_move_generation(p2m);
 		p2m_mark_flush(p2m);
 		epoch_free_table(&p2m->tables, entry_frame(link));

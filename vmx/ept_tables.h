@@ -215,6 +215,12 @@ int ept_unmap_locked(struct p2m *p2m, gfn_t gfn, uint64_t frame_count, p2m_remov
 /* Has the leaf for gfn cover it alone. -XEN_ENOMEM. */
 int ept_split(struct p2m *p2m, uint64_t gfn) must_use;
 void ept_move_generation(struct p2m *p2m);
+/* To be called when a leaf table leaves the tree. */
+static inline void ept_forget_leaves(struct p2m *p2m)
+{
+	for (unsigned i = 0; i < P2M_LEAVES; i++)
+		p2m->last[i].count = 0;
+}
 /* To be called when the table that holds gfn's leaf has become full. */
 void ept_join(struct p2m *p2m, uint64_t gfn);
 

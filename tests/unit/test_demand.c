@@ -374,6 +374,39 @@ static void sparse(bool accessed_flags)
 	finish("sparse");
 }
 
+/* Several CPUs, each with free slots at hand: what one has no other one takes, and all come back.
+ */
+static void shares(bool accessed_flags)
+{
+	unsigned bad = 0, most = 0;
+	struct keyhole_window_stats s;
+
+	start(accessed_flags, 300);
+	int w = demand_open(&mapper, &owner, 100, HERE, 4000, 256);
+	for (unsigned i = 0; i < 4000; i++) {
+		test_cpu.index = i / 7 % 6;
+		bad += touch(HERE + i) != 0;
+		s = stats_of(w);
+		bad += s.resident > 256 || (i > 300 && s.resident < 64);
+		most = s.resident > most ? (unsigned)s.resident : most;
+	}
+	is(bad, 0, "all pages come, to several CPUs");
+	ok(most > 192 && s.faults == 4000 && s.resident == resident(), "%u at most", most);
+	test_cpu.index = 0;
+	for (unsigned i = 0; i < 1000; i++)
+		bad += touch(HERE + i) != 0;
+	s = stats_of(w);
+	ok(!bad && s.resident == resident() && s.resident > 64, "then to one of them alone: %lu",
+	   (unsigned long)s.resident);
+	test_cpu.index = 3;
+	bad = touch(HERE + 3000) != 0;
+	while (!demand_close_step(&mapper, (uint64_t)w))
+		;
+	ok(!bad && resident() == 0, "closed");
+	test_cpu.index = 0;
+	finish("shares");
+}
+
 int main(void)
 {
 	tap_no_plan();
@@ -382,6 +415,8 @@ int main(void)
 	basics(false);
 	limits();
 	races();
+	shares(true);
+	shares(false);
 	sparse(true);
 	sparse(false);
 	return tap_end();

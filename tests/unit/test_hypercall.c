@@ -309,6 +309,10 @@ bool p2m_batch_reach(struct p2m_batch *b, uint64_t gfn)
 	(void)gfn;
 	return false; /* windows have a test of their own */
 }
+void p2m_batch_yield(struct p2m_batch *b)
+{
+	(void)b;
+}
 bool p2m_tracks_access(void)
 {
 	return true;
