@@ -115,7 +115,7 @@ boot_entry:
 	movl $(PHYS(boot_pd_image) + PTE_P + PTE_RW + PTE_A), PHYS(boot_pdpt_image) + 510 * 8
 	movl $(PHYS(boot_pdpt_image) + PTE_P + PTE_RW + PTE_A), PHYS(boot_root) + 511 * 8
 
-	/* CPU 0's private range: the tables themselves are reached in the image for now. */
+	/* CPU 0's private range: its tables lie in the image, and are reached there. */
 	movl $(PHYS(boot_private_pdpt) + PTE_P + PTE_RW + PTE_A), PHYS(boot_root) + 258 * 8
 	movl $(PHYS(boot_private_pd) + PTE_P + PTE_RW + PTE_A), PHYS(boot_private_pdpt)
 	movl $(PHYS(boot_window_pt) + PTE_P + PTE_RW + PTE_A), PHYS(boot_private_pd) + 1 * 8

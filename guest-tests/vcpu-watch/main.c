@@ -4,7 +4,7 @@
  * And a vCPU that is started in 32-bit mode with PAE paging.
  */
 #include "apic.h"
-#include "public/hvm/hvm_vcpu.h"
+#include "hvm_vcpu.h"
 #include "public/vcpu.h"
 
 #define SWITCHES 3000u /* of vCPU 0 */
@@ -120,16 +120,7 @@ static void started_with_pae(void)
 						     .cr0 = (uint32_t)read_cr0(),
 						     .cr3 = (uint32_t)(uintptr_t)pdpt,
 						     .cr4 = CR4_PAE,
-						     .cs_limit = ~0u,
-						     .ds_limit = ~0u,
-						     .ss_limit = ~0u,
-						     .es_limit = ~0u,
-						     .tr_limit = 0x67,
-						     .cs_ar = 0xc9b,
-						     .ds_ar = 0xc93,
-						     .ss_ar = 0xc93,
-						     .es_ar = 0xc93,
-						     .tr_ar = 0x8b};
+						     HVM_VCPU_FLAT_32};
 	tap_is(vcpu_op(VCPUOP_initialise, 2, &c), 0, "a vCPU with PAE paging");
 	tap_is(vcpu_op(VCPUOP_up, 2, NULL), 0, "starts");
 	tap_ok(WAIT_UNTIL(word == MAGIC + 1), "and runs, by its tables");

@@ -5,7 +5,7 @@
  * `target` waits to be ended by a privileged one.
  */
 #include "guest.h"
-#include "public/hvm/hvm_vcpu.h"
+#include "hvm_vcpu.h"
 #include "public/shared_info.h"
 #include "public/vcpu.h"
 
@@ -79,16 +79,7 @@ static struct vcpu_hvm_context context(void)
 						     .eflags = 2,
 						     .cr0 = read_cr0(),
 						     .cr4 = read_cr4(),
-						     .cs_limit = ~0u,
-						     .ds_limit = ~0u,
-						     .ss_limit = ~0u,
-						     .es_limit = ~0u,
-						     .tr_limit = 0x67,
-						     .cs_ar = 0xc9b,
-						     .ds_ar = 0xc93,
-						     .ss_ar = 0xc93,
-						     .es_ar = 0xc93,
-						     .tr_ar = 0x8b};
+						     HVM_VCPU_FLAT_32};
 #endif
 	return c;
 }

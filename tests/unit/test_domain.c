@@ -1,6 +1,6 @@
 /* sources: kernel/domain.c kernel/domain_create.c kernel/domain_destroy.c kernel/domain_result.c */
 /* sources: kernel/guest_build.c kernel/pvh_build.c kernel/acpi_build.c kernel/mp_build.c */
-/* sources: kernel/multiboot.c kernel/multiboot_build.c kernel/elf.c tests/unit/fake_cpu.c kernel/format.c tests/unit/fake_heap.c */
+/* sources: kernel/multiboot.c kernel/multiboot_build.c kernel/elf.c tests/unit/fake_cpu.c kernel/format.c tests/unit/fake_heap.c tests/unit/quiet.c */
 /* flags: -DKEYHOLE_FAKE_REFERENCES */
 /*
  * Making domains and taking them apart: what a guest of either kind finds in its memory, and that
@@ -42,12 +42,6 @@ static uint64_t mapped;
 static bool fails(void)
 {
 	return fail_at >= 0 && fail_at-- == 0;
-}
-
-void print(enum log_level level, const char *fmt, ...)
-{
-	(void)level;
-	(void)fmt;
 }
 
 bool fake_heap_fails(void)

@@ -1,6 +1,6 @@
 /* sources: kernel/hypercall.c kernel/multicall.c kernel/sched_op.c kernel/hypercall_misc.c kernel/guest_input.c kernel/lifecycle_op.c kernel/grant.c kernel/grant_op.c */
 /* sources: kernel/grant_copy.c kernel/grant_entry.c kernel/grant_table.c kernel/foreign_map.c kernel/memory_op.c */
-/* sources: kernel/grant_revoke.c kernel/grant_find.c kernel/reservation.c kernel/foreign_op.c kernel/demand.c kernel/demand_window.c kernel/compat.c tests/unit/fake_cpu.c tests/unit/fake_heap.c */
+/* sources: kernel/grant_revoke.c kernel/grant_find.c kernel/reservation.c kernel/foreign_op.c kernel/demand.c kernel/demand_window.c kernel/compat.c tests/unit/fake_cpu.c tests/unit/fake_heap.c tests/unit/quiet.c */
 /* flags: -pthread -DKEYHOLE_FAKE_REFERENCES */
 /*
  * Hypercalls end to end, from registers to registers, as two hostile guests would use them: all of
@@ -518,12 +518,6 @@ size_t guest_console_write(struct domain *d, const char *text, size_t length)
 	printed_length += length;
 	return length;
 }
-void print(enum log_level level, const char *fmt, ...)
-{
-	(void)level;
-	(void)fmt;
-}
-
 /* A page in which both address spaces end, for those who try to go on at 0, and the one there. */
 static bool ends_mapped;
 static uint8_t end_page[PAGE_SIZE], zero_page[PAGE_SIZE];

@@ -1,4 +1,4 @@
-/* sources: kernel/sched.c kernel/pause.c kernel/smp.c kernel/run_queue.c kernel/chores.c kernel/cap.c kernel/vcpu_timer.c kernel/timer.c kernel/timer_heap.c tests/unit/fake_heap.c */
+/* sources: kernel/sched.c kernel/pause.c kernel/smp.c kernel/run_queue.c kernel/chores.c kernel/cap.c kernel/vcpu_timer.c kernel/timer.c kernel/timer_heap.c tests/unit/fake_heap.c tests/unit/quiet.c */
 /* flags: -include tests/unit/fake_clock.h -ffunction-sections -Wl,--gc-sections */
 /*
  * The scheduler on simulated processors. Each has a clock of its own, and the one that is most
@@ -152,11 +152,6 @@ noreturn_fn void panic(const char *fmt, ...)
 {
 	printf("Bail out! panic: %s\n", fmt);
 	abort();
-}
-void print(enum log_level level, const char *fmt, ...)
-{
-	(void)level;
-	(void)fmt;
 }
 void audit_print_table(void) {}
 void audit_print_map(void) {}
