@@ -130,18 +130,20 @@ static bool revoker_switch(struct revoker *r, domid_t id, struct domain *granter
 	return mapper && revoker_begin(r, mapper);
 }
 
-/* The mapping of a reference that is noted at its frame. Whether that is all that uses it. */
+/*
+ * Revokes the mapping of a reference that is noted at its frame, if that one lives. Whether it is
+ * all that uses the reference: the pin of a handle that does not live any more may have gone
+ * before the pins were counted, and the one that was may be another's.
+ */
 static bool revoke_noted(struct revoker *r, const struct domain *d, uint32_t ref, uint64_t a)
 {
 	uint32_t noted, handle;
 
 	frame_note(make_mfn(a & ACTIVE_FRAME_MASK), &noted, &handle);
 	struct grant_track *track = track_at(r->mapper->grants, handle);
-	if (!track || atomic_load(&track->state) == TRACK_FREE || track->granter != d->id ||
-	    track->ref != ref)
+	if (!track || !is_live(track, d->id) || track->ref != ref)
 		return false;
-	if (is_live(track, d->id))
-		revoker_add(r, track);
+	revoker_add(r, track);
 	return grant_active_pins(a) == 1;
 }
 

@@ -1726,6 +1726,22 @@ static void revoked_by_owner(void)
 	ok(!n && unmapped(owner), "all are revoked");
 	is(unmaps - before_unmaps, 5, "the one that is noted, and then in four steps");
 	ok(continuations >= 5, "between which others run (%u)", continuations);
+	/* A note is of another mapper's handle, whose number is that of one revoked before. */
+	fresh();
+	struct guest *third = new_guest(3);
+	permit(8, 2, 5, 0);
+	permit(9, 3, 5, 0);
+	map(8, 100, GNTMAP_host_map, &h[0]);
+	is(revoke_one(8, 1), GNTST_okay, "revoked, and its handle kept");
+	permit(8, 2, 5, 0);
+	map(8, 101, GNTMAP_host_map, NULL);
+	*MEM(third, 0, struct gnttab_map_grant_ref) = *map_op(0, 9, 100, GNTMAP_host_map);
+	be(third);
+	call(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, AT(0), 1);
+	is(MEM(third, 0, struct gnttab_map_grant_ref)->handle, h[0], "another's, numbered alike");
+	is(revoke_one(8, 1), GNTST_okay, "revoked again");
+	is(mapper->p2m[101].frame.raw, mapper->d.poison.raw, "what the note does not tell of");
+	is(entry(8)->flags, 0, "nothing marks it any more");
 	fresh();
 	permit(8, 2, 5, 0);
 	map(8, 100, GNTMAP_host_map, NULL);
