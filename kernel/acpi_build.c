@@ -1,10 +1,12 @@
 /*
  * The ACPI tables that a guest gets: enough to find its processors, and to learn that there is
- * nothing else: hardware-reduced, with registers to power off and to reset (kernel/guest_io.c), and
- * a DSDT that says no more than how to power off. Pure.
+ * little else: hardware-reduced, with registers to power off and to reset (kernel/guest_io.c), and
+ * a DSDT that says how to power off and that there is a serial port without an interrupt: Linux
+ * polls it then, and takes IRQ 4 for granted without. Pure.
  *
  * Source: ACPI specification 6.2, "Root System Description Pointer", "Fixed ACPI Description
- * Table", "Multiple APIC Description Table", "Hardware-Reduced ACPI".
+ * Table", "Multiple APIC Description Table", "Hardware-Reduced ACPI", "I/O Port Descriptor", "ACPI
+ * Machine Language (AML) Specification".
  */
 #include "kernel/acpi_build.h"
 #include "domain.h"
@@ -88,9 +90,18 @@ _Static_assert(offsetof(struct fadt, flags) == 112 && offsetof(struct fadt, x_ds
 #define FADT_RESET_REGISTER  (1u << 10)
 #define FADT_HW_REDUCED	     (1u << 20)
 
-/* Name (_S5_, Package () {0, 0, 0, 0}): SLP_TYP 0 powers off, as with QEMU's chipset. */
-static const uint8_t dsdt_code[] = {0x08, '_', 'S', '5', '_', 0x12, 6, 4, 0, 0, 0, 0};
-_Static_assert(!SLEEP_TYPE_OFF, "what it says");
+/* SLP_TYP 0 powers off, as with QEMU's chipset. Lengths of packages count their own byte. The last
+ * byte, the string's own zero, belongs to the end tag of the resources. */
+static const uint8_t dsdt_code[] =
+    "\x08_S5_\x12\x06\x04\0\0\0\0" /* Name (_S5_, Package () {0, 0, 0, 0}) */
+    "\x10\x30\\_SB_"		   /* Scope (\_SB_) { */
+    "\x5b\x82\x28"
+    "COM1"				    /* Device (COM1) { */
+    "\x08_HID\x0c\x41\xd0\x05\x01"	    /* Name (_HID, EisaId ("PNP0501")) */
+    "\x08_UID\0"			    /* Name (_UID, 0) */
+    "\x08_CRS\x11\x0d\x0a\x0a"		    /* Name (_CRS, ResourceTemplate () { */
+    "\x47\x01\xf8\x03\xf8\x03\x01\x08\x79"; /* IO (Decode16, 0x3f8, 0x3f8, 1, 8) }) } } */
+_Static_assert(!SLEEP_TYPE_OFF && PORT_SERIAL == 0x3f8, "what it says");
 
 struct madt {
 	struct header header;

@@ -25,7 +25,6 @@
 #define PORT_DEBUG_TEXT	  0xe9	/* reads as its own number where it exists */
 #define PORT_DEBUG_EXIT	  0xf4	/* to 0xf7 */
 #define PORT_CRTC	  0x3d4 /* a register's number, then its value */
-#define PORT_SERIAL	  0x3f8 /* to 0x3ff */
 #define PORT_FWCFG_SELECT 0x510
 #define PORT_FWCFG_DATA	  0x511
 #define PORT_PCI_ADDRESS  0xcf8

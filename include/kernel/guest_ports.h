@@ -1,6 +1,6 @@
 /*
- * Ports and bits of a guest's power control that its ACPI tables name (kernel/acpi_build.c) and the
- * port I/O answers (kernel/guest_io.c).
+ * The serial port, ports and bits of a guest's power control that its ACPI tables name
+ * (kernel/acpi_build.c) and the port I/O answers (kernel/guest_io.c).
  *
  * The sleep registers lie where QEMU's chipset has the high bytes of PM1a_CNT and PM1a_STS, and are
  * laid out like them: kernels that know no ACPI power off by a word of 0x2000 to port 0x604.
@@ -10,6 +10,8 @@
  */
 #ifndef KEYHOLE_KERNEL_GUEST_PORTS_H
 #define KEYHOLE_KERNEL_GUEST_PORTS_H
+
+#define PORT_SERIAL 0x3f8u /* to 0x3ff */
 
 #define PORT_SLEEP_STATUS  0x601u
 #define PORT_SLEEP_CONTROL 0x605u
