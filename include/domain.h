@@ -56,7 +56,7 @@ struct domain {
 	domid_t priv;	    /* constant: whose memory it may foreign-map */
 	uint64_t ram_bytes; /* constant: size of its RAM */
 	uint64_t populated; /* how much of it has frames; until it is built */
-	uint64_t acpi;	    /* constant: the page of its ACPI tables; 0: none */
+	uint64_t acpi;	    /* constant: the page of its ACPI tables; 0: a multiboot image */
 	bool lazy;	    /* constant: RAM gets its frames when it is touched first */
 	bool mmio_strict;   /* constant: an access to absent memory ends it */
 	mfn_t poison;	    /* constant: what it sees where a page of another was revoked */

@@ -158,6 +158,7 @@ static void print_end(const struct domain *d)
  * domain_finish_step() on this CPU, once its last text is out. */
 void domain_finish(struct domain *d)
 {
+	guest_screen_show(d);
 	/* Before guest_console_drained() is asked: either that sees the text gone, or who drains it
 	 * sees this. */
 	atomic_store(&d->finish_cpu, cpu_index() + 1);

@@ -2,7 +2,8 @@
  * multiboot32: what a kernel written for QEMU's -kernel finds: the registers and the information of
  * a multiboot image, and the devices that such kernels probe. It ends by the debug-exit port, or,
  * with "reset" on its command line, by the keyboard controller,
- * with "off" by the sleep control register.
+ * with "off" by the sleep control register. With "screen" it knows no console but a PC's screen,
+ * which is shown when it has halted.
  */
 #include "guest.h"
 #include "public/multiboot.h"
@@ -222,6 +223,26 @@ static void others(void)
 	tap_is(inb(0x64) & 3, 0, "a keyboard controller that takes commands");
 }
 
+static void put_row(volatile uint16_t *cell, const char *text)
+{
+	while (*text)
+		*cell++ = (uint16_t)(0x0700 | (uint8_t)*text++);
+}
+
+/* In white on black, as BIOSes leave it: blanks, but some rows. */
+static void screen(void)
+{
+	volatile uint16_t *cells = (volatile uint16_t *)(uintptr_t)0xb8000;
+
+	for (unsigned i = 0; i < 25 * 80; i++)
+		cells[i] = 0x0720;
+	put_row(cells, "1..3");
+	put_row(cells + 80, "ok 1 - the first rows of the screen");
+	put_row(cells + 12 * 80, "ok 2 - one with blank ones before it");
+	put_row(cells + 24 * 80, "ok 3 - the last row, of which the last cell holds a character:");
+	put_row(cells + 25 * 80 - 1, "!");
+}
+
 int main(void)
 {
 	struct cpuid leaf = cpuid(XEN_CPUID_LEAF(3), 0);
@@ -236,6 +257,10 @@ int main(void)
 		outw(0x604, 0x3c00); /* another sleep type: nothing */
 		outw(0x604, 0x2000);
 		tap_bail_out("it did not power off");
+	}
+	if (same_text(info->cmdline, "blind screen")) {
+		screen();
+		__asm__ volatile("cli; hlt");
 	}
 	tap_plan(33);
 	entry();

@@ -122,6 +122,10 @@ void guest_devices_close(struct domain *d);
  */
 void guest_console_input(struct domain *d, const char *text, size_t length);
 
+/* kernel/guest_screen.c: has what a domain that has ended, and whose RAM is still there, left on a
+ * PC's screen written to the console; nothing if it ever wrote there itself. */
+void guest_screen_show(struct domain *d);
+
 /* One piece of what guests have written to the console, if the line has room, from any CPU. Whether
  * there is more. */
 bool guest_console_drain(void);

@@ -1,0 +1,68 @@
+/*
+ * The text screen of a PC, for kernels that know no other console: a multiboot guest has RAM where
+ * a PC has the screen's memory. If all that it has written is there, it is shown when it ends, as
+ * if it had written it to its console.
+ *
+ * Not for PVH guests: their memory map says nothing of a screen, so what is there is anybody's.
+ *
+ * State: none. No lock: no vCPU runs any more. Source: IBM VGA, "Alphanumeric modes".
+ */
+#include "kernel/domain.h"
+#include "kernel/guest_devices.h"
+#include "mm/window.h"
+#include "p2m.h"
+#include "print.h"
+
+#define SCREEN_ADDRESS 0xb8000u
+#define SCREEN_ROWS    25u
+#define SCREEN_COLUMNS 80u
+
+/* A row, blank behind its text, with a line's end; returns its length. A cell is a character and
+ * how it looks. */
+static size_t read_row(mfn_t frame, unsigned row, char text[SCREEN_COLUMNS + 1])
+{
+	uint8_t cells[SCREEN_COLUMNS * 2];
+	size_t length = 0;
+
+	window_read(cells, frame, row * (uint32_t)sizeof(cells), sizeof(cells));
+	for (unsigned c = 0; c < SCREEN_COLUMNS; c++) {
+		text[c] = cells[2 * c] ? (char)cells[2 * c] : ' ';
+		if (text[c] != ' ')
+			length = c + 1;
+	}
+	text[length] = '\n';
+	__builtin_memset(cells, 0, sizeof(cells));
+	return length;
+}
+
+void guest_screen_show(struct domain *d)
+{
+	bool silent = !guest_devices_open(d)->console.written;
+	char text[SCREEN_COLUMNS + 1];
+	struct p2m_entry e;
+	unsigned blank = 0;
+	bool shown = false, room = true;
+
+	guest_devices_close(d);
+	if (!silent || d->acpi || !p2m_lookup(&d->p2m, gpa_to_gfn(make_gpa(SCREEN_ADDRESS)), &e) ||
+	    e.type != P2M_RAM)
+		return;
+	for (unsigned row = 0; room && row < SCREEN_ROWS; row++) {
+		size_t length = read_row(e.frame, row, text);
+
+		blank++;
+		if (!length)
+			continue;
+		if (!shown)
+			print(LOG_INFO,
+			      "guest d%u \"%s\" wrote to a PC's screen at 0x%x alone, which shows "
+			      "only "
+			      "now:",
+			      d->id, d->name, SCREEN_ADDRESS);
+		shown = true;
+		while (--blank && room)
+			room = guest_console_write(d, "\n", 1) == 1;
+		room = room && guest_console_write(d, text, length + 1) == length + 1;
+	}
+	__builtin_memset(text, 0, sizeof(text));
+}
