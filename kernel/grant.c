@@ -224,9 +224,10 @@ void grants_map(struct domain *mapper, struct gnttab_map_grant_ref *ops, unsigne
 		op->dev_bus_addr = 0; /* no machine address is ever told */
 	}
 	p2m_batch_end(&maps.p2m);
+	/* Now: who gets the lock next, to revoke, finds them counted. */
+	grant_session_end(&maps.session);
 	lock_release(&mapper->grants->lock);
 	lock_release(&mapper->lock);
-	grant_session_end(&maps.session);
 }
 
 /* --- unmapping -------------------------------------------------------------------------------- */

@@ -13,9 +13,7 @@
 #include "grant_copy.h"
 #include "kernel/grant.h"
 #include "kernel/hypercall.h"
-#include "kernel/xen_state.h"
 #include "mm/epoch.h"
-#include "percpu.h"
 #include "public/errno.h"
 #include "public/grant_table.h"
 #include "public/keyhole.h"
@@ -278,45 +276,73 @@ int64_t hypercall_grant_table_op(struct hypercall *c)
 /* --- Keyhole's own ---------------------------------------------------------------------------- */
 
 /*
- * A page of elements at a time; then the call goes on until all mappings have been found and the
- * last has gone, and what was going on in the hypervisor is over, which depends on nobody's
- * goodwill. Argument 4 is for that: a guest that makes one up comes back too early, or waits for
- * its own vCPUs.
+ * A revocation that goes on says so in its command, whichever vCPU executes it again then: in
+ * arguments 3 and 4 are the mappers whose handles are to be searched; in argument 1, when all
+ * elements have been read, the handle, and at last the epoch that is waited for. A guest that makes
+ * them up comes back too early, or searches in vain.
  */
+#define REVOKE_GOES_ON BIT32(16)
+#define REVOKE_FAILED  BIT32(17) /* at an element; what comes before is brought to its end */
+#define REVOKE_FLAGS   (REVOKE_GOES_ON | REVOKE_FAILED)
+
+static int64_t revoke_later(struct hypercall *c, uint32_t flags, uint64_t at, uint32_t left,
+			    uint64_t mappers)
+{
+	c->arg[0] = KEYHOLE_GRANT_REVOKE | REVOKE_GOES_ON | flags;
+	c->arg[1] = at;
+	c->arg[2] = left;
+	c->arg[3] = (uint32_t)mappers;
+	c->arg[4] = mappers >> 32;
+	return hypercall_continue(c);
+}
+
+/* Until all mappings have been found and the last has gone, and what was going on in the hypervisor
+ * is over, which depends on nobody's goodwill. */
+static int64_t revoke_rest(struct hypercall *c, uint32_t flags, struct grant_search *search)
+{
+	uint32_t ticket = search->handle;
+
+	if (search->mappers) {
+		bool done = grants_revoke_search(c->domain, search);
+
+		return revoke_later(c, flags, done ? epoch_ticket() : search->handle, 0,
+				    search->mappers);
+	}
+	if (epoch_over(ticket) && !grants_revoking(c->domain))
+		return flags & REVOKE_FAILED ? -XEN_EFAULT : 0;
+	vcpu_yield();
+	return hypercall_continue(c);
+}
+
+/* A page of elements at a time, then the rest. */
 static int64_t revoke(struct hypercall *c)
 {
 	struct keyhole_grant_revoke ops[HYPERCALL_BATCH];
-	struct grant_search *search = &this_cpu_field(current)->xen->search;
-	unsigned size = sizeof(ops[0]), left = (uint32_t)c->arg[2];
+	uint32_t flags = (uint32_t)c->arg[0] & REVOKE_FLAGS, left = (uint32_t)c->arg[2];
+	struct grant_search search = {.handle = (uint32_t)c->arg[1]};
 	gva_t at = make_gva(c->arg[1]);
 	struct guest_place place;
 
-	if (!left) {
-		uint32_t ticket = (uint32_t)c->arg[3];
-
-		if (search->mappers) {
-			if (grants_revoke_search(c->domain, search))
-				c->arg[3] = epoch_ticket();
-			return hypercall_continue(c);
-		}
-		if (!ticket || (epoch_over(ticket) && !grants_revoking(c->domain)))
-			return 0;
-		vcpu_yield();
-		return hypercall_continue(c);
+	if (flags)
+		search.mappers = (uint32_t)c->arg[3] | c->arg[4] << 32;
+	if (!left)
+		return flags ? revoke_rest(c, flags, &search) : 0;
+	unsigned n =
+	    elements_in_page(at, sizeof(ops[0]), left < HYPERCALL_BATCH ? left : HYPERCALL_BATCH);
+	bool failed = guest_place_find(&c->access, at, n * sizeof(ops[0]), &place);
+	if (failed && !flags)
+		return -XEN_EFAULT;
+	if (!failed) {
+		guest_place_read(&place, ops, n * sizeof(ops[0]));
+		grants_revoke(c->domain, ops, n, &search);
+		guest_place_write(&place, ops, n * sizeof(ops[0]));
+		left -= n;
+		failed = left && hypercall_element(c, at, n, sizeof(ops[0]), &at);
 	}
-	unsigned n = elements_in_page(at, size, left < HYPERCALL_BATCH ? left : HYPERCALL_BATCH);
-	int rc = guest_place_find(&c->access, at, n * size, &place);
-	if (rc)
-		return rc;
-	guest_place_read(&place, ops, n * size);
-	grants_revoke(c->domain, ops, n, search);
-	guest_place_write(&place, ops, n * size);
-	if (n == left) {
-		c->arg[2] = 0;
-		c->arg[3] = epoch_ticket();
-		return hypercall_continue(c);
-	}
-	return go_on(c, n, size);
+	if (left && !failed)
+		return revoke_later(c, 0, gva_raw(at), left, search.mappers);
+	return revoke_later(c, failed ? REVOKE_FAILED : 0, search.mappers ? 0 : epoch_ticket(), 0,
+			    search.mappers);
 }
 
 /* One at a time, and no more than one search. */
@@ -342,9 +368,11 @@ static int64_t find(struct hypercall *c)
  */
 int64_t hypercall_grant(struct hypercall *c)
 {
-	switch ((uint32_t)c->arg[0]) {
-	case KEYHOLE_GRANT_REVOKE:
+	uint32_t command = (uint32_t)c->arg[0];
+
+	if ((command & ~REVOKE_FLAGS) == KEYHOLE_GRANT_REVOKE)
 		return revoke(c);
+	switch (command) {
 	case KEYHOLE_GRANT_FIND:
 		return find(c);
 	case KEYHOLE_GRANT_REVOKED:

@@ -184,7 +184,8 @@ void grants_revoke(struct domain *d, struct keyhole_grant_revoke *ops, unsigned 
 
 /*
  * A bounded step in revoking what the references that a domain is revoking have mapped and no note
- * tells of. What a mapper makes meanwhile is not by these. True: there is no more to look for.
+ * tells of: some mapper has, or had. What it makes meanwhile is not by these. True: there is no
+ * more to look for.
  */
 bool grants_revoke_search(struct domain *d, struct grant_search *search)
 {
@@ -192,12 +193,13 @@ bool grants_revoke_search(struct domain *d, struct grant_search *search)
 	struct domain *mapper;
 	uint32_t looks = SEARCH_HANDLES;
 
-	if (!search->mappers)
-		return true;
 	mapper = domain_owning((domid_t)(1 + __builtin_ctzll(search->mappers)));
 	if (mapper && revoker_begin(&r, mapper)) {
 		struct grant_table *t = mapper->grants;
-		uint32_t end = atomic_load(&t->track_pages) * GRANT_TRACKS_PER_PAGE;
+		/* Who has nothing of d may have been made up: nothing is told of it. */
+		uint32_t end = atomic_load(&d->granted_to[mapper->id])
+				   ? atomic_load(&t->track_pages) * GRANT_TRACKS_PER_PAGE
+				   : 0;
 
 		for (; search->handle < end && looks && r.count < HYPERCALL_BATCH;
 		     search->handle++, looks--) {

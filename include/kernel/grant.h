@@ -30,7 +30,7 @@ void grant_table_frame_unmapped(struct domain *d, gfn_t gfn);
 
 struct keyhole_grant_revoke;
 struct keyhole_grant_find;
-/* Whose handles a vCPU's revocation has still to go through. */
+/* Whose handles a revocation has still to go through. */
 struct grant_search {
 	uint64_t mappers; /* a bit each, from domain 1 on */
 	uint32_t handle;  /* where it goes on, with the first of them */

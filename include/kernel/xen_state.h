@@ -13,7 +13,6 @@
 #include "../public/event_channel.h"
 #include "../types.h"
 #include "../vcpu.h"
-#include "grant.h"
 #include "timer.h"
 
 #define EVTCHN_PORTS_PER_CHUNK (PAGE_SIZE / sizeof(uint64_t))
@@ -78,8 +77,6 @@ struct vcpu_xen {
 	/* kernel/vcpu_op.c */
 	struct timer singleshot, periodic, poll;
 	_Atomic uint64_t period; /* ticks */
-	/* kernel/grant_op.c: the vCPU's own */
-	struct grant_search search;
 };
 
 int xen_state_create(struct domain *d) must_use;

@@ -1726,6 +1726,37 @@ static void revoked_by_owner(void)
 	ok(!n && unmapped(owner), "all are revoked");
 	is(unmaps - before_unmaps, 5, "the one that is noted, and then in four steps");
 	ok(continuations >= 5, "between which others run (%u)", continuations);
+	/* Two, of which one is noted: the guest goes on on another of its vCPUs. */
+	fresh();
+	permit(8, 2, 5, 0);
+	map(8, 100, GNTMAP_host_map, NULL);
+	map(8, 101, GNTMAP_host_map, NULL);
+	struct vcpu_xen other_xen = {0};
+	struct vcpu_shared other = {.domain = &owner->d, .xen = &other_xen};
+	struct vcpu_regs r;
+	bool done;
+	revoke_op(0, 8);
+	load(&r, __HYPERVISOR_keyhole_grant, KEYHOLE_GRANT_REVOKE, AT(0x1000), 1);
+	be(owner);
+	call_once(&r, &done);
+	ok(!done, "it is not over");
+	for (test_cpu.current = &other; !done;)
+		call_once(&r, &done);
+	be(mapper);
+	ok(mapper->p2m[100].frame.raw == mapper->d.poison.raw && unmapped(owner),
+	   "the one that is searched for is revoked, too");
+	/* The second page of the array cannot be read. */
+	permit(8, 2, 5, 0);
+	map(8, 102, GNTMAP_host_map, NULL);
+	map(8, 103, GNTMAP_host_map, NULL);
+	*MEM(owner, READONLY_BASE - LINEAR_BASE - 8, struct keyhole_grant_revoke) =
+	    (struct keyhole_grant_revoke){.ref = 8};
+	be(owner);
+	is(call(__HYPERVISOR_keyhole_grant, KEYHOLE_GRANT_REVOKE, READONLY_BASE - 8, 2),
+	   -XEN_EFAULT, "an element that cannot be written");
+	be(mapper);
+	ok(mapper->p2m[102].frame.raw == mapper->d.poison.raw && unmapped(owner),
+	   "that before it is done, to its end");
 	/* A note is of another mapper's handle, whose number is that of one revoked before. */
 	fresh();
 	struct guest *third = new_guest(3);
