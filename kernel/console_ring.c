@@ -9,7 +9,6 @@
  * which is cleared. Source: Xen, public/io/console.h.
  */
 #include "public/console_ring.h"
-#include "kernel/domain.h"
 #include "kernel/evtchn.h"
 #include "kernel/guest_devices.h"
 #include "kernel/xen_state.h"

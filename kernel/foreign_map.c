@@ -13,7 +13,6 @@
  * Source: Xen, public/memory.h.
  */
 #include "kernel/foreign_map.h"
-#include "kernel/domain.h"
 #include "kernel/reservation.h"
 #include "lock.h"
 #include "mm/frame.h"

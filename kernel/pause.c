@@ -6,7 +6,6 @@
  */
 #include "kernel/domain.h"
 #include "kernel/sched.h"
-#include "kernel/smp.h"
 #include "percpu.h"
 
 void domain_pause(struct domain *d)

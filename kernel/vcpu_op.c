@@ -7,7 +7,6 @@
  */
 #include "kernel/vcpu_op.h"
 #include "cpu.h"
-#include "kernel/domain.h"
 #include "kernel/evtchn.h"
 #include "kernel/guest_time.h"
 #include "kernel/hypercall.h"

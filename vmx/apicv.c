@@ -10,7 +10,6 @@
  * State: what is used, constant after vmx_init(); struct vlapic.virtualized of the current vCPU,
  * and its VMCS. No lock. Source: SDM Vol. 3, "APIC Virtualization and Virtual Interrupts".
  */
-#include "cpu.h"
 #include "vmx/exit_reasons.h"
 #include "vmx/vlapic.h"
 #include "vmx/vmcs.h"

@@ -11,7 +11,6 @@
 #include "cpu.h"
 #include "vmx/advance.h"
 #include "vmx/entry_offsets.h"
-#include "vmx/ept.h"
 #include "vmx/exit_reasons.h"
 #include "vmx/exit_trace.h"
 #include "vmx/vlapic.h"

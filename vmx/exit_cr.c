@@ -11,7 +11,6 @@
 #include "cpu.h"
 #include "mm/window.h"
 #include "vmx/advance.h"
-#include "vmx/ept.h"
 #include "vmx/exit_reasons.h"
 #include "vmx/vlapic.h"
 #include "vmx/vmcs.h"

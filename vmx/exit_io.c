@@ -4,7 +4,6 @@
  * guest's page tables, a bounded number an exit. State: the current VMCS. No lock. Source: SDM Vol.
  * 3, "Exit Qualification for I/O Instructions".
  */
-#include "cpu.h"
 #include "guest_copy.h"
 #include "vmx/advance.h"
 #include "vmx/exit_reasons.h"

@@ -8,7 +8,6 @@
 #include "vmx/exit_trace.h"
 #include "barriers.h"
 #include "vmx/entry_offsets.h"
-#include "vmx/exit_reasons.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 

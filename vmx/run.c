@@ -8,7 +8,6 @@
  * Source: SDM Vol. 3, "VMX-Preemption Timer".
  */
 #include "cpu.h"
-#include "mm/epoch.h"
 #include "vmx/entry_offsets.h"
 #include "vmx/exit_reasons.h"
 #include "vmx/explain.h"

@@ -23,7 +23,6 @@
 #include "mutant.h"
 #include "public/errno.h"
 #include "vmx/cleared.h"
-#include "vmx/ept.h"
 #include "vmx/vlapic.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"

@@ -6,7 +6,6 @@
  * guest starts.
  */
 #include "cpu.h"
-#include "mm/private.h"
 #include "vmx/ept.h"
 #include "vmx/vlapic.h"
 #include "vmx/vmcs.h"
