@@ -127,10 +127,6 @@ static void read_rsdp(paddr_t body, uint32_t length)
 	boot_info.rsdp_length = length;
 }
 
-/*
- * Reads the information at a physical address. Boot CPU only, once; the window must work. Panics
- * when it makes no sense.
- */
 void boot_info_read(paddr_t where)
 {
 	struct info_header header;

@@ -135,10 +135,6 @@ static bool has_tsc_deadline(void)
 	return c & CPUID_1_ECX_TSC_DEADLINE;
 }
 
-/*
- * Readies this CPU's timer. The boot CPU, which is the first, finds out which kind it is; its rate
- * is the same on all. After tsc_init().
- */
 void apic_timer_init(void)
 {
 	if (mode == APIC_NONE)

@@ -49,10 +49,6 @@ static void drain(void)
 		uart_drain((enum uart)u);
 }
 
-/*
- * Ends the run: after the last character has left the serial ports, QEMU's debug-exit port, Bochs's
- * port, ACPI S5. Without any of them, says so and halts.
- */
 void power_off(unsigned status)
 {
 	static const char shutdown[] = "Shutdown";

@@ -16,7 +16,6 @@
 static volatile uint16_t *cells; /* NULL: no screen */
 static unsigned row, column;
 
-/* Maps the screen and clears it. vmap must work. */
 int vga_init(void)
 {
 	void *p;

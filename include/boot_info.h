@@ -39,7 +39,7 @@ struct boot_info {
 extern struct boot_info boot_info;
 
 /* Reads the multiboot2 information at a physical address; panics with the reason if it makes no
- * sense. */
+ * sense. Boot CPU only, once; the window must work. */
 void boot_info_read(paddr_t where);
 
 #endif

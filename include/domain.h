@@ -110,9 +110,13 @@ static inline struct domain *domain_find(domid_t id)
 /* The domain that frames with this owner are of, ended or half taken apart: it stays for as long as
  * another one has a page of it mapped. NULL if there is none. Valid as from domain_find(). */
 struct domain *domain_owning(domid_t id);
-/* Calls fn for every domain, by id, until it returns false. fn may not end a domain. */
+/* Calls fn for every live domain, by id, until it returns false. fn may not end a domain. */
 void domain_for_each(bool (*fn)(struct domain *d, void *ctx), void *ctx);
-/* Declares that a domain has ended and has its vCPUs leave. The first reason stays. */
+/*
+ * Declares that a domain has ended; the first reason stays. All its vCPUs leave guest mode, or wake
+ * up, and are retired by their CPUs (kernel/sched.c). detail is a small number that says more (a
+ * shutdown or exit reason), never a guest's data. Takes the domain's lock.
+ */
 void domain_end(struct domain *d, enum domain_end why, uint64_t detail);
 
 #endif

@@ -78,12 +78,17 @@ static_assert_size(struct p2m_entry, 16);
 typedef void (*p2m_removed_fn)(gfn_t gfn, const struct p2m_entry *entry, uint64_t frame_count,
 			       void *ctx);
 
-/* An empty p2m: one table is taken. -XEN_EINVAL: max_gfn beyond P2M_GFN_LIMIT; -XEN_ENOMEM. */
+/*
+ * An empty p2m of max_gfn frames, in zeroed memory, whose tables are limited to table_quota pages.
+ * -XEN_EINVAL: max_gfn is beyond P2M_GFN_LIMIT, what four levels translate; -XEN_ENOMEM: no table
+ * for the root.
+ */
 int p2m_init(struct p2m *p2m, uint32_t table_quota, uint64_t max_gfn) must_use;
 /*
  * Gives all tables back through the epoch; no CPU has a vCPU of the domain loaded, and struct p2m
- * itself is kept until an epoch deferred after this call. The mapped frames are the caller's matter
- * (p2m_for_each before).
+ * itself is kept until an epoch deferred after this call. What CPUs still cache under the root's
+ * address is flushed before the next p2m with that root runs there (see p2m_init). Cost: linear in
+ * the tables; the mapped frames are the caller's matter (p2m_for_each before).
  */
 void p2m_destroy(struct p2m *p2m);
 /*
@@ -91,7 +96,8 @@ void p2m_destroy(struct p2m *p2m);
  * there, and joins smaller leaves of RAM or foreign frames when the last of them comes. -XEN_EEXIST
  * if any gfn is mapped, -XEN_EINVAL beyond max_gfn or wrapping, or for rights that the type does
  * not allow, -XEN_ENOMEM when out of tables; on error nothing has changed. frame_count 0 does
- * nothing. Flushes nothing, but for the table that joining drops.
+ * nothing. Flushes nothing, but for the table that joining drops. Takes p2m->lock, and under it
+ * what taking a table takes. Time is linear in frame_count: callers bound it.
  */
 int p2m_map(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t frame_count, enum p2m_type type,
 	    unsigned access) must_use;
@@ -99,7 +105,7 @@ int p2m_map(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t frame_count, enum 
  * Takes out frame_count frames from gfn on (holes are skipped), splitting large leaves at the edges
  * (-XEN_ENOMEM before anything changed). Tables that become empty are freed through the epoch.
  * Moves the generation once and marks the CPUs that must flush. -XEN_EINVAL beyond max_gfn or
- * wrapping. removed may be NULL.
+ * wrapping. removed may be NULL. Takes p2m->lock and holds it while removed is called.
  */
 int p2m_unmap(struct p2m *p2m, gfn_t gfn, uint64_t frame_count, p2m_removed_fn removed,
 	      void *ctx) must_use;
@@ -135,7 +141,8 @@ int p2m_batch_take_any(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t
  * -XEN_ENOMEM: a large leaf could not be split. */
 int p2m_batch_exchange(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t frame,
 		       mfn_t *old) must_use;
-/* Lets those go first who wait for the lock. What was taken out is still to be flushed. */
+/* Lets those go first who wait for the lock. What was taken out is still to be flushed, by
+ * p2m_batch_end(), whatever comes in its place meanwhile. */
 void p2m_batch_yield(struct p2m_batch *b);
 /* Moves the generation and marks CPUs, if anything was taken out; unlocks. */
 void p2m_batch_end(struct p2m_batch *b);
@@ -169,8 +176,11 @@ uint64_t p2m_cpu_enter(struct p2m *p2m);
 void p2m_cpu_leave(struct p2m *p2m);
 /* Sets ENTRY_WORK_EPT_FLUSH on the CPUs in active_cpus. After the generation has moved. */
 void p2m_mark_flush(struct p2m *p2m);
-/* Calls fn for every leaf in gfn order until it returns false: audit, destruction. The first may be
- * what is left of a leaf from a gfn on. No lock. */
+/*
+ * Calls fn for every leaf in gfn order until it returns false: audit, destruction. The first may be
+ * what is left of a leaf from a gfn on. No lock: each entry is as it was when it was read; who
+ * needs one state of the whole keeps others from changing it.
+ */
 void p2m_for_each_from(struct p2m *p2m, gfn_t from,
 		       bool (*fn)(gfn_t gfn, const struct p2m_entry *entry, void *ctx), void *ctx);
 static inline void p2m_for_each(struct p2m *p2m,

@@ -143,17 +143,18 @@ struct vcpu_shared {
 int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out) must_use;
 void vcpu_destroy(struct vcpu_shared *v);
 /* The state that PVH (Xen's docs/misc/pvh) and multiboot ask for: 32-bit protected mode without
- * paging at entry, with EAX, and EBX = info. */
+ * paging at entry, with EAX, and EBX = info. Makes the vCPU, which is loaded nowhere, runnable. */
 void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info);
-/* A further vCPU of a domain: waits for a start-up IPI. */
+/* A further vCPU of a domain: as after INIT, waits for a start-up IPI. */
 void vcpu_set_parked(struct vcpu_shared *v);
 /* How a vCPU that waits to be started shall start, when VCPU_REQUEST_START is made. -XEN_EINVAL: no
  * processor could be in this state, or it has what is not offered. The domain's lock is held. */
 int vcpu_start_prepare(struct vcpu_shared *v, const struct vcpu_hvm_context *context) must_use;
-/* Makes v current on this CPU (maps its secret, loads its VMCS and registers); NULL unloads. */
+/* Makes v, which is loaded nowhere else, current on this CPU (maps its secret, loads its VMCS and
+ * registers); NULL unloads. */
 void vcpu_load(struct vcpu_shared *v);
-/* Runs the current vCPU until its slice (in TSC ticks) ends, it yields, blocks or ends. Timers of
- * this CPU are run meanwhile. */
+/* Runs the current vCPU until its slice, in TSC ticks, is over or it yields, blocks or ends. Timers
+ * of this CPU are run meanwhile. */
 void vcpu_run(uint64_t slice_ticks);
 /* Of the current vCPU, in root mode only: */
 /* Whether there is an interrupt or NMI for it, delivered or not. */
@@ -171,8 +172,12 @@ void vcpu_print_rip(const struct vcpu_shared *v); /* likewise */
 extern bool vcpu_dump_enabled;			  /* registers=off on the command line clears it */
 
 /* Front (kernel/), called by vmx/. All for the current vCPU. */
-/* RAX = call number; runs the call of a caller at that privilege level, in 64-bit mode if wide, and
- * leaves the result in RAX. False: not finished, RIP stays for a continuation. */
+/*
+ * RAX = call number; runs the call of the current vCPU at that privilege level, in 64-bit mode if
+ * wide, and leaves the result in RAX, for any caller; the backend's own way for 64-bit kernels is
+ * the same without the copies. False: not finished, RIP stays at the call, whose arguments have
+ * moved on.
+ */
 bool hypercall(struct vcpu_regs *regs, unsigned cpl, bool wide);
 /*
  * The current vCPU waits (HLT, SCHEDOP_block) for vcpu_kick(): with interrupts on for a posted one
@@ -187,8 +192,9 @@ uint8_t vcpu_callback_vector(void);
 void vcpu_retell_upcall(struct vcpu_shared *v);
 /*
  * Makes v look at its requests and posted interrupts, which the caller has set before: it leaves
- * guest mode if it is there, and runs again if it is blocked (or parked, for a SIPI). From any CPU,
- * v may be current; any lock but a run queue's may be held. Waits for nobody.
+ * guest mode if it is there, and runs again if it is blocked (or parked, for a SIPI); a runnable
+ * one looks when it is loaded. From any CPU, v may be current; any lock but a run queue's may be
+ * held. Waits for nobody.
  */
 void vcpu_kick(struct vcpu_shared *v);
 /* The timer of the current vCPU's local APIC: makes VCPU_REQUEST_TIMER at that time (of the host's
@@ -229,24 +235,28 @@ extern struct guest_cpuid_basic {
 	uint32_t max;
 	uint32_t leaves[GUEST_CPUID_LEAVES][4];
 } guest_cpuid_basic;
-/* An interrupt of the host that arrived while a guest ran. */
+/* An interrupt of the host: arrived in idle, or acknowledged by a VM exit. Interrupts are off. One
+ * that nobody registered is counted and otherwise ignored; the spurious vector gets no EOI. */
 void interrupt_dispatch(unsigned vector);
-/*
- * The guest touched gpa, where its p2m has nothing. True: it has now, or the domain has been ended
- * for lack of memory; false: it shall have nothing there.
- */
+/* The guest touched gpa, where its p2m has nothing. True: it has now, or the domain has been ended
+ * for lack of memory; false: it shall have nothing there. */
 bool memory_fault(struct domain *d, gpa_t gpa);
-/* Whether accesses to gpa, where the p2m has nothing, find no device: reads give ones, writes are
- * dropped. False: they end the domain. */
+/*
+ * Whether accesses to gpa, where the p2m has nothing, find no device: reads give ones, writes are
+ * dropped. False: they end the domain. RAM that was given back is not absent: touching it is a
+ * mistake, but where there is a demand window now.
+ */
 bool memory_absent(const struct domain *d, gpa_t gpa);
-/* Whether a page of another domain was there, revoked by it, and shall fault when it is used. */
+/* Whether a page of another domain was there, revoked by it, and shall fault when it is used.
+ * Searches the domain's own handles, on its own time. */
 bool memory_revoked(struct domain *d, gpa_t gpa);
-/* Ends the current vCPU's slice. */
+/* The current vCPU gives up the rest of its slice. */
 void vcpu_yield(void);
-/* Fills the hypercall page of the current domain at gpa; -XEN_EINVAL if that is not its RAM. */
+/* Fills the hypercall page of the current domain at gpa, page aligned, with an entry for each call
+ * number; -XEN_EINVAL if that is not its own RAM. */
 int hypercall_page_write(gpa_t where) must_use;
 /* Port I/O of 1, 2 or 4 bytes: what the hypervisor itself answers (kernel/guest_io.c); absent ports
- * read as ones. */
+ * read as ones. A wide access is one of each port in turn. */
 uint32_t guest_io_read(uint16_t port, unsigned size_bytes);
 bool guest_io_write(uint16_t port, unsigned size_bytes, uint32_t value) must_use;
 /* Characters of a guest for the console; how many of them there was room for, from the first on

@@ -87,8 +87,6 @@ static void fill(struct domain *d)
 		evtchn_raise_own(d, EVTCHN_OWN_CONSOLE);
 }
 
-/* A guest that has once sent an event by the ring's port gets all input there. Who finds no such
- * event noted has put its text where the event looks. */
 bool console_ring_event(struct domain *d)
 {
 	atomic_store(&d->xen->ring_used, true);

@@ -4,8 +4,6 @@
 #include "percpu.h"
 #include "print.h"
 
-/* Switches on what protects the hypervisor from itself. On each CPU, once, before it looks at any
- * frame. */
 void cpu_enable_protections(void)
 {
 	uint32_t a, b, c, d, leaf7_b = 0, leaf7_c = 0;

@@ -41,7 +41,6 @@ bool domain_listed(domid_t id)
 	return atomic_load_explicit(&domain_table[id], memory_order_relaxed);
 }
 
-/* No lock; what is said in domain.h. */
 struct domain *domain_owning(domid_t id)
 {
 	return id <= DOMAINS_MAX ? atomic_load_explicit(&owners[id], memory_order_acquire) : NULL;
@@ -61,7 +60,6 @@ struct domain *domain_next(domid_t after)
 	return NULL;
 }
 
-/* Calls fn for every live domain, by id, until it returns false. fn may not end a domain. */
 void domain_for_each(bool (*fn)(struct domain *d, void *ctx), void *ctx)
 {
 	for (struct domain *d = domain_next(0); d; d = domain_next(d->id))
@@ -69,11 +67,6 @@ void domain_for_each(bool (*fn)(struct domain *d, void *ctx), void *ctx)
 			return;
 }
 
-/*
- * Declares that a domain has ended; the first reason stays. All its vCPUs leave guest mode, or wake
- * up, and are retired by their CPUs (kernel/sched.c). detail is a small number that says more (a
- * shutdown or exit reason), never a guest's data. Takes the domain's lock.
- */
 void domain_end(struct domain *d, enum domain_end why, uint64_t detail)
 {
 	lock_acquire(&d->lock);

@@ -73,7 +73,6 @@ void domain_report_not_started(domid_t id, const char *name)
 	add_result(id, name, END_NOT_STARTED, 0);
 }
 
-/* How the guest with this id ended; NULL if it has not. Constant from then on. */
 const struct domain_result *domain_result(domid_t id)
 {
 	return id <= DOMAINS_MAX && results[id].id ? &results[id] : NULL;

@@ -57,8 +57,6 @@ static void count_mapped(const struct domain *d, domid_t owner, uint64_t count)
 	atomic_fetch_add(&o->foreign_in[d->id], (uint32_t)count);
 }
 
-/* Mappings of these frames have gone from a domain's p2m. Adjacent frames may belong to several
- * owners. */
 void foreign_put_run(const struct domain *d, mfn_t first, uint64_t count)
 {
 	while (count) {

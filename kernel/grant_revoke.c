@@ -276,7 +276,6 @@ bool grant_revoke_step(struct domain *d)
 
 /* --- what the mapper sees --------------------------------------------------------------------- */
 
-/* For the backend; see vcpu.h. A search of the domain's own handles, on its own time. */
 bool memory_revoked(struct domain *d, gpa_t gpa)
 {
 	struct grant_table *t = d->grants;

@@ -190,7 +190,6 @@ static bool write_byte(struct domain *d, uint32_t port, uint8_t value)
 	return true;
 }
 
-/* IN of 1, 2 or 4 bytes by the current vCPU: a wide access is one of each port in turn. */
 uint32_t guest_io_read(uint16_t port, unsigned size_bytes)
 {
 	struct domain *d = this_cpu()->current->domain;

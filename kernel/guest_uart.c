@@ -117,7 +117,6 @@ static bool send(struct guest_uart *u, uint8_t value)
 	return false;
 }
 
-/* OUT to register 0 to 7. True: the value is a character for the line. */
 bool guest_uart_write(struct guest_uart *u, unsigned reg, uint8_t value)
 {
 	bool divisor = u->lcr & LCR_DLAB;

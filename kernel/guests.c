@@ -52,10 +52,6 @@ static void start_guest(struct guest_module *modules, uint32_t count, uint32_t w
 	describe(d, config);
 }
 
-/*
- * Builds a guest of every boot module that is one; a mistake in one
- * configuration is printed and does not keep the others from starting. After vmx_init().
- */
 void domains_create_all(void)
 {
 	uint32_t count = boot_info.module_count;

@@ -74,8 +74,6 @@ int hypercall_copy_out(struct hypercall *c, const struct compat_layout *layout, 
 	return guest_copy_out(&c->access, to, narrow, layout->narrow_size);
 }
 
-/* The address of an element, or -XEN_EFAULT where it would wrap around the caller's address space.
- */
 int hypercall_element(const struct hypercall *c, gva_t array, uint64_t index, unsigned element_size,
 		      gva_t *out)
 {
@@ -94,7 +92,6 @@ static unsigned word_size(const struct hypercall *c)
 	return c->wide ? 8 : 4;
 }
 
-/* Reads array[index] of unsigned long. -XEN_EFAULT. */
 int hypercall_word_in(struct hypercall *c, gva_t array, uint64_t index, uint64_t *out)
 {
 	gva_t at;
@@ -104,7 +101,6 @@ int hypercall_word_in(struct hypercall *c, gva_t array, uint64_t index, uint64_t
 	return rc ? rc : guest_copy_in(&c->access, out, at, word_size(c));
 }
 
-/* The same of count at once; what is in out on an error is undefined. */
 int hypercall_words_in(struct hypercall *c, gva_t array, uint64_t first, unsigned count,
 		       uint64_t out[])
 {
@@ -207,11 +203,6 @@ static int64_t run_narrow(struct hypercall *c, struct vcpu_regs *regs)
 	return result;
 }
 
-/*
- * Runs the call in the current vCPU's registers and leaves the result in RAX, for any caller. The
- * backend's own way for 64-bit kernels is the same without the copies. False: it is not finished;
- * RIP stays at the call, whose arguments have moved on.
- */
 bool hypercall(struct vcpu_regs *regs, unsigned cpl, bool wide)
 {
 	struct domain *d = this_cpu_field(current)->domain;
@@ -236,10 +227,6 @@ static const uint8_t entry_code[] = {0xb8, 0, 0, 0, 0, 0x0f, 0x01, 0xc1, 0xc3};
 static const uint8_t no_entry_code[] = {0x0f, 0x0b};
 #define INT3 0xcc
 
-/*
- * Fills the page of the current domain at where, which is page aligned, with an entry for each call
- * number. -XEN_EINVAL if that is not its own RAM.
- */
 int hypercall_page_write(gpa_t where)
 {
 	struct domain *d = this_cpu()->current->domain;

@@ -188,7 +188,7 @@ static void print_message(const char *fmt, va_list args)
 	print(LOG_ERROR, "cpu%u, registers:", cpu_index());
 }
 
-/* From C code: nothing but what the caller has in its frame is known of its registers. */
+/* Nothing but what the caller has in its frame is known of its registers. */
 void panic(const char *fmt, ...)
 {
 	uint64_t rip = (uint64_t)__builtin_return_address(0);

@@ -82,8 +82,6 @@ void print_init_early(void)
 	devices = uart_init(UART_COM1) ? CONSOLE_COM1 : 0;
 }
 
-/* Sets the level and the serial ports; a port that is asked for and absent is named where it can be
- * read. */
 void print_init(const struct cmdline_options *options)
 {
 	static const struct {
@@ -110,7 +108,6 @@ void print_init(const struct cmdline_options *options)
 			print(LOG_WARN, "console: no serial port %s", serial[i].name);
 }
 
-/* Adds the screen, if it is asked for and there is one. What was printed before is not repeated. */
 void print_init_devices(void)
 {
 	if (!(cmdline_options.console & CONSOLE_VGA) || !boot_info.vga_text)

@@ -150,7 +150,6 @@ bool memory_fill(struct p2m *p2m, gfn_t gfn)
 	return !fill_late(d, gfn) || p2m_lookup(p2m, gfn, &e);
 }
 
-/* For the backend; see vcpu.h. A domain for which there is no memory left ends. */
 bool memory_fault(struct domain *d, gpa_t gpa)
 {
 	gfn_t gfn = gpa_to_gfn(gpa);
@@ -165,8 +164,6 @@ bool memory_fault(struct domain *d, gpa_t gpa)
 	return rc != -XEN_EINVAL;
 }
 
-/* For the backend; see vcpu.h. RAM that was given back is not absent: touching it is a mistake, but
- * where there is a demand window now. */
 bool memory_absent(const struct domain *d, gpa_t gpa)
 {
 	struct domain_range ranges[DOMAIN_RANGES_MAX];

@@ -168,7 +168,6 @@ void sched_uncap(struct vcpu_shared *v)
 	wake(v, true);
 }
 
-/* A runnable one looks when it is loaded. */
 void vcpu_kick(struct vcpu_shared *v)
 {
 	enum vcpu_state state = (enum vcpu_state)atomic_load(&v->state);
@@ -181,7 +180,6 @@ void vcpu_kick(struct vcpu_shared *v)
 
 /* --- leaving ---------------------------------------------------------------------------------- */
 
-/* The current vCPU gives up the rest of its slice. */
 void vcpu_yield(void)
 {
 	this_cpu()->current->yields = true;

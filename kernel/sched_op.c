@@ -8,8 +8,6 @@
  * Source: Xen, public/sched.h.
  */
 #include "kernel/sched_op.h"
-#include "cpu.h"
-#include "kernel/domain.h"
 #include "kernel/guest_time.h"
 #include "kernel/hypercall.h"
 #include "kernel/xen_state.h"
@@ -21,8 +19,6 @@
 
 /* --- ends ------------------------------------------------------------------------------------- */
 
-/* The first reason that a guest has named holds. The summary shows one that is known; any other
- * number is the guest's own affair. */
 void sched_op_shutdown(struct domain *d, uint32_t reason)
 {
 	static const enum domain_end ends[SHUTDOWN_MAX + 1] = {

@@ -97,10 +97,6 @@ static bool stays_for_text(bool waits)
 	return false;
 }
 
-/*
- * Runs guests as long as there are any for this CPU, and carries out calls; then sleeps until there
- * may be more to do. The callers call it for ever.
- */
 void smp_turn(void)
 {
 	struct cpu_shared *shared = this_cpu_shared();
@@ -199,7 +195,6 @@ static void wake(unsigned vector)
 	(void)vector; /* HLT has ended: that is all */
 }
 
-/* Calls slots are used by one CPU at a time: the boot CPU. */
 void smp_call(uint32_t cpu, void (*fn)(void *arg), void *arg)
 {
 	struct call *call = &calls[cpu];
@@ -216,10 +211,6 @@ bool smp_called(uint32_t cpu)
 	return !atomic_load(&calls[cpu].busy);
 }
 
-/*
- * Boot, self-tests and the end of a run only: a CPU that runs guests never waits for another one.
- * It passes quiescent points here, so that those which it waits for can go on.
- */
 void smp_wait(void)
 {
 	for (uint32_t cpu = 0; cpu < cpu_count; cpu++)
@@ -324,11 +315,6 @@ static uint32_t apic_thread_mask(void)
 		   : 0;
 }
 
-/*
- * Starts the processors that the MADT lists. Boot CPU, once, with the APIC and the TSC ready, no
- * guest yet; without smt one thread of each core. One that does not answer is reported, and no more
- * are started after it, since it might still read the mailbox.
- */
 uint32_t smp_start(uint32_t max_cpus, bool smt)
 {
 	uint32_t own = apic_id(), thread_mask = apic_thread_mask(), left_out = 0, siblings = 0;

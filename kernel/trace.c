@@ -192,7 +192,6 @@ static void nothing(void *arg)
 	(void)arg;
 }
 
-/* Once a CPU has come back to its loop it writes no event any more. */
 void trace_free(void)
 {
 	atomic_store(&trace_enabled, false);

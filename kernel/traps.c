@@ -49,10 +49,6 @@ static void load_idt(const char *first, const char *end)
 	__asm__ volatile("lidt %0" : : "m"(table));
 }
 
-/*
- * From here on a fault is reported, on the current stack: the private range with the others does
- * not exist yet. Boot CPU, once, with GS set.
- */
 void traps_init_early(void)
 {
 	load_idt(idt_without_stacks, idt_without_stacks_end);
@@ -74,8 +70,6 @@ static void load_gdt(const struct descriptor_table *table)
 			 : "rax", "memory");
 }
 
-/* Sets up this CPU's GDT, TSS and interrupt stacks in its private range, which it runs in already.
- */
 void traps_init_cpu(void)
 {
 	struct cpu_private *cpu = this_cpu();
@@ -100,11 +94,6 @@ void traps_init_cpu(void)
 	load_idt(idt, idt_end);
 }
 
-/*
- * For a panic: exceptions from here on use the current stack. The panic itself may run on an
- * interrupt stack, and a second fault, which it survives where the exception table says so, would
- * overwrite it from the top. All other CPUs are stopped.
- */
 void traps_stay_on_stack(void)
 {
 	load_idt(idt_of_panic, idt_of_panic_end);
@@ -116,10 +105,6 @@ void traps_set_interrupt(unsigned vector, void (*fn)(unsigned vector))
 	interrupt_handlers[vector] = fn;
 }
 
-/*
- * An interrupt of the host: arrived in idle, or acknowledged by a VM exit. Interrupts are off. One
- * that nobody registered is counted and otherwise ignored; the spurious vector gets no EOI.
- */
 void interrupt_dispatch(unsigned vector)
 {
 	assert_always(vector < VECTOR_COUNT);
@@ -207,10 +192,6 @@ static uint64_t interrupt_stack(uint64_t address)
 	return address & ~(uint64_t)(PRIVATE_IST_STRIDE - 1);
 }
 
-/*
- * Every vector comes here, with interrupts off. Returns from where on the stack is to be cleared
- * below the frame; 0: not at all, for an interrupt of idle, where no register is a guest's.
- */
 uint64_t trap_handler(struct trap_frame *frame)
 {
 	if (frame->vector >= VECTOR_COUNT_ARCHITECTURE) {

@@ -55,7 +55,6 @@ void vcpu_timer_destroy(struct vcpu_shared *v)
 	v->timers = NULL;
 }
 
-/* Of the current vCPU: see vcpu.h. */
 void vcpu_timer_set(uint64_t tsc)
 {
 	struct timer *t = this_cpu()->current->timers;

@@ -66,7 +66,6 @@ int xen_state_create(struct domain *d)
 	return rc ? rc : evtchn_bind_own(d, EVTCHN_OWN_STORE);
 }
 
-/* While the vCPUs of a dying domain still exist, though nobody finds it: a bounded step. */
 bool xen_state_release_step(struct domain *d)
 {
 	if (d->xen && !evtchn_release_step(d))

@@ -82,7 +82,6 @@ static bool serve(struct guest_store *s, uint32_t domid, struct xenstore_domain_
 	return to != begin;
 }
 
-/* The guest has sent an event by the xenstore's port. */
 void xenstore_event(struct domain *d)
 {
 	struct guest_store *s = &guest_devices_open(d)->store;

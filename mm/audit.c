@@ -148,10 +148,6 @@ static bool visit_domain(struct domain *d, void *ctx)
 	return true;
 }
 
-/*
- * Audits this CPU. Root mode, no window slot open. When there is no memory for the bitmap, that is
- * an error of the audit: nothing is called good that was not looked at.
- */
 void audit_run(struct audit_result *result, bool quiet)
 {
 	struct audit a = {.result = result, .quiet = quiet, .limit = mfn_raw(frame_limit())};

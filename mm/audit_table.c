@@ -83,11 +83,6 @@ static void print_tables(uint64_t used)
 		print_row(rest, "", "- wait for epoch", "host");
 }
 
-/*
- * Prints how many pages of which kind are mapped on this CPU, and whose they are. Of table pages in
- * use it says which domain's EPT they belong to; those that no domain and not the hypervisor's own
- * page tables account for wait for their epoch.
- */
 void audit_print_table(void)
 {
 	struct table t = {.count = 0};

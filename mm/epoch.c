@@ -81,12 +81,6 @@ static uint64_t reached(void)
 	return oldest == UINT64_MAX ? atomic_load(&global_epoch) : oldest;
 }
 
-/*
- * Has run(d) called on this CPU, in root mode, at a quiescent point, when every online CPU has
- * passed one. The caller has made what d stands for unreachable. d lies in shared memory and must
- * stay until then; run may defer it again. work: how many things it frees, at least one, so that
- * not too many are freed at one quiescent point.
- */
 void epoch_defer_work(struct epoch_deferred *d, void (*run)(struct epoch_deferred *d),
 		      uint32_t work)
 {
@@ -125,7 +119,6 @@ void epoch_free_chain(const struct frame_chain *blocks)
 	fresh->count += blocks->count;
 }
 
-/* The same for the one that begins at first. */
 void epoch_free_retired(mfn_t first)
 {
 	uint32_t frame = (uint32_t)mfn_raw(first);
@@ -133,10 +126,6 @@ void epoch_free_retired(mfn_t first)
 	epoch_free_chain(&(struct frame_chain){frame, frame, 1});
 }
 
-/*
- * Frees 2^order frames that are unmapped, flushed (hostpt_flush) and without a reference but the
- * owner's, when every CPU has passed a quiescent point. Never fails; anything else is a panic.
- */
 void epoch_free_frames(mfn_t first, unsigned order)
 {
 	frame_retire(first, order);
@@ -150,7 +139,6 @@ void epoch_free_table(struct table_account *account, mfn_t table)
 	epoch_free_frames(table, 0);
 }
 
-/* The lower half of an epoch: who keeps it may be a guest with 32-bit registers. */
 uint32_t epoch_ticket(void)
 {
 	uint32_t ticket;
@@ -217,7 +205,6 @@ static void free_frames(struct epoch_cpu *own, uint64_t epoch)
 	frame_free_retired(pages, page_count);
 }
 
-/* Whether this CPU has deferred something that has not run yet. */
 bool epoch_pending(void)
 {
 	struct epoch_cpu *own = &cpus[cpu_index()];
@@ -225,11 +212,6 @@ bool epoch_pending(void)
 	return own->first || own->fresh.count || own->waiting.count;
 }
 
-/*
- * This CPU is at a quiescent point: VM entry or idle, no lock held, no pointer kept to anything
- * that another CPU may free. Drops translations if it was asked to, and frees some of what is due.
- * Leaves ENTRY_WORK_EPOCH set while something of this CPU's own waits.
- */
 void epoch_quiescent(void)
 {
 	struct cpu_shared *shared = this_cpu_shared();

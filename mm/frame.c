@@ -210,10 +210,6 @@ void frame_free_retired(const mfn_t *frames, uint32_t count)
 	frame_cache_put(frames, count);
 }
 
-/*
- * Marks 2^order frames, which have the owner's reference only, as given up: frame_get_present()
- * refuses them from now on. The order is kept in the first one. For epoch_free_frames().
- */
 void frame_retire(mfn_t first, unsigned order)
 {
 	uint64_t like = checked_first(first, order);

@@ -189,10 +189,9 @@ static int prepare_section(uint64_t section)
 }
 
 /*
- * Takes 2^order frames, touching sections as long as there is no such block. Nothing satisfies the
- * largest order but a section whose part of the table lies elsewhere, so none is touched for it.
- * Then the caches are emptied. While another CPU prepares a section, this one looks again until
- * it is ready: as with a lock, since who prepares waits for nobody. -XEN_ENOMEM: there is none.
+ * Nothing satisfies the largest order but a section whose part of the table lies elsewhere, so none
+ * is touched for it. While another CPU prepares a section, this one looks again until it is ready:
+ * as with a lock, since who prepares waits for nobody.
  */
 int buddy_take(unsigned order, uint64_t *first)
 {
@@ -219,10 +218,6 @@ int buddy_take(unsigned order, uint64_t *first)
 	return 0;
 }
 
-/*
- * Takes the smallest block that lies ready, or a part of 2^order_max frames of it; a single frame
- * when memory is short. No section is touched.
- */
 bool buddy_take_ready(unsigned order_max, uint64_t *first, unsigned *order)
 {
 	lock_acquire(&frame_lock);
@@ -250,11 +245,6 @@ void buddy_get_stats(struct frame_stats *out)
 	lock_release(&frame_lock);
 }
 
-/*
- * Calls fn for every free block, single frames in the caches of CPUs included, until it returns
- * false; returns whether it came to the end. fn runs under a lock of the allocator's and may only
- * look at frames.
- */
 bool frame_for_each_free_block(bool (*fn)(mfn_t first, unsigned order, void *ctx), void *ctx)
 {
 	bool all = frame_cache_for_each(fn, ctx);

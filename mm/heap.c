@@ -249,11 +249,6 @@ static int alloc_pages(size_t size_bytes, void **out)
 	return rc;
 }
 
-/*
- * Allocates size_bytes of zeros, aligned to 16 bytes, above 2048 bytes to a page. Objects of
- * different owners lie in different pages. -XEN_EINVAL: no size; -XEN_ENOMEM: no memory, nothing
- * has changed.
- */
 int heap_alloc(size_t size_bytes, domid_t owner, void **out)
 {
 	if (!size_bytes)
@@ -318,10 +313,6 @@ void heap_free(void *object)
 	lock_release(&heap_lock);
 }
 
-/*
- * Whether a slab or an object of whole pages begins in a page; how many pages it has, and its owner
- * (DOMID_HYPERVISOR for whole pages, of which none is recorded). Takes any address.
- */
 bool heap_find_page(const void *page, size_t *page_count, domid_t *owner)
 {
 	uint32_t mark;

@@ -137,23 +137,17 @@ static int map(uint64_t va, mfn_t frame, enum host_prot prot, unsigned leaf_leve
 	}
 }
 
-/*
- * Maps one page at va, page aligned, in a shared region. Takes hostpt_lock. -XEN_ENOMEM: no table
- * was to be had; -XEN_EEXIST: something is mapped there.
- */
 int hostpt_map(uint64_t va, mfn_t frame, enum host_prot prot)
 {
 	return map(va, frame, prot, 1, 0);
 }
 
-/* The same for 2 MiB; va and the frame's address aligned to it. */
 int hostpt_map_2m(uint64_t va, mfn_t frame, enum host_prot prot)
 {
 	assert_always(!(va & (PAGE_2M_SIZE - 1)) && !(mfn_raw(frame) & (FRAMES_PER_2M - 1)));
 	return map(va, frame, prot, 2, PTE_PS);
 }
 
-/* Takes a 4K mapping away; the caller flushes (hostpt_flush) before the frame is used again. */
 mfn_t hostpt_unmap(uint64_t va)
 {
 	mfn_t frame = MFN_INVALID;
@@ -169,10 +163,6 @@ mfn_t hostpt_unmap(uint64_t va)
 	return frame;
 }
 
-/*
- * Drops translations of page_count pages from va on: here at once, on the other CPUs before they
- * next pass a quiescent point. What was mapped may be reused when an epoch has passed (mm/epoch.h).
- */
 void hostpt_flush(uint64_t va, size_t page_count)
 {
 	for (uint32_t cpu = 0; cpu < LAYOUT_CPUS_MAX; cpu++)
@@ -205,8 +195,6 @@ static enum host_prot entry_prot(uint64_t entry)
 	return entry & PTE_PCD ? HOST_RW_UC : HOST_RW;
 }
 
-/* What is mapped at va in a shared region. Takes no lock: an answer may be outdated when it is
- * given. */
 bool hostpt_lookup(uint64_t va, mfn_t *frame, enum host_prot *prot)
 {
 	uint64_t entry = boot_root[pte_index(va, 4)];
@@ -297,11 +285,6 @@ static bool walk_level(struct walk_state *s, mfn_t table, unsigned level, uint64
 	return true;
 }
 
-/*
- * Calls fn for every page mapped in this CPU's tables, in address order, until it returns false.
- * Follows nothing but the tables themselves, through the window. The slot it reads with is not
- * reported.
- */
 void hostpt_for_each(bool (*fn)(const struct hostpt_leaf *leaf, void *ctx), void *ctx)
 {
 	struct walk_state s = {.fn = fn, .ctx = ctx};

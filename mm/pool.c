@@ -52,7 +52,6 @@ static uint32_t free_head = FRAME_LINK_NONE;
 static uint64_t free_count, total_count;
 static uint32_t grower = NOBODY; /* the CPU that is growing the pool */
 
-/* Credits an account with one table. */
 void pool_account_release(struct table_account *account)
 {
 	assert_always(atomic_load(&account->used));

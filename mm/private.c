@@ -58,11 +58,6 @@ static void build_root(mfn_t root, mfn_t pdpt, uint64_t base)
 	window_close(WINDOW_BUILD);
 }
 
-/*
- * Takes frames and builds the range. -XEN_ENOMEM: nothing was taken. The new CPU's private data are
- * filled in; it starts on the top of its main stack with CR3 = *root and GS = the address of its
- * struct cpu_private.
- */
 int private_create(uint32_t cpu, mfn_t *root)
 {
 	mfn_t frames[PRIVATE_FRAMES];
@@ -116,7 +111,6 @@ int private_create(uint32_t cpu, mfn_t *root)
 	return 0;
 }
 
-/* Maps the secret half of a vCPU; nothing is mapped there before. */
 void private_map_vcpu(const mfn_t frames[PRIVATE_VCPU_PAGES])
 {
 	uint64_t *pt = this_cpu()->private_pt;
@@ -198,7 +192,6 @@ void private_clear_stack(void)
 	clear_qwords((void *)page, (end - page) / 8);
 }
 
-/* frame lies below 1 MiB. Readable and executable; no CPU but a starting one uses these tables. */
 void private_map_trampoline(mfn_t frame)
 {
 	uint64_t va = mfn_raw(frame) << PAGE_SHIFT;

@@ -186,11 +186,6 @@ int vmap_init(void)
 	return rc;
 }
 
-/*
- * Maps page_count pages of zeroed memory of the hypervisor's own, with a guard page on either side.
- * -XEN_ENOMEM: no frames, page tables or addresses; nothing has changed, though frames already
- * taken are free only after an epoch. -XEN_EINVAL: no pages.
- */
 int vmap_alloc(size_t page_count, void **out)
 {
 	uint32_t first;
@@ -201,11 +196,6 @@ int vmap_alloc(size_t page_count, void **out)
 	return rc;
 }
 
-/*
- * Maps length_bytes of device registers from a physical address on, uncached; *out points to the
- * first of them. -XEN_EINVAL: no length, beyond the physical address space, or RAM, which must
- * never be reachable here.
- */
 int vmap_map_device(paddr_t start, size_t length_bytes, void **out)
 {
 	uint64_t end = paddr_raw(start) + length_bytes, address_limit = 1ull << 52;
@@ -244,10 +234,6 @@ static bool begins_area(uint32_t page)
 	       (tag->state == RANGE_MEMORY || tag->state == RANGE_DEVICE);
 }
 
-/*
- * Whether an area begins in the page of address; if so, its size in pages without guards, and its
- * mark. Takes any address.
- */
 bool vmap_find(const void *address, size_t *page_count, uint32_t *mark)
 {
 	lock_acquire(&vmap_lock);
@@ -327,11 +313,6 @@ static void cut_end(const struct cut *cut)
 	lock_release(&vmap_lock);
 }
 
-/*
- * Gives back page_count pages of an area, from start on: its head, its tail, its middle, which
- * makes two areas of it, or all. The frames are free and the addresses usable again after an epoch.
- * The caller has no pointer there any more. -XEN_EINVAL: the pages do not lie within one area.
- */
 int vmap_free_part(void *start, size_t page_count)
 {
 	struct cut cut;
@@ -344,10 +325,6 @@ int vmap_free_part(void *start, size_t page_count)
 	return 0;
 }
 
-/*
- * Gives back the whole area that begins in the page of start. Panics if there is none, or if it is
- * given back already.
- */
 void vmap_free(void *start)
 {
 	void *page = (void *)((uint64_t)start & PAGE_MASK);

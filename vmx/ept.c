@@ -27,7 +27,6 @@
 
 struct ept_config ept_config;
 
-/* Chooses what tables are built of. Before the first p2m_init(), and never again. */
 void ept_configure(bool has_1g, bool has_2m, bool has_accessed_dirty)
 {
 	ept_config.has_1g = has_1g;
@@ -40,7 +39,6 @@ bool p2m_tracks_access(void)
 	return ept_config.has_accessed_dirty;
 }
 
-/* Source: SDM Vol. 3, "Extended-Page-Table Pointer (EPTP)". */
 uint64_t ept_pointer(const struct p2m *p2m)
 {
 	return mfn_raw(p2m->root) << PAGE_SHIFT | MEMORY_TYPE_WB | EPTP_WALK_4 |
@@ -107,10 +105,6 @@ void ept_release_tables(struct ept_cursor *c, uint64_t next, uint64_t end, bool 
 
 /* --- creation, destruction -------------------------------------------------------------------- */
 
-/*
- * An empty p2m of max_gfn frames, in zeroed memory, whose tables are limited to table_quota pages.
- * -XEN_EINVAL: max_gfn is beyond what four levels translate; -XEN_ENOMEM: no table for the root.
- */
 int p2m_init(struct p2m *p2m, uint32_t table_quota, uint64_t max_gfn)
 {
 	if (max_gfn > P2M_GFN_LIMIT)
@@ -128,11 +122,6 @@ int p2m_init(struct p2m *p2m, uint32_t table_quota, uint64_t max_gfn)
 	return 0;
 }
 
-/*
- * Gives all tables back through the epoch. No vCPU of the domain is loaded anywhere; what CPUs
- * still cache under the root's address is flushed before the next p2m with that root runs there
- * (see p2m_init). Cost: linear in the tables; nothing is done for the mapped frames.
- */
 void p2m_destroy(struct p2m *p2m)
 {
 	struct ept_cursor c = {.p2m = p2m};
@@ -237,10 +226,6 @@ nothing:
 	return (struct p2m_entry){.access = 0};
 }
 
-/*
- * Each entry is as it was when it was read: who needs one state of the whole keeps others from
- * changing it.
- */
 void p2m_for_each_from(struct p2m *p2m, gfn_t from,
 		       bool (*fn)(gfn_t gfn, const struct p2m_entry *entry, void *ctx), void *ctx)
 {

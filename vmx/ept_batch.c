@@ -166,7 +166,6 @@ int p2m_batch_exchange(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t
 	return 0;
 }
 
-/* What was taken out waits for p2m_batch_end(), whatever comes in its place meanwhile. */
 void p2m_batch_yield(struct p2m_batch *b)
 {
 	settle(b);

@@ -187,10 +187,6 @@ int ept_map_locked(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t frame_count
 	return rc;
 }
 
-/*
- * Maps; see p2m.h. Takes p2m->lock, and under it what taking a table takes. Time is linear in
- * frame_count: callers bound it.
- */
 int p2m_map(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t frame_count, enum p2m_type type,
 	    unsigned access)
 {

@@ -226,7 +226,6 @@ int ept_unmap_locked(struct p2m *p2m, gfn_t gfn, uint64_t frame_count, p2m_remov
 	return rc;
 }
 
-/* Takes out; see p2m.h. Takes p2m->lock and holds it while removed is called. */
 int p2m_unmap(struct p2m *p2m, gfn_t gfn, uint64_t frame_count, p2m_removed_fn removed, void *ctx)
 {
 	lock_acquire(&p2m->lock);

@@ -413,7 +413,6 @@ int64_t vmx_exit_quick_traced(struct vcpu_regs *regs)
 	return exit_quick(regs, true);
 }
 
-/* All else. What is marked for this CPU comes before the entry. */
 bool vmx_exit(struct vcpu_regs *regs, int64_t reason)
 {
 	uint32_t none = 0;

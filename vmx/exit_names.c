@@ -21,7 +21,6 @@ static const struct field_text field_texts[] = {VMCS_FIELDS_16(FIELD_TEXT) VMCS_
     FIELD_TEXT) VMCS_FIELDS_32(FIELD_TEXT) VMCS_FIELDS_NATURAL(FIELD_TEXT)};
 #undef FIELD_TEXT
 
-/* exit_reason: the whole field or its basic part; flags in the upper half are ignored. */
 const char *vmx_exit_reason_name(uint32_t exit_reason)
 {
 	uint32_t basic = exit_reason & EXIT_REASON_BASIC_MASK;

@@ -11,7 +11,6 @@
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 
-/* Makes exits of the current vCPU lead where they should. */
 void vmx_follow_trace(bool on)
 {
 	struct cpu_private *cpu = this_cpu();

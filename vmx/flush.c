@@ -25,7 +25,6 @@
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 
-/* Drops what the TLB holds under this vCPU's tag, guest-linear and combined. */
 void vmx_flush_vpid(const struct vcpu_shared *v)
 {
 	const struct vmx_caps *caps = &vmx_machine.caps;
@@ -124,10 +123,6 @@ static bool do_work(struct cpu_private *cpu, uint32_t work)
 	return true;
 }
 
-/*
- * Looks at whatever is marked for this CPU, until nothing is. True: it counts as being in guest
- * mode from now on, and may enter. False: the current vCPU must leave.
- */
 bool vmx_entry_work(void)
 {
 	struct cpu_private *cpu = this_cpu();

@@ -50,7 +50,6 @@ static int read_field(void *ctx, uint32_t encoding, uint64_t *value)
 	return vmcs_try_read(encoding, value) != VMX_OK;
 }
 
-/* Says why the processor refused to enter the guest, by doing its checks again in software. */
 void vmx_explain_entry_failure(const char *what)
 {
 	struct vmcs_snapshot snapshot; /* holds guest registers: on this CPU's own stack only */
@@ -60,7 +59,6 @@ void vmx_explain_entry_failure(const char *what)
 	vmx_explain_print(&vmx_machine.caps, &snapshot);
 }
 
-/* Runs the current vCPU until its slice, in TSC ticks, is over or it yields, blocks or ends. */
 void vcpu_run(uint64_t slice_ticks)
 {
 	struct vcpu_shared *v = this_cpu()->current;

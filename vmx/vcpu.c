@@ -278,7 +278,6 @@ static void load(struct cpu_private *cpu, struct vcpu_shared *v)
 	}
 }
 
-/* Makes v the current vCPU of this CPU, or none. v is loaded nowhere else. */
 void vcpu_load(struct vcpu_shared *v)
 {
 	struct cpu_private *cpu = this_cpu();
@@ -308,7 +307,6 @@ static void set_up(struct vcpu_shared *v)
 	vmcs_setup_controls(v);
 }
 
-/* The state in which a guest starts; makes the vCPU runnable. It is loaded nowhere. */
 void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info)
 {
 	set_up(v);
@@ -319,7 +317,6 @@ void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info
 	atomic_store(&v->state, VCPU_RUNNABLE);
 }
 
-/* Another vCPU than the first: as after INIT. */
 void vcpu_set_parked(struct vcpu_shared *v)
 {
 	set_up(v);
@@ -346,7 +343,6 @@ bool vcpu_in_long_mode64(void)
 	return vmcs_read64(VMCS_GUEST_EFER) & EFER_LMA && vmcs_read32(VMCS_GUEST_CS_AR) & SEG_AR_L;
 }
 
-/* The paging state of the current vCPU, for copies from and to its linear addresses. */
 void vcpu_guest_access(struct guest_access *out)
 {
 	struct guest_paging *p = &out->paging;

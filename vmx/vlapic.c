@@ -124,7 +124,6 @@ void vlapic_collect(struct vlapic *a, struct vcpu_shared *v)
 	}
 }
 
-/* Number and logical number as the mode has them. */
 void vlapic_set_ids(struct vlapic *a)
 {
 	if (!vlapic_is_x2(a)) {
@@ -136,7 +135,6 @@ void vlapic_set_ids(struct vlapic *a)
 				   BIT32(a->id % APIC_X2_CLUSTER_SIZE);
 }
 
-/* Source: SDM Vol. 3, "Local APIC State After Power-Up or Reset". */
 void vlapic_init(struct vlapic *a)
 {
 	for (unsigned i = 0; i < array_size(a->reg); i++)

@@ -158,7 +158,6 @@ int vmx_init(void)
 	return allocate_bitmaps();
 }
 
-/* Enters VMX operation on this CPU. Its capabilities must be those of the boot CPU. */
 int vmx_cpu_enable(void)
 {
 	struct vmx_caps caps;
@@ -203,7 +202,6 @@ int vmx_cpu_enable(void)
 	return 0;
 }
 
-/* A VMX instruction that can only fail through a mistake of ours has failed. */
 void vmx_instruction_failed(const char *what, uint32_t encoding)
 {
 	uint64_t error;

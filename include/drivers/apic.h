@@ -15,7 +15,11 @@ void apic_eoi(void);
 /* Interprocessor interrupts; nothing before apic_init(). vector: 32..254. */
 void apic_send_ipi(uint32_t to, unsigned vector);
 void apic_send_nmi(uint32_t to);
-/* The timer of this CPU's APIC: one-shot, by time-stamp counter; nothing before apic_init(). */
+/*
+ * The timer of this CPU's APIC: one-shot, by time-stamp counter; nothing before apic_init(), nor
+ * before tsc_init(). The boot CPU, which is the first, finds out which kind it is; its rate is the
+ * same on all.
+ */
 void apic_timer_init(void);
 void apic_timer_arm(uint64_t tsc_deadline);
 /* To start another processor: INIT, then start-up at a page below 1 MiB. */

@@ -4,7 +4,8 @@
 
 #include "types.h"
 
-/* Maps the screen; a Xen error number if that fails. Only where boot_info.vga_text. */
+/* Maps the screen and clears it; a Xen error number if that fails. vmap must work. Only where
+ * boot_info.vga_text. */
 int vga_init(void) must_use;
 void vga_write(const char *text, size_t length);
 

@@ -20,9 +20,11 @@ struct cmdline_options;
 
 /* COM1 alone, at the default level: needs no memory management, only this_cpu(). */
 void print_init_early(void);
-/* The consoles and the level that the command line asks for; the screen waits for the next. */
+/* The consoles and the level that the command line asks for; the screen waits for the next. A port
+ * that is asked for and absent is named where it can be read. */
 void print_init(const struct cmdline_options *options);
-/* Consoles whose registers are mapped: needs vmap. */
+/* Consoles whose registers are mapped: adds the screen, if it is asked for and there is one. Needs
+ * vmap. What was printed before is not repeated. */
 void print_init_devices(void);
 
 /*

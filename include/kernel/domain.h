@@ -90,10 +90,11 @@ const char *domain_end_text(enum domain_end why);
 
 void domain_report(const struct domain *d);
 void domain_report_not_started(domid_t id, const char *name);
-/* How the guest with this id ended, or NULL. */
+/* How the guest with this id ended; NULL if it has not. Constant from then on. */
 const struct domain_result *domain_result(domid_t id);
 
-/* kernel/guests.c: all guests of a run. */
+/* kernel/guests.c: builds a guest of every boot module that is one; a mistake in one configuration
+ * is printed and does not keep the others from starting. After vmx_init(). */
 void domains_create_all(void);
 /* Puts the vCPUs on run queues, the first one last: it may start the others as soon as it runs. */
 void domain_start(struct domain *d);

@@ -17,7 +17,8 @@ uint64_t foreign_map_range(struct domain *d, struct domain *target, uint64_t idx
 			   uint64_t count, int *rc);
 uint64_t foreign_remove_range(struct domain *d, uint64_t gfn, uint64_t count, int *rc);
 
-/* Mappings of these frames have gone from a domain's p2m, with one reference each. */
+/* Mappings of these frames have gone from a domain's p2m, with one reference each. Adjacent frames
+ * may belong to several owners. */
 void foreign_put_run(const struct domain *d, mfn_t first, uint64_t count);
 bool foreign_revoke_step(domid_t owner, struct domain *mapper, uint64_t *at);
 

@@ -35,7 +35,7 @@ struct guest_uart {
 	uint32_t overruns_seen;	     /* characters dropped when the status was last read */
 };
 uint8_t guest_uart_read(struct guest_uart *u, struct guest_input *in, unsigned reg);
-/* True if the value is a character to be sent. */
+/* OUT to register 0 to 7. True: the value is a character for the line. */
 bool guest_uart_write(struct guest_uart *u, unsigned reg, uint8_t value);
 
 /* kernel/guest_pit.c: the 8254 timer and what port 0x61 has to do with it. now: ticks of its clock

@@ -24,12 +24,14 @@ int hypercall_copy_in(struct hypercall *c, const struct compat_layout *layout, v
 int hypercall_copy_out(struct hypercall *c, const struct compat_layout *layout, gva_t to,
 		       const void *from) must_use;
 
-/* Arrays. element_size in bytes; the address of element index. */
+/* Arrays. The address of element index, of element_size bytes each; -XEN_EFAULT where it would wrap
+ * around the caller's address space. */
 int hypercall_element(const struct hypercall *c, gva_t array, uint64_t index, unsigned element_size,
 		      gva_t *out) must_use;
 /* Elements of the width of the caller's unsigned long: frame numbers and indices. */
 int hypercall_word_in(struct hypercall *c, gva_t array, uint64_t index, uint64_t *out) must_use;
-/* count of them, in one piece, from array[first] on; at least one. */
+/* count of them, in one piece, from array[first] on; at least one. What is in out on an error is
+ * undefined. */
 int hypercall_words_in(struct hypercall *c, gva_t array, uint64_t first, unsigned count,
 		       uint64_t out[]) must_use;
 int hypercall_word_out(struct hypercall *c, gva_t array, uint64_t index, uint64_t value) must_use;

@@ -4,7 +4,8 @@
 
 #include "xen_state.h"
 
-/* Ends d for a reason of Xen's (SHUTDOWN_), or the one that its guest has named before. */
+/* Ends d for a reason of Xen's (SHUTDOWN_), or the first one that its guest has named before. The
+ * summary shows a reason that is known; any other number is the guest's own affair. */
 void sched_op_shutdown(struct domain *d, uint32_t reason);
 /* With the domain's state for Xen's ABI. */
 void sched_op_init(struct domain *d);

@@ -29,7 +29,8 @@ struct trace_event {
 int trace_start(void) must_use;
 /* Stops; what was written stays readable. Each CPU follows when it runs a guest anew: soon. */
 void trace_stop(void);
-/* At the end of a run, no guest left: gives all memory back. */
+/* At the end of a run, no guest left: gives all memory back. A CPU that has come back to its loop
+ * writes no event any more. */
 void trace_free(void);
 
 /* The position of the last n events of a CPU, or of the oldest there is. Without rings: 0. */

@@ -13,18 +13,29 @@ struct trap_frame {
 };
 static_assert_size(struct trap_frame, 22 * 8);
 
-/* Faults end in a panic from here on; no stacks of their own yet. Boot CPU, once. */
+/* Faults end in a panic from here on, on the current stack: the private range with the others does
+ * not exist yet. Boot CPU, once, with GS set. */
 void traps_init_early(void);
-/* GDT, TSS and interrupt stacks of this CPU, in its private range. */
+/*
+ * Sets up GDT, TSS and interrupt stacks of this CPU in its private range, which it runs in already.
+ */
 void traps_init_cpu(void);
 
 /* Names the function that interrupt vector 32..255 calls; NULL: none. Interrupts are off in it. */
 void traps_set_interrupt(unsigned vector, void (*fn)(unsigned vector));
 
-/* For kernel/panic.c: a fault within the panic keeps to the stack it happens on. */
+/*
+ * For a panic: exceptions from here on use the current stack. The panic itself may run on an
+ * interrupt stack, and a second fault, which it survives where the exception table says so, would
+ * overwrite it from the top. All other CPUs are stopped.
+ */
 void traps_stay_on_stack(void);
 
-/* Called from kernel/trap_entry.S. */
+/*
+ * Every vector comes here from kernel/trap_entry.S, with interrupts off. Returns from where on the
+ * stack is to be cleared below the frame; 0: not at all, for an interrupt of idle, where no
+ * register is a guest's.
+ */
 uint64_t trap_handler(struct trap_frame *frame);
 
 #endif

@@ -80,11 +80,16 @@ struct vcpu_xen {
 };
 
 int xen_state_create(struct domain *d) must_use;
-/* For a dying domain: while its vCPUs exist, one bounded step, true when done; then the rest. */
+/* For a dying domain, which nobody finds: while its vCPUs exist, one bounded step, true when done;
+ * then the rest. */
 bool xen_state_release_step(struct domain *d);
 void xen_state_free(struct domain *d);
 
-/* kernel/console_ring.c: the guest has sent an event. True: nothing that it wrote is left. */
+/*
+ * kernel/console_ring.c: the guest has sent an event by the ring's port, and gets all input there
+ * from now on. True: nothing that it wrote is left. Who finds no such event noted has put its text
+ * where the event looks.
+ */
 bool console_ring_event(struct domain *d);
 /* kernel/xenstore.c: likewise, by the xenstore's port. */
 void xenstore_event(struct domain *d);

@@ -12,9 +12,17 @@ struct audit_result {
 	uint64_t errors;       /* mappings against the rules, those of guests among them */
 };
 
-/* Walks the tables and checks each mapping; reports each error on the console unless quiet. */
+/*
+ * Audits this CPU: walks the tables and checks each mapping; reports each error on the console
+ * unless quiet. Root mode, no window slot open. No memory for the bitmap is an error of the audit:
+ * nothing is called good that was not looked at.
+ */
 void audit_run(struct audit_result *result, bool quiet);
-/* Prints what is mapped on this CPU: as a table, and for programs (mm/audit_table.c). */
+/*
+ * Prints how many pages of which kind are mapped on this CPU, and whose they are: as a table, and
+ * for programs (mm/audit_table.c). Of table pages in use it says which domain's EPT they belong to;
+ * those that no domain and not the hypervisor's own page tables account for wait for their epoch.
+ */
 void audit_print_table(void);
 void audit_print_map(void);
 

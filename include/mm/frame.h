@@ -152,10 +152,17 @@ uint64_t frame_owned(domid_t owner); /* frames of guest RAM */
 void frame_get_stats(struct frame_stats *out);
 mfn_t frame_limit(void);	/* one past the last frame of RAM */
 bool frame_is_ram(mfn_t frame); /* RAM, used or not, with a frame-table entry or not */
-/* Calls fn for every free block and every cached free frame, under a lock of the allocator's, until
- * it returns false; returns whether it came to the end. Untouched sections are not among them. */
+/*
+ * Calls fn for every free block and every frame in the caches of CPUs, under a lock of the
+ * allocator's, until it returns false; returns whether it came to the end. fn may only look at
+ * frames. Untouched sections are not among them.
+ */
 bool frame_for_each_free_block(bool (*fn)(mfn_t first, unsigned order, void *ctx), void *ctx);
-/* Of frames whose owner gave them up, until mm/epoch.c frees them: no reference can be taken. */
+/*
+ * Marks 2^order frames, which have the owner's reference only, as given up, until mm/epoch.c frees
+ * them (epoch_free_frames()): frame_get_present() refuses them from now on. The order is kept in
+ * the first one.
+ */
 void frame_retire(mfn_t first, unsigned order);
 
 #endif

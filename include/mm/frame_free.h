@@ -20,10 +20,11 @@ static inline void frame_set_allocated(mfn_t frame, uint64_t state)
 }
 
 void buddy_init(void);
-/* The lowest frames of a block of 2^order, from new sections and from the caches if need be.
- * -XEN_ENOMEM: there is none anywhere. No lock is held. */
+/* The lowest frames of a block of 2^order, from new sections, touched as long as there is no such
+ * block, and from the caches if need be. -XEN_ENOMEM: there is none anywhere. No lock is held. */
 int buddy_take(unsigned order, uint64_t *first) must_use;
-/* A block of at most 2^order_max that lies ready, a single frame when memory is short. */
+/* The smallest block that lies ready, or a part of 2^order_max frames of it; a single frame when
+ * memory is short. No section is touched. */
 bool buddy_take_ready(unsigned order_max, uint64_t *first, unsigned *order) must_use;
 void buddy_give(uint64_t first, unsigned order);
 void buddy_get_stats(struct frame_stats *out); /* ram, free, untouched */

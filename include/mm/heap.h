@@ -5,11 +5,15 @@
 #include "types.h"
 
 int heap_init(void) must_use;
-/* A zeroed object, aligned to 16 bytes (a whole page or more: to a page). Objects of different
- * owners never share a page. */
+/* Zeros of size_bytes, aligned to 16 bytes, above 2048 bytes to a page. Objects of different owners
+ * never share a page. -XEN_EINVAL: no size; -XEN_ENOMEM: no memory, nothing has changed. */
 int heap_alloc(size_t size, domid_t owner, void **out) must_use;
 void heap_free(void *object);
-/* Whether the heap has begun something in the page at this address, and for whom. */
+/*
+ * Whether a slab or an object of whole pages begins in the page at this address, which may be any;
+ * how many pages it has, and its owner (DOMID_HYPERVISOR for whole pages, of which none is
+ * recorded).
+ */
 bool heap_find_page(const void *page, size_t *page_count, domid_t *owner);
 
 #endif

@@ -5,9 +5,11 @@
 #include "p2m.h"
 #include "types.h"
 
-/* What the processor offers, from IA32_VMX_EPT_VPID_CAP; at boot, before the first p2m. */
+/* What tables are built of, from IA32_VMX_EPT_VPID_CAP; at boot, before the first p2m, and never
+ * again. */
 void ept_configure(bool has_1g, bool has_2m, bool has_accessed_dirty);
-/* The EPT pointer of a p2m, for the VMCS and for INVEPT; the same for as long as the p2m lives. */
+/* The EPT pointer of a p2m, for the VMCS and for INVEPT; the same for as long as the p2m lives.
+ * Source: SDM Vol. 3, "Extended-Page-Table Pointer (EPTP)". */
 uint64_t ept_pointer(const struct p2m *p2m);
 
 #ifdef CONFIG_BENCH

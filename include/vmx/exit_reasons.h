@@ -169,7 +169,8 @@ enum vmx_instruction_error { VMX_INSTRUCTION_ERRORS(VMX_ENUMERATE_ERROR) VMX_ERR
 /* "Exit Qualification for APIC-access VM exits" */
 #define APIC_ACCESS_OFFSET_MASK UINT64_C(0xfff)
 
-/* Names for reports; never NULL ("unknown" for numbers that have none). */
+/* Names for reports; never NULL ("unknown" for numbers that have none). exit_reason: the whole
+ * field or its basic part; flags in the upper half are ignored. */
 const char *vmx_exit_reason_name(uint32_t exit_reason);
 const char *vmx_instruction_error_name(uint32_t error);
 /* The SDM's words for a VMCS field by its encoding. */

@@ -68,7 +68,8 @@ void vlapic_clock_init(uint64_t tsc_khz);
 
 /* The state after a reset, of the vCPU with this number. */
 void vlapic_reset(struct vlapic *a, uint32_t id);
-/* After INIT: as after a reset, but for the mode and the base address. */
+/* After INIT: as after a reset, but for the mode and the base address. Source: SDM Vol. 3, "Local
+ * APIC State After Power-Up or Reset". */
 void vlapic_init(struct vlapic *a);
 
 /* MSRs of the x2APIC (0x800 to 0x8ff), IA32_APIC_BASE and IA32_TSC_DEADLINE. False: #GP(0). */

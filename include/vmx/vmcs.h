@@ -17,7 +17,8 @@
 /* Status of a VMX instruction. VMfailValid leaves a number in the VM-instruction error field. */
 enum vmx_status { VMX_OK = 0, VMX_FAIL_VALID = 1, VMX_FAIL_INVALID = 2 };
 
-/* Panics: names the instruction, the field, and the VM-instruction error if there is one. */
+/* Panics: names the instruction, which can only fail through a mistake of ours, the field, and the
+ * VM-instruction error if there is one. */
 noreturn_fn void vmx_instruction_failed(const char *what, uint32_t encoding);
 
 static inline uint64_t vmcs_read_raw(uint32_t encoding)

@@ -27,7 +27,7 @@ extern struct vmx_machine vmx_machine;
 /* Looks at the processor, prints the capability table; -XEN_EOPNOTSUPP with the reasons printed. */
 extern bool vmx_apicv_enabled; /* apicv=off on the command line clears it */
 int vmx_init(void) must_use;
-/* VMX operation on this CPU. */
+/* VMX operation on this CPU. Its capabilities must be those of the boot CPU. */
 int vmx_cpu_enable(void) must_use;
 
 /* vmx/vmcs_setup.c */
@@ -58,12 +58,14 @@ void vmx_follow_trace(bool on);
 /* vmx/exit.c: called from the stub. What guests do most often, with RBX and R12 to R15 still in the
  * processor: EXIT_... of entry_offsets.h, or the exit's reason, for vmx_exit(). */
 int64_t vmx_exit_quick(struct vcpu_regs *regs);
-/* The rest, with all registers in regs; what vmx_exit_quick() has returned. False: leave. */
+/* The rest, with all registers in regs; what vmx_exit_quick() has returned. What is marked for this
+ * CPU comes before the entry. False: leave. */
 bool vmx_exit(struct vcpu_regs *regs, int64_t reason);
 /* The same for exits that are traced; vmx/exit_trace.c. */
 int64_t vmx_exit_quick_traced(struct vcpu_regs *regs);
 bool vmx_exit_traced(struct vcpu_regs *regs, int64_t reason);
-/* vmx/flush.c: looks at this CPU's entry_work. True: enter. */
+/* vmx/flush.c: looks at whatever is marked in this CPU's entry_work, until nothing is. True: it
+ * counts as being in guest mode from now on, and may enter. False: the current vCPU must leave. */
 bool vmx_entry_work(void);
 /* vmx/requests.c: what is asked of the current vCPU. False: it must leave. */
 bool vmx_requests(void);
@@ -109,7 +111,8 @@ void vmx_start(struct vcpu_shared *v);
  * loaded. */
 void vmx_flush_vpid(const struct vcpu_shared *v);
 void vmx_flush_loaded(struct vcpu_shared *v, bool arrives);
-/* vmx/run.c: prints which rule of VM entry the current VMCS breaks. */
+/* vmx/run.c: prints which rule of VM entry the current VMCS breaks, by doing the processor's checks
+ * again in software. */
 void vmx_explain_entry_failure(const char *what);
 
 /* vmx/inject.c */
