@@ -53,7 +53,7 @@
 #define LAYOUT_META_SLABS      (LAYOUT_META + LAYOUT_META_STRIDE)
 #define LAYOUT_META_OWNERS     (LAYOUT_META + 2 * LAYOUT_META_STRIDE)
 #define LAYOUT_META_PAHASH     (LAYOUT_META + 3 * LAYOUT_META_STRIDE) /* 64 GiB */
-/* Bench builds only (vmx/ept_view.c). */
+/* Bench builds only (selftest/ept_view.c). */
 #define LAYOUT_P2M_VIEW	     (LAYOUT_META + 8 * LAYOUT_META_STRIDE)
 #define LAYOUT_P2M_VIEW_SIZE LAYOUT_META_STRIDE
 

@@ -27,8 +27,8 @@
 #include "mm/window_cache.h"
 #include "p2m.h"
 #include "print.h"
+#include "selftest/ept_view.h"
 #include "vcpu.h"
-#include "vmx/ept.h"
 
 #define SAMPLES	     2000u
 #define BENCH_DOMAIN ((domid_t)1)

@@ -1,6 +1,6 @@
 /*
  * A direct map of all memory: for comparing with, and for teaching, in a build of its own
- * (DIRECT_MAP=1). No normal build has it. mm/direct_map.c.
+ * (DIRECT_MAP=1). No normal build has it. selftest/direct_map.c.
  *
  * Where DIRECT_MAP is 0, all of this is gone before the compiler emits an instruction.
  */

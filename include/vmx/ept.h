@@ -12,16 +12,4 @@ void ept_configure(bool has_1g, bool has_2m, bool has_accessed_dirty);
  * Source: SDM Vol. 3, "Extended-Page-Table Pointer (EPTP)". */
 uint64_t ept_pointer(const struct p2m *p2m);
 
-#ifdef CONFIG_BENCH
-/* The same by a linear view: vmx/ept_view.c. */
-struct ept_view {
-	struct p2m *p2m;
-	mfn_t zero; /* what stands where no table is */
-};
-int ept_view_init(struct ept_view *v, struct p2m *p2m) must_use;
-int ept_view_change(const struct ept_view *v, gfn_t gfn, unsigned level) must_use;
-void ept_view_destroy(struct ept_view *v);
-struct p2m_entry ept_view_find(const struct ept_view *v, gfn_t gfn);
-#endif
-
 #endif

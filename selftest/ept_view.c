@@ -10,12 +10,28 @@
  * changing the p2m. A table that went is shown until every CPU has flushed (hostpt_flush).
  */
 #ifdef CONFIG_BENCH
-#include "ept_tables.h"
+#include "selftest/ept_view.h"
+#include "layout.h"
 #include "mm/hostpt.h"
-#include "vmx/ept.h"
+#include "vmx/ept_entry.h"
 
 #define LEAVES ((const uint64_t *)LAYOUT_P2M_VIEW)
 #define BLOCKS ((const uint64_t *)(LAYOUT_P2M_VIEW + LAYOUT_P2M_VIEW_SIZE / 2))
+
+/* The table of a level in which the entry for gfn lies; that of zeros where there is none. */
+static mfn_t table_of(const struct ept_view *v, uint64_t gfn, unsigned level)
+{
+	mfn_t table = v->p2m->root;
+
+	for (unsigned above = LEVEL_TOP; above > level; above--) {
+		uint64_t value = ept_load_at(pool_table(table), level_index(gfn, above));
+
+		if (!present(value) || value & EPT_LEAF)
+			return v->zero;
+		table = entry_frame(value);
+	}
+	return table;
+}
 
 /*
  * The table of a level (1 or 2) that holds the entry for gfn has come or gone: shows what is there
@@ -23,17 +39,12 @@
  */
 int ept_view_change(const struct ept_view *v, gfn_t gfn, unsigned level)
 {
-	struct ept_cursor c = {.p2m = v->p2m};
 	const uint64_t *entry = level == 1 ? &LEAVES[gfn_raw(gfn)] : &BLOCKS[gfn_raw(gfn) >> 9];
 	uint64_t va = (uint64_t)entry & ~(uint64_t)(PAGE_SIZE - 1);
-	mfn_t table = v->zero;
-	uint64_t value = ept_seek(&c, gfn_raw(gfn), level + 1, false);
 
-	if (c.level == level + 1 && present(value) && !(value & EPT_LEAF))
-		table = entry_frame(value);
 	if (!mfn_equal(hostpt_unmap(va), MFN_INVALID))
 		hostpt_flush(va, 1);
-	return hostpt_map(va, table, HOST_R);
+	return hostpt_map(va, table_of(v, gfn_raw(gfn), level), HOST_R);
 }
 
 /* -XEN_ENOMEM: no tables; ept_view_destroy() is due all the same. */
