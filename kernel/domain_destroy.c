@@ -82,21 +82,11 @@ static void destroy_vcpus(struct domain *d)
 	}
 }
 
-/* Undoes domain_create() as far as it came; the domain was never found by anybody. */
-static void discard(struct domain *d)
+static void free_tables(struct domain *d)
 {
-	while (!xen_state_release_step(d))
-		;
-	destroy_vcpus(d);
-	guest_devices_free(d);
-	while (!release_memory_step(d))
-		;
 	xen_state_free(d);
 	grant_table_free(d);
 	p2m_destroy(&d->p2m);
-	/* Tables may still wait for their epoch and be given back to its account: its remains go
-	 * the same way. */
-	d->destroy_phase = DESTROY_TABLES;
 }
 
 static void free_remains(struct epoch_deferred *deferred)
@@ -110,10 +100,18 @@ static void free_remains(struct epoch_deferred *deferred)
 	heap_free(d);
 }
 
-/* Gives up a domain that could not be made. */
+/* Undoes domain_create() as far as it came; the domain was never found by anybody. */
 void domain_create_undo(struct domain *d)
 {
-	discard(d);
+	while (!xen_state_release_step(d))
+		;
+	destroy_vcpus(d);
+	guest_devices_free(d);
+	while (!release_memory_step(d))
+		;
+	free_tables(d);
+	/* Tables may still wait for their epoch and be given back to its account: its remains go
+	 * the same way. */
 	epoch_defer(&d->deferred, free_remains);
 }
 
@@ -122,6 +120,54 @@ static void mark_unreachable(struct epoch_deferred *deferred)
 	struct domain *d = container_of(deferred, struct domain, deferred);
 
 	atomic_store_explicit(&d->unreachable, true, memory_order_release);
+}
+
+/* From now on nobody new finds it: unreachable is set when those who have found it are done. */
+static void wait_until_unreachable(struct domain *d)
+{
+	atomic_store_explicit(&d->unreachable, false, memory_order_relaxed);
+	epoch_defer(&d->deferred, mark_unreachable);
+}
+
+/* A bounded step of the phase that d is in. True: it is over. */
+static bool phase_step(struct domain *d)
+{
+	switch (d->destroy_phase) {
+	case DESTROY_NONE:
+		if (!demand_detach_step(d))
+			return false;
+		domain_unlist(d->id);
+		wait_until_unreachable(d);
+		return true;
+	case DESTROY_WAIT:
+		if (!atomic_load_explicit(&d->unreachable, memory_order_acquire) ||
+		    !xen_state_release_step(d))
+			return false;
+		destroy_vcpus(d);
+		guest_devices_free(d);
+		demand_free_all(d);
+		lock_acquire(&d->lock);
+		d->maps_closed = true;
+		lock_release(&d->lock);
+		return true;
+	case DESTROY_MAPS:
+		return grant_maps_release_step(d);
+	case DESTROY_MEMORY:
+		return release_memory_step(d);
+	case DESTROY_REVOKE:
+		if (!grant_revoke_step(d))
+			return false;
+		domain_disown(d->id);
+		wait_until_unreachable(d);
+		return true;
+	case DESTROY_OWNER:
+		if (!atomic_load_explicit(&d->unreachable, memory_order_acquire))
+			return false;
+		free_tables(d);
+		return true;
+	default: /* tables that wait for their epoch are given back to the account in *d */
+		return !atomic_load(&d->p2m.tables.used);
+	}
 }
 
 /*
@@ -136,58 +182,8 @@ static void mark_unreachable(struct epoch_deferred *deferred)
 bool domain_destroy(struct domain *d)
 {
 	assert_always(atomic_load(&d->end) != END_NONE);
-	switch (d->destroy_phase) {
-	case DESTROY_NONE:
-		if (!demand_detach_step(d))
-			return false;
-		domain_unlist(d->id);
-		d->destroy_phase = DESTROY_WAIT;
-		epoch_defer(&d->deferred, mark_unreachable);
+	if (!phase_step(d) || d->destroy_phase++ < DESTROY_TABLES)
 		return false;
-	case DESTROY_WAIT:
-		if (!atomic_load_explicit(&d->unreachable, memory_order_acquire))
-			return false;
-		if (!xen_state_release_step(d))
-			return false;
-		destroy_vcpus(d);
-		guest_devices_free(d);
-		demand_free_all(d);
-		lock_acquire(&d->lock);
-		d->maps_closed = true;
-		lock_release(&d->lock);
-		d->destroy_phase = DESTROY_MAPS;
-		return false;
-	case DESTROY_MAPS:
-		if (grant_maps_release_step(d))
-			d->destroy_phase = DESTROY_MEMORY;
-		return false;
-	case DESTROY_MEMORY:
-		if (release_memory_step(d))
-			d->destroy_phase = DESTROY_REVOKE;
-		return false;
-	case DESTROY_REVOKE:
-		if (!grant_revoke_step(d))
-			return false;
-		domain_disown(d->id);
-		atomic_store_explicit(&d->unreachable, false, memory_order_relaxed);
-		d->destroy_phase = DESTROY_OWNER;
-		epoch_defer(&d->deferred, mark_unreachable);
-		return false;
-	case DESTROY_OWNER:
-		if (!atomic_load_explicit(&d->unreachable, memory_order_acquire))
-			return false;
-		xen_state_free(d);
-		grant_table_free(d);
-		p2m_destroy(&d->p2m);
-		d->destroy_phase = DESTROY_TABLES;
-		return false;
-	case DESTROY_TABLES:
-		/* Tables that wait for their epoch are given back to the account in *d. */
-		if (atomic_load(&d->p2m.tables.used))
-			return false;
-		heap_free(d);
-		return true;
-	default:
-		panic("d%u: unknown phase of destruction", d->id);
-	}
+	heap_free(d);
+	return true;
 }
