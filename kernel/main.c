@@ -186,8 +186,6 @@ static void print_memory(void)
 	      s.free >> 8);
 }
 
-static struct audit_result audits[LAYOUT_CPUS_MAX];
-
 static void audit_here(void *arg)
 {
 	audit_run(arg, false);
@@ -196,23 +194,19 @@ static void audit_here(void *arg)
 /* Audits the tables of every CPU, each on that CPU; returns the number of errors. */
 static uint64_t audit_all(void)
 {
+	static struct audit_result result;
 	uint64_t errors = 0;
 
 	for (uint32_t cpu = 0; cpu < smp_cpu_count(); cpu++) {
-		struct audit_result *a = &audits[cpu];
-
 		if (cpu) {
-			smp_call(cpu, audit_here, a);
+			smp_call(cpu, audit_here, &result);
 			smp_wait();
 		} else {
-			audit_here(a);
+			audit_here(&result);
 			audit_print_table();
 		}
-		print(LOG_RESULT, "audit: cpu%u %s, %lu pages mapped of %lu, %lu of any guest", cpu,
-		      a->errors ? "FAILED" : "ok", a->pages_mapped, a->ram_pages, a->guest_pages);
-		if (a->errors)
-			print(LOG_ERROR, "audit: %lu mappings against the rules", a->errors);
-		errors += a->errors;
+		audit_report(cpu, &result);
+		errors += result.errors;
 	}
 	return errors;
 }

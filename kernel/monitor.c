@@ -6,8 +6,8 @@
  * short as what it looks at allows, and only while there is room for what it prints; that goes out
  * by and by (kernel/print_later.c). Nothing of a guest's registers or memory is kept but there.
  *
- * A step is told its number, from 0, or what the step before it left in *at; it returns whether
- * there is another one.
+ * A step returns whether there is another one; what it leaves in c->at, which is 0 at first, is for
+ * that.
  */
 #include "kernel/monitor.h"
 #include "kernel/console_input.h"
@@ -30,10 +30,9 @@ static struct {
 	bool too_long;
 } line;
 static struct monitor_command command;
-static uint32_t at;
 static bool active;
 
-static bool (*const steps[MONITOR_VERBS])(const struct monitor_command *c, uint32_t *at) = {
+static bool (*const steps[MONITOR_VERBS])(struct monitor_command *c) = {
 #define X(name, step, usage, min, max, help) [MONITOR_##name] = step_##step,
     MONITOR_COMMANDS(X)
 #undef X
@@ -54,7 +53,6 @@ static void execute(void)
 	if (error && *error)
 		print(LOG_RESULT, "%s", error);
 	active = !error;
-	at = 0;
 	__builtin_memset(&line, 0, sizeof(line));
 }
 
@@ -104,7 +102,7 @@ bool monitor_turn(void)
 	if (alone)
 		vcpu_load(NULL);
 	print_later_begin();
-	active = steps[command.verb](&command, &at);
+	active = steps[command.verb](&command);
 	print_later_end();
 	if (alone)
 		vcpu_load(NULL);
@@ -112,11 +110,10 @@ bool monitor_turn(void)
 	return true;
 }
 
-bool step_help(const struct monitor_command *c, uint32_t *n)
+bool step_help(struct monitor_command *c)
 {
-	const struct monitor_words *m = &monitor_words[*n];
+	const struct monitor_words *m = &monitor_words[c->at];
 
-	(void)c;
 	print(LOG_RESULT, "  %-9s  %-14s  %s", m->name, m->usage, m->help);
-	return ++*n < MONITOR_VERBS;
+	return ++c->at < MONITOR_VERBS;
 }

@@ -75,11 +75,10 @@ static void list_live(const struct domain *d)
 	      d->cap_percent, ms_run(d), text);
 }
 
-bool step_list(const struct monitor_command *c, uint32_t *at)
+bool step_list(struct monitor_command *c)
 {
-	(void)c;
-	while (++*at <= DOMAINS_MAX) {
-		domid_t id = (domid_t)*at;
+	while (++c->at <= DOMAINS_MAX) {
+		domid_t id = (domid_t)c->at;
 		const struct domain *d = lifecycle_state(id) == KEYHOLE_DOMAIN_CREATING
 					     ? NULL
 					     : domain_next((domid_t)(id - 1));
@@ -100,7 +99,7 @@ bool step_list(const struct monitor_command *c, uint32_t *at)
 
 /* --- changes ---------------------------------------------------------------------------------- */
 
-bool step_request(const struct monitor_command *c, uint32_t *at)
+bool step_request(struct monitor_command *c)
 {
 	static const unsigned controls[] = {[MONITOR_pause] = KEYHOLE_CONTROL_PAUSE,
 					    [MONITOR_resume] = KEYHOLE_CONTROL_RESUME,
@@ -111,7 +110,6 @@ bool step_request(const struct monitor_command *c, uint32_t *at)
 	unsigned control = controls[c->verb];
 	int rc = -XEN_ESRCH;
 
-	(void)at;
 	if (possible && c->verb == MONITOR_restart && !domain_marked(id))
 		control = KEYHOLE_CONTROL_CREATE;
 	if (possible)
@@ -125,11 +123,10 @@ bool step_request(const struct monitor_command *c, uint32_t *at)
 	return false;
 }
 
-bool step_console(const struct monitor_command *c, uint32_t *at)
+bool step_console(struct monitor_command *c)
 {
 	const struct domain *d = guest(c);
 
-	(void)at;
 	if (d)
 		console_input_to(d->id);
 	return false;
@@ -147,12 +144,11 @@ static const char *const what_it_is[P2M_TYPE_COUNT] = {
     [P2M_DEMAND] = "foreign frame of a demand window",
 };
 
-bool step_p2m(const struct monitor_command *c, uint32_t *at)
+bool step_p2m(struct monitor_command *c)
 {
 	const struct domain *d = guest(c);
 	struct p2m_entry e;
 
-	(void)at;
 	if (!d)
 		return false;
 	if (c->arg[1] >= P2M_GFN_LIMIT || !p2m_lookup(&d->p2m, make_gfn(c->arg[1]), &e)) {
@@ -189,7 +185,7 @@ static __attribute__((noinline)) void print_backtrace(const struct vcpu_shared *
 }
 
 /* Step 0, until its CPU has let go of it: what is asked for. Step 1, unloaded: it may run again. */
-bool step_inspect(const struct monitor_command *c, uint32_t *at)
+bool step_inspect(struct monitor_command *c)
 {
 	struct domain *d = guest(c);
 	uint64_t which = c->given > 1 ? c->arg[1] : 0;
@@ -201,7 +197,7 @@ bool step_inspect(const struct monitor_command *c, uint32_t *at)
 		return false;
 	}
 	struct vcpu_shared *v = d->vcpus[which];
-	if (*at) {
+	if (c->at) {
 		sched_inspect_end(v);
 		return false;
 	}
@@ -216,6 +212,6 @@ bool step_inspect(const struct monitor_command *c, uint32_t *at)
 		vcpu_dump(v);
 	else
 		print_backtrace(v);
-	*at = 1;
+	c->at = 1;
 	return true;
 }

@@ -31,21 +31,20 @@ static const struct vcpu_shared *running_on(uint32_t cpu)
 	return NULL;
 }
 
-bool step_cpus(const struct monitor_command *c, uint32_t *cpu)
+bool step_cpus(struct monitor_command *c)
 {
-	const struct cpu_shared *shared = &cpu_shared[*cpu];
-	const struct vcpu_shared *v = running_on(*cpu);
+	const struct cpu_shared *shared = &cpu_shared[c->at];
+	const struct vcpu_shared *v = running_on(c->at);
 	char text[TEXT_MAX] = "in root mode";
 
-	(void)c;
 	if (v)
 		format_string(text, sizeof(text), "runs d%uv%u", v->domain->id, v->id);
-	print(LOG_RESULT, "cpu%u: APIC id %u, %s%s", *cpu, shared->apic_id,
-	      *cpu == cpu_index()	   ? "runs the monitor"
+	print(LOG_RESULT, "cpu%u: APIC id %u, %s%s", c->at, shared->apic_id,
+	      c->at == cpu_index()	   ? "runs the monitor"
 	      : atomic_load(&shared->idle) ? "sleeps"
 					   : text,
 	      atomic_load(&shared->runs_guests) ? "" : ", runs no guests");
-	return ++*cpu < smp_cpu_count();
+	return ++c->at < smp_cpu_count();
 }
 
 /* Of what is missing here, absent and free frames, the total tells. */
@@ -62,12 +61,11 @@ static const char *const what_for[FRAME_TYPE_COUNT] = {
     [FRAME_VCPU] = "vCPUs and devices of guests",
 };
 
-bool step_memory(const struct monitor_command *c, uint32_t *at)
+bool step_memory(struct monitor_command *c)
 {
 	struct frame_stats s;
 
 	(void)c;
-	(void)at;
 	frame_get_stats(&s);
 	print(LOG_RESULT, "memory: %lu KiB of RAM, %lu free", s.ram << 2, s.free << 2);
 	for (unsigned t = 0; t < FRAME_TYPE_COUNT; t++)
@@ -86,41 +84,37 @@ static void audit_there(void *arg)
 	audit_run(arg, false);
 }
 
-bool step_map(const struct monitor_command *c, uint32_t *at)
+bool step_map(struct monitor_command *c)
 {
 	(void)c;
-	(void)at;
 	audit_print_table();
 	return false;
 }
 
 /* Even steps have a CPU do it, odd ones look whether it has. */
-bool step_audit(const struct monitor_command *c, uint32_t *at)
+bool step_audit(struct monitor_command *c)
 {
-	uint32_t cpu = *at / 2;
-	const struct audit_result *a = &audits[cpu];
+	uint32_t cpu = c->at / 2;
 
-	(void)c;
-	if (*at % 2 == 0) {
+	if (c->at % 2 == 0) {
 		if (cpu)
 			smp_call(cpu, audit_there, &audits[cpu]);
 		else
 			audit_there(&audits[0]);
-		return ++*at;
+		return ++c->at;
 	}
 	if (cpu && !smp_called(cpu))
 		return true;
-	print(LOG_RESULT, "audit: cpu%u %s, %lu pages mapped of %lu, %lu of any guest", cpu,
-	      a->errors ? "FAILED" : "ok", a->pages_mapped, a->ram_pages, a->guest_pages);
-	return ++*at < 2 * smp_cpu_count();
+	audit_report(cpu, &audits[cpu]);
+	return ++c->at < 2 * smp_cpu_count();
 }
 
 /* --- the trace -------------------------------------------------------------------------------- */
 
-bool step_trace(const struct monitor_command *c, uint32_t *cpu)
+bool step_trace(struct monitor_command *c)
 {
 	struct trace_event events[EVENTS_AT_ONCE];
-	uint64_t lost, position = trace_last(*cpu, EVENTS_AT_ONCE);
+	uint64_t lost, position = trace_last(c->at, EVENTS_AT_ONCE);
 	char text[TEXT_MAX];
 
 	if (c->given) {
@@ -131,8 +125,8 @@ bool step_trace(const struct monitor_command *c, uint32_t *cpu)
 		print(LOG_RESULT, "trace: %s", rc ? "not enough memory" : c->arg[0] ? "on" : "off");
 		return false;
 	}
-	unsigned count = trace_read(*cpu, &position, events, EVENTS_AT_ONCE, &lost);
-	print(LOG_RESULT, "cpu%u: %s", *cpu,
+	unsigned count = trace_read(c->at, &position, events, EVENTS_AT_ONCE, &lost);
+	print(LOG_RESULT, "cpu%u: %s", c->at,
 	      count			    ? "the last events"
 	      : atomic_load(&trace_enabled) ? "no events"
 					    : "no events: trace on has them recorded");
@@ -140,10 +134,10 @@ bool step_trace(const struct monitor_command *c, uint32_t *cpu)
 		trace_format(&events[i], text, sizeof(text));
 		print(LOG_RESULT, "  %lu %s", events[i].tsc, text);
 	}
-	return ++*cpu < smp_cpu_count();
+	return ++c->at < smp_cpu_count();
 }
 
-bool step_exits(const struct monitor_command *c, uint32_t *at)
+bool step_exits(struct monitor_command *c)
 {
 	unsigned printed = 0;
 
@@ -151,23 +145,24 @@ bool step_exits(const struct monitor_command *c, uint32_t *at)
 		print(LOG_RESULT, "there is no guest %lu", c->arg[0]);
 		return false;
 	}
-	if (!*at)
-		*at = c->given ? (uint32_t)c->arg[0] * TRACE_CODES : TRACE_CODES;
+	if (!c->at)
+		c->at = c->given ? (uint32_t)c->arg[0] * TRACE_CODES : TRACE_CODES;
 	uint32_t end =
 	    c->given ? ((uint32_t)c->arg[0] + 1) * TRACE_CODES : (DOMAINS_MAX + 1) * TRACE_CODES;
-	if (!atomic_load(&trace_enabled) && *at % TRACE_CODES == 0 &&
-	    (c->given || *at == TRACE_CODES))
+	if (!atomic_load(&trace_enabled) && c->at % TRACE_CODES == 0 &&
+	    (c->given || c->at == TRACE_CODES))
 		print(LOG_RESULT, "exits are counted while the trace is on, and it is off");
-	for (; *at < end && printed < CODES_AT_ONCE; ++*at) {
-		struct trace_sum s = trace_exits((domid_t)(*at / TRACE_CODES), *at % TRACE_CODES);
+	for (; c->at < end && printed < CODES_AT_ONCE; ++c->at) {
+		struct trace_sum s =
+		    trace_exits((domid_t)(c->at / TRACE_CODES), c->at % TRACE_CODES);
 		char name[TEXT_MAX];
 
 		if (!s.count)
 			continue;
-		trace_format_code(*at % TRACE_CODES, name, sizeof(name));
-		print(LOG_RESULT, "d%u %12lu  %s, %lu ticks each", *at / TRACE_CODES, s.count, name,
-		      s.ticks / s.count);
+		trace_format_code(c->at % TRACE_CODES, name, sizeof(name));
+		print(LOG_RESULT, "d%u %12lu  %s, %lu ticks each", c->at / TRACE_CODES, s.count,
+		      name, s.ticks / s.count);
 		printed++;
 	}
-	return *at < end;
+	return c->at < end;
 }

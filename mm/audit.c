@@ -148,6 +148,14 @@ static bool visit_domain(struct domain *d, void *ctx)
 	return true;
 }
 
+void audit_report(uint32_t cpu, const struct audit_result *a)
+{
+	print(LOG_RESULT, "audit: cpu%u %s, %lu pages mapped of %lu, %lu of any guest", cpu,
+	      a->errors ? "FAILED" : "ok", a->pages_mapped, a->ram_pages, a->guest_pages);
+	if (a->errors)
+		print(LOG_ERROR, "audit: %lu mappings against the rules", a->errors);
+}
+
 void audit_run(struct audit_result *result, bool quiet)
 {
 	struct audit a = {.result = result, .quiet = quiet, .limit = mfn_raw(frame_limit())};

@@ -42,6 +42,7 @@ struct monitor_command {
 	enum monitor_verb verb;
 	unsigned given; /* arguments */
 	uint64_t arg[MONITOR_ARGS_MAX];
+	uint32_t at; /* the step's: 0 at first, then what the one before it has left */
 };
 
 struct monitor_words {

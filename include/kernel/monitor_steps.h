@@ -5,8 +5,7 @@
 
 #include "monitor.h"
 
-#define X(name, step, usage, min, max, help) \
-	bool step_##step(const struct monitor_command *c, uint32_t *at) must_use;
+#define X(name, step, usage, min, max, help) bool step_##step(struct monitor_command *c) must_use;
 MONITOR_COMMANDS(X)
 #undef X
 

@@ -18,6 +18,8 @@ struct audit_result {
  * nothing is called good that was not looked at.
  */
 void audit_run(struct audit_result *result, bool quiet);
+/* Prints it, that of a CPU. */
+void audit_report(uint32_t cpu, const struct audit_result *a);
 /*
  * Prints how many pages of which kind are mapped on this CPU, and whose they are: as a table, and
  * for programs (mm/audit_table.c). Of table pages in use it says which domain's EPT they belong to;
