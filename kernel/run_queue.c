@@ -52,7 +52,7 @@ struct vcpu_shared *run_queue_take(struct run_queue *q,
 {
 	struct vcpu_shared **at = &q->first, *v;
 
-	while (*at && !ok(*at, ctx))
+	while (*at && ok && !ok(*at, ctx))
 		at = &(*at)->run_next;
 	v = *at;
 	if (!v)

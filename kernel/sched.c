@@ -269,13 +269,6 @@ static void set_aside(struct run_queue *q, struct vcpu_shared *v, uint64_t until
 
 /* --- choosing --------------------------------------------------------------------------------- */
 
-static bool any(const struct vcpu_shared *v, void *ctx)
-{
-	(void)v;
-	(void)ctx;
-	return true;
-}
-
 /* Whether CPU *ctx may take it from another one. */
 static bool may_move(const struct vcpu_shared *v, void *ctx)
 {
@@ -286,7 +279,7 @@ static bool may_move(const struct vcpu_shared *v, void *ctx)
 static struct vcpu_shared *take(struct run_queue *q)
 {
 	lock_acquire(&q->lock);
-	struct vcpu_shared *v = run_queue_take(q, any, NULL);
+	struct vcpu_shared *v = run_queue_take(q, NULL, NULL);
 
 	if (v)
 		set_state(v, VCPU_RUNNING);

@@ -24,7 +24,7 @@ void run_queue_add(struct run_queue *q, struct vcpu_shared *v);
 void run_queue_wake(struct run_queue *q, struct vcpu_shared *v, uint64_t credit);
 /* v gives way: to the first that waits, or to chores, though it may have used less. */
 void run_queue_yield(struct run_queue *q, struct vcpu_shared *v);
-/* Takes off the first that ok() allows, or NULL. */
+/* Takes off the first, with ok the first that it allows; or NULL. */
 struct vcpu_shared *run_queue_take(struct run_queue *q,
 				   bool (*ok)(const struct vcpu_shared *v, void *ctx), void *ctx);
 /* Ticks that v has used, by its weight. */

@@ -7,11 +7,6 @@
 
 #define SLICE 1000u
 
-static bool any(const struct vcpu_shared *v, void *ctx)
-{
-	(void)ctx;
-	return v != NULL;
-}
 static bool not_this(const struct vcpu_shared *v, void *ctx)
 {
 	return v != ctx;
@@ -21,7 +16,7 @@ static bool not_this(const struct vcpu_shared *v, void *ctx)
 static void run(struct run_queue *q, struct vcpu_shared *v, uint64_t *used, unsigned slices)
 {
 	for (unsigned n = 0; n < slices; n++) {
-		struct vcpu_shared *next = run_queue_take(q, any, NULL);
+		struct vcpu_shared *next = run_queue_take(q, NULL, NULL);
 
 		used[next - v] += SLICE;
 		run_queue_charge(next, SLICE);
@@ -42,7 +37,7 @@ int main(void)
 	uint64_t used[4] = {0};
 
 	tap_no_plan();
-	ok(!run_queue_take(&q, any, NULL), "an empty queue");
+	ok(!run_queue_take(&q, NULL, NULL), "an empty queue");
 	for (unsigned i = 0; i < 2; i++) {
 		v[i].virtual_time = q.virtual_time;
 		run_queue_add(&q, &v[i]);
@@ -56,16 +51,16 @@ int main(void)
 	v[2].virtual_time = q.virtual_time - 1000000;
 	run_queue_wake(&q, &v[2], SLICE);
 	memset(used, 0, sizeof(used));
-	ok(run_queue_take(&q, any, NULL) == &v[2], "who slept is next");
+	ok(run_queue_take(&q, NULL, NULL) == &v[2], "who slept is next");
 	run_queue_charge(&v[2], SLICE);
 	run_queue_add(&q, &v[2]);
 	run(&q, v, used, 1000);
 	ok(about(used[2], used[0]) && about(used[1], 3 * used[0]),
 	   "and has its share from then on");
 
-	struct vcpu_shared *least = run_queue_take(&q, any, NULL), *next;
+	struct vcpu_shared *least = run_queue_take(&q, NULL, NULL), *next;
 	run_queue_yield(&q, least);
-	next = run_queue_take(&q, any, NULL);
+	next = run_queue_take(&q, NULL, NULL);
 	ok(next && next != least, "who yields is not next");
 	run_queue_add(&q, next);
 	ok(run_queue_take(&q, not_this, q.first) != q.first, "who may not be taken stays");
