@@ -31,76 +31,44 @@
 #define ELF_SECTION_HEADER_MAX 64u
 #define ELF_NOTES_MAX	       4096u /* notes looked at in all: bounds the work */
 
-/* Member of a header: offset and size in bytes, by class. */
+/* Of a header's member, offset and size in bytes: in a 32-bit file, in a 64-bit file. */
 struct member {
-	uint8_t offset, size;
+	uint8_t offset[2], size[2];
 };
+/* ELF header */
+static const struct member e_type = {{16, 16}, {2, 2}};
+static const struct member e_machine = {{18, 18}, {2, 2}};
+static const struct member e_version = {{20, 20}, {4, 4}};
+static const struct member e_entry = {{24, 24}, {4, 8}};
+static const struct member e_phoff = {{28, 32}, {4, 8}};
+static const struct member e_phentsize = {{42, 54}, {2, 2}};
+static const struct member e_phnum = {{44, 56}, {2, 2}};
+static const struct member e_shoff = {{32, 40}, {4, 8}};
+static const struct member e_shentsize = {{46, 58}, {2, 2}};
+static const struct member e_shnum = {{48, 60}, {2, 2}};
+/* program header */
+static const struct member p_type = {{0, 0}, {4, 4}};
+static const struct member p_offset = {{4, 8}, {4, 8}};
+static const struct member p_paddr = {{12, 24}, {4, 8}};
+static const struct member p_filesz = {{16, 32}, {4, 8}};
+static const struct member p_memsz = {{20, 40}, {4, 8}};
+static const struct member p_align = {{28, 48}, {4, 8}};
+/* section header */
+static const struct member sh_type = {{4, 4}, {4, 4}};
+static const struct member sh_offset = {{16, 24}, {4, 8}};
+static const struct member sh_size = {{20, 32}, {4, 8}};
+static const struct member sh_addralign = {{32, 48}, {4, 8}};
+/* Whole headers. */
+static const uint8_t header_size[2] = {52, 64};
+static const uint8_t program_header_size[2] = {32, 56};
+static const uint8_t section_header_size[2] = {40, 64};
 
-struct elf_class {
-	uint8_t header_size, program_header_size, section_header_size;
-	struct member type, machine, version, entry, phoff, phentsize, phnum; /* ELF header */
-	struct member shoff, shentsize, shnum;
-	struct member p_type, p_offset, p_paddr, p_filesz, p_memsz, p_align; /* program header */
-	struct member sh_type, sh_offset, sh_size, sh_addralign;	     /* section header */
-};
-
-static const struct elf_class class_32 = {
-    .header_size = 52,
-    .program_header_size = 32,
-    .section_header_size = 40,
-    .type = {16, 2},
-    .machine = {18, 2},
-    .version = {20, 4},
-    .entry = {24, 4},
-    .phoff = {28, 4},
-    .phentsize = {42, 2},
-    .phnum = {44, 2},
-    .shoff = {32, 4},
-    .shentsize = {46, 2},
-    .shnum = {48, 2},
-    .p_type = {0, 4},
-    .p_offset = {4, 4},
-    .p_paddr = {12, 4},
-    .p_filesz = {16, 4},
-    .p_memsz = {20, 4},
-    .p_align = {28, 4},
-    .sh_type = {4, 4},
-    .sh_offset = {16, 4},
-    .sh_size = {20, 4},
-    .sh_addralign = {32, 4},
-};
-
-static const struct elf_class class_64 = {
-    .header_size = 64,
-    .program_header_size = 56,
-    .section_header_size = 64,
-    .type = {16, 2},
-    .machine = {18, 2},
-    .version = {20, 4},
-    .entry = {24, 8},
-    .phoff = {32, 8},
-    .phentsize = {54, 2},
-    .phnum = {56, 2},
-    .shoff = {40, 8},
-    .shentsize = {58, 2},
-    .shnum = {60, 2},
-    .p_type = {0, 4},
-    .p_offset = {8, 8},
-    .p_paddr = {24, 8},
-    .p_filesz = {32, 8},
-    .p_memsz = {40, 8},
-    .p_align = {48, 8},
-    .sh_type = {4, 4},
-    .sh_offset = {24, 8},
-    .sh_size = {32, 8},
-    .sh_addralign = {48, 8},
-};
-
-static uint64_t get(const uint8_t *header, struct member m)
+/* is_64: of a 64-bit file. */
+static uint64_t get(const uint8_t *header, bool is_64, struct member m)
 {
 	uint64_t value = 0;
 
-	__builtin_memcpy(&value, header + m.offset, m.size);
+	__builtin_memcpy(&value, header + m.offset[is_64], m.size[is_64]);
 	return value;
 }
 
@@ -162,34 +130,34 @@ static int find_entry(const struct elf_file *file, uint64_t offset, uint64_t len
  * For a file whose program headers lead to no entry: in the notes that are sections, where Xen's
  * loader looks then. Sections are not what a file is loaded by, so nonsense there is passed over.
  */
-static void find_in_sections(const struct elf_file *file, const struct elf_class *c,
-			     const uint8_t *header, unsigned *budget, struct elf_image *out)
+static void find_in_sections(const struct elf_file *file, bool is_64, const uint8_t *header,
+			     unsigned *budget, struct elf_image *out)
 {
-	uint64_t at = get(header, c->shoff), left = get(header, c->shnum);
+	uint64_t at = get(header, is_64, e_shoff), left = get(header, is_64, e_shnum);
 	struct refusal ignored;
 
-	if (get(header, c->shentsize) != c->section_header_size)
+	if (get(header, is_64, e_shentsize) != section_header_size[is_64])
 		return;
-	for (; left && !out->has_pvh_entry && within(at, c->section_header_size, file->size);
-	     left--, at += c->section_header_size) {
+	for (; left && !out->has_pvh_entry && within(at, section_header_size[is_64], file->size);
+	     left--, at += section_header_size[is_64]) {
 		uint8_t sh[ELF_SECTION_HEADER_MAX];
-		file->read(file, at, sh, c->section_header_size);
-		uint64_t offset = get(sh, c->sh_offset), length = get(sh, c->sh_size);
-		if (get(sh, c->sh_type) == ELF_SHT_NOTE && within(offset, length, file->size))
+		file->read(file, at, sh, section_header_size[is_64]);
+		uint64_t offset = get(sh, is_64, sh_offset), length = get(sh, is_64, sh_size);
+		if (get(sh, is_64, sh_type) == ELF_SHT_NOTE && within(offset, length, file->size))
 			out->has_pvh_entry =
-			    find_entry(file, offset, length, get(sh, c->sh_addralign), budget,
+			    find_entry(file, offset, length, get(sh, is_64, sh_addralign), budget,
 				       &out->pvh_entry, &ignored) > 0;
 	}
 }
 
-static int add_segment(const struct elf_class *c, const uint8_t *ph, uint64_t file_size,
-		       struct elf_image *out, struct refusal *why)
+static int add_segment(bool is_64, const uint8_t *ph, uint64_t file_size, struct elf_image *out,
+		       struct refusal *why)
 {
 	struct elf_segment s = {
-	    .offset = get(ph, c->p_offset),
-	    .file_size = get(ph, c->p_filesz),
-	    .address = get(ph, c->p_paddr),
-	    .memory_size = get(ph, c->p_memsz),
+	    .offset = get(ph, is_64, p_offset),
+	    .file_size = get(ph, is_64, p_filesz),
+	    .address = get(ph, is_64, p_paddr),
+	    .memory_size = get(ph, is_64, p_memsz),
 	};
 	uint64_t end;
 
@@ -216,14 +184,14 @@ static int add_segment(const struct elf_class *c, const uint8_t *ph, uint64_t fi
 	return 0;
 }
 
-static int check_header(const struct elf_file *file, const struct elf_class **class,
-			uint8_t header[ELF_HEADER_MAX], struct refusal *why)
+static int check_header(const struct elf_file *file, bool *class_64, uint8_t header[ELF_HEADER_MAX],
+			struct refusal *why)
 {
 	static const uint8_t magic[4] = {0x7f, 'E', 'L', 'F'};
 
-	if (file->size < class_32.header_size)
+	if (file->size < header_size[0])
 		return REFUSE(why, "not an ELF file: too short");
-	file->read(file, 0, header, class_32.header_size);
+	file->read(file, 0, header, header_size[0]);
 	if (__builtin_memcmp(header, magic, sizeof(magic)) != 0)
 		return REFUSE(why, "not an ELF file");
 	if (header[4] != ELF_CLASS_32 && header[4] != ELF_CLASS_64)
@@ -232,30 +200,30 @@ static int check_header(const struct elf_file *file, const struct elf_class **cl
 		return REFUSE(why, "ELF file is not little-endian");
 	if (header[6] != ELF_VERSION)
 		return REFUSE(why, "unknown ELF version");
-	const struct elf_class *c = header[4] == ELF_CLASS_64 ? &class_64 : &class_32;
-	if (file->size < c->header_size)
+	bool is_64 = header[4] == ELF_CLASS_64;
+	if (file->size < header_size[is_64])
 		return REFUSE(why, "ELF header reaches beyond the end of the file");
-	file->read(file, 0, header, c->header_size);
+	file->read(file, 0, header, header_size[is_64]);
 	/* Either one in either class: kernels with 64-bit code in files for 32-bit loaders are
 	 * common. */
-	uint64_t machine = get(header, c->machine);
-	uint64_t type = get(header, c->type);
+	uint64_t machine = get(header, is_64, e_machine);
+	uint64_t type = get(header, is_64, e_type);
 	if (type != ELF_TYPE_EXECUTABLE && type != ELF_TYPE_SHARED)
 		return REFUSE(why, "ELF file is not an executable");
 	if (machine != ELF_MACHINE_386 && machine != ELF_MACHINE_X86_64)
 		return REFUSE(why, "ELF file is not for x86");
-	if (get(header, c->version) != ELF_VERSION)
+	if (get(header, is_64, e_version) != ELF_VERSION)
 		return REFUSE(why, "unknown ELF version");
-	if (get(header, c->phentsize) != c->program_header_size)
+	if (get(header, is_64, e_phentsize) != program_header_size[is_64])
 		return REFUSE(why, "ELF program headers have an unknown size");
-	if (!get(header, c->phnum))
+	if (!get(header, is_64, e_phnum))
 		return REFUSE(why, "ELF file has no program headers");
-	if (get(header, c->phnum) > ELF_PROGRAM_HEADERS)
+	if (get(header, is_64, e_phnum) > ELF_PROGRAM_HEADERS)
 		return REFUSE(why, "ELF file has too many program headers");
-	if (!within(get(header, c->phoff), get(header, c->phnum) * c->program_header_size,
-		    file->size))
+	if (!within(get(header, is_64, e_phoff),
+		    get(header, is_64, e_phnum) * program_header_size[is_64], file->size))
 		return REFUSE(why, "ELF program headers reach beyond the end of the file");
-	*class = c;
+	*class_64 = is_64;
 	return 0;
 }
 
@@ -278,30 +246,31 @@ bool elf_entry_inside(const struct elf_image *image, uint64_t entry)
 int elf_parse(const struct elf_file *file, struct elf_image *out, struct refusal *why)
 {
 	uint8_t header[ELF_HEADER_MAX];
-	const struct elf_class *c;
 	unsigned budget = ELF_NOTES_MAX;
+	bool is_64;
 	int rc;
 
 	__builtin_memset(out, 0, sizeof(*out));
-	rc = check_header(file, &c, header, why);
+	rc = check_header(file, &is_64, header, why);
 	if (rc)
 		return rc;
-	out->is_64bit = c == &class_64;
-	out->entry = get(header, c->entry);
-	for (uint64_t i = 0; i < get(header, c->phnum); i++) {
+	out->is_64bit = is_64;
+	out->entry = get(header, is_64, e_entry);
+	for (uint64_t i = 0; i < get(header, is_64, e_phnum); i++) {
 		uint8_t ph[ELF_PROGRAM_HEADER_MAX];
-		file->read(file, get(header, c->phoff) + i * c->program_header_size, ph,
-			   c->program_header_size);
-		uint64_t type = get(ph, c->p_type);
+		file->read(file, get(header, is_64, e_phoff) + i * program_header_size[is_64], ph,
+			   program_header_size[is_64]);
+		uint64_t type = get(ph, is_64, p_type);
 		if (type == ELF_PT_LOAD) {
-			rc = add_segment(c, ph, file->size, out, why);
+			rc = add_segment(is_64, ph, file->size, out, why);
 			if (rc)
 				return rc;
 		} else if (type == ELF_PT_NOTE && !out->has_pvh_entry) {
-			uint64_t offset = get(ph, c->p_offset), length = get(ph, c->p_filesz);
+			uint64_t offset = get(ph, is_64, p_offset),
+				 length = get(ph, is_64, p_filesz);
 			if (!within(offset, length, file->size))
 				return REFUSE(why, "the notes reach beyond the end of the file");
-			rc = find_entry(file, offset, length, get(ph, c->p_align), &budget,
+			rc = find_entry(file, offset, length, get(ph, is_64, p_align), &budget,
 					&out->pvh_entry, why);
 			if (rc < 0)
 				return rc;
@@ -309,7 +278,7 @@ int elf_parse(const struct elf_file *file, struct elf_image *out, struct refusal
 		}
 	}
 	if (!out->has_pvh_entry)
-		find_in_sections(file, c, header, &budget, out);
+		find_in_sections(file, is_64, header, &budget, out);
 	if (!out->segment_count)
 		return REFUSE(why, "ELF file has nothing to load");
 	if (out->has_pvh_entry && !elf_entry_inside(out, out->pvh_entry))

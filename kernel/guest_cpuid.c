@@ -24,6 +24,11 @@ static void set(uint32_t out[4], uint32_t a, uint32_t b, uint32_t c, uint32_t d)
 	out[EDX] = d;
 }
 
+static void copy(uint32_t out[4], const uint32_t from[4])
+{
+	set(out, from[EAX], from[EBX], from[ECX], from[EDX]);
+}
+
 static void xen_leaf(uint32_t n, uint32_t subleaf, uint32_t out[4])
 {
 	const struct vcpu_shared *v = this_cpu()->current;
@@ -41,8 +46,7 @@ static void xen_leaf(uint32_t n, uint32_t subleaf, uint32_t out[4])
 		break;
 	case 3:
 		if (subleaf < array_size(guest_cpuid_policy.tsc))
-			__builtin_memcpy(out, guest_cpuid_policy.tsc[subleaf],
-					 sizeof(guest_cpuid_policy.tsc[0]));
+			copy(out, guest_cpuid_policy.tsc[subleaf]);
 		break;
 	case 4:
 		if (subleaf == 0)
@@ -113,8 +117,7 @@ static void basic_leaf(const struct guest_cpuid_state *s, uint32_t leaf, uint32_
 {
 	switch (leaf) {
 	case 1:
-		__builtin_memcpy(out, guest_cpuid_basic.leaves[1],
-				 sizeof(guest_cpuid_basic.leaves[1]));
+		copy(out, guest_cpuid_basic.leaves[1]);
 		/* The initial APIC id, and places for that many. */
 		out[EBX] |= 1u << topology_shift() << 16 | this_cpu()->current->id << 24;
 		if (topology_shift())
@@ -126,15 +129,13 @@ static void basic_leaf(const struct guest_cpuid_state *s, uint32_t leaf, uint32_
 		break;
 	case 4:
 		if (subleaf < SUBLEAVES_4)
-			__builtin_memcpy(out, guest_cpuid_policy.caches[subleaf],
-					 sizeof(guest_cpuid_policy.caches[0]));
+			copy(out, guest_cpuid_policy.caches[subleaf]);
 		if (out[EAX])
 			out[EAX] |= ((1u << topology_shift()) - 1) << LEAF_4_EAX_CORES_SHIFT;
 		break;
 	case 7:
 		if (subleaf < SUBLEAVES_7)
-			__builtin_memcpy(out, guest_cpuid_policy.features[subleaf],
-					 sizeof(guest_cpuid_policy.features[0]));
+			copy(out, guest_cpuid_policy.features[subleaf]);
 		if (subleaf == 0 && s->cr4 & CR4_PKE)
 			out[ECX] |= CPUID_7_ECX_OSPKE;
 		break;
@@ -151,16 +152,14 @@ static void basic_leaf(const struct guest_cpuid_state *s, uint32_t leaf, uint32_
 	case 0xd:
 		if (subleaf >= SUBLEAVES_D || !guest_cpuid_policy.xsave[0][EAX])
 			break;
-		__builtin_memcpy(out, guest_cpuid_policy.xsave[subleaf],
-				 sizeof(guest_cpuid_policy.xsave[0]));
+		copy(out, guest_cpuid_policy.xsave[subleaf]);
 		if (subleaf == 0)
 			out[EBX] = xsave_size(s->xcr0);
 		else if (subleaf == 1 && out[EAX] & CPUID_D_1_EAX_XSAVEC)
 			out[EBX] = xsave_size_compact(s->xcr0);
 		break;
 	default: /* what is not offered is zero in the table */
-		__builtin_memcpy(out, guest_cpuid_basic.leaves[leaf],
-				 sizeof(guest_cpuid_basic.leaves[0]));
+		copy(out, guest_cpuid_basic.leaves[leaf]);
 	}
 }
 
@@ -175,8 +174,7 @@ void guest_cpuid(const struct guest_cpuid_state *s, uint32_t leaf, uint32_t subl
 	if (leaf <= guest_cpuid_basic.max)
 		basic_leaf(s, leaf, subleaf, out);
 	else if (leaf >= EXTENDED_BASE && leaf <= guest_cpuid_policy.extended_max)
-		__builtin_memcpy(out, guest_cpuid_policy.extended[leaf - EXTENDED_BASE],
-				 sizeof(guest_cpuid_policy.extended[0]));
+		copy(out, guest_cpuid_policy.extended[leaf - EXTENDED_BASE]);
 	else if (leaf >= XEN_CPUID_FIRST_LEAF && leaf <= XEN_CPUID_LEAF(XEN_LEAF_MAX))
 		xen_leaf(leaf - XEN_CPUID_FIRST_LEAF, subleaf, out);
 	else if (leaf >= KEYHOLE_CPUID_FIRST_LEAF && leaf <= KEYHOLE_CPUID_LEAF(OWN_LEAF_MAX))

@@ -215,39 +215,30 @@ size_t trace_format_code(unsigned code, char *buf, size_t size)
 size_t trace_format(const struct trace_event *e, char *buf, size_t size)
 {
 	static const char *const flushes[] = {"EPT", "VPID", "host"};
-	char code[48];
 	static const char *const types[8] = {[0] = "interrupt", [2] = "NMI", [3] = "exception"};
+	/* Of those that need no more than their value. */
+	static const char *const texts[TRACE_KINDS] = {
+	    [TRACE_LOAD] = "load",	     [TRACE_SLEEP] = "slept %u ticks",
+	    [TRACE_KICK] = "kick cpu%u",     [TRACE_WAKE] = "wake on cpu%u",
+	    [TRACE_MAP] = "map %u",	     [TRACE_UNMAP] = "unmap %u",
+	    [TRACE_WORK] = "work, %u ticks",
+	};
+	char code[48];
 	size_t n = e->domain ? format_string(buf, size, "d%uv%u ", e->domain, e->vcpu)
 			     : format_string(buf, size, "- ");
 
 	buf += n;
 	size -= n;
-	switch ((enum trace_kind)e->kind) {
+	switch (e->kind) {
 	case TRACE_EXIT:
 		(void)trace_format_code(e->code, code, sizeof(code));
 		return n + format_string(buf, size, "exit %s, %u ticks", code, e->value);
-	case TRACE_LOAD:
-		return n + format_string(buf, size, "load");
-	case TRACE_SLEEP:
-		return n + format_string(buf, size, "slept %u ticks", e->value);
-	case TRACE_KICK:
-		return n + format_string(buf, size, "kick cpu%u", e->value);
-	case TRACE_WAKE:
-		return n + format_string(buf, size, "wake on cpu%u", e->value);
 	case TRACE_INJECT:
 		return n + format_string(buf, size, "inject %s", types[e->code & 7] ?: "other");
 	case TRACE_FLUSH:
 		return n + format_string(buf, size, "flush %s", flushes[e->code % 3]);
-	case TRACE_MAP:
-		return n + format_string(buf, size, "map %u", e->value);
-	case TRACE_UNMAP:
-		return n + format_string(buf, size, "unmap %u", e->value);
 	case TRACE_BATCH:
 		return n + format_string(buf, size, "batch%s", e->value ? ", unmaps" : "");
-	case TRACE_WORK:
-		return n + format_string(buf, size, "work, %u ticks", e->value);
-	case TRACE_KINDS:
-		break;
 	}
-	return n;
+	return e->kind < TRACE_KINDS ? n + format_string(buf, size, texts[e->kind], e->value) : n;
 }
