@@ -40,17 +40,21 @@ struct vcpu_mtrr {
 	uint64_t fixed[VCPU_MTRR_FIXED];
 };
 
-struct vcpu_secret {
-	uint64_t cr2;
-	uint64_t dr[4], dr6;
-	uint64_t xcr0;
+/* Registers that stay in the processor from load to unload, as those of XSAVE do. */
+struct vcpu_lazy {
+	uint64_t cr2, dr[4], dr6;
 	uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
+};
+
+struct vcpu_secret {
+	struct vcpu_lazy lazy;
+	uint64_t xcr0;
 	uint64_t tsc_adjust, misc_enable;
 	struct vcpu_mtrr mtrr;
 	struct vcpu_hvm_context start; /* vmx/start.c: how it is to start */
-	uint8_t spare[PAGE_SIZE - 8 * (1 + 5 + 1 + 6 + 2) - sizeof(struct vcpu_mtrr) -
-		      sizeof(struct vcpu_hvm_context) - sizeof(struct hypercall) -
-		      sizeof(struct vcpu_regs)];
+	uint8_t spare[PAGE_SIZE - 8 * (1 + 2) - sizeof(struct vcpu_lazy) -
+		      sizeof(struct vcpu_mtrr) - sizeof(struct vcpu_hvm_context) -
+		      sizeof(struct hypercall) - sizeof(struct vcpu_regs)];
 	struct hypercall call; /* in progress */
 	struct vcpu_regs regs; /* ends the first page: HOST_RSP points just behind it */
 	uint8_t xsave[PAGE_SIZE] aligned_to(64);

@@ -99,7 +99,7 @@ int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out)
 	window_write(frames[1], XSAVE_MXCSR_OFFSET, &mxcsr, sizeof(mxcsr));
 	struct vcpu_secret *secret = window_open(WINDOW_VCPU, frames[0]);
 	secret->xcr0 = XCR0_X87;
-	secret->dr6 = DR6_RESET;
+	secret->lazy.dr6 = DR6_RESET;
 	secret->misc_enable = MISC_ENABLE_FAST_STRINGS;
 	/* As Xen starts a guest without firmware: while they are disabled all memory is
 	 * uncacheable. */
@@ -151,21 +151,24 @@ static void save_extended_state(struct vcpu_secret *s)
 			 : "memory");
 }
 
-static void load_extended_state(struct vcpu_secret *s)
+/* xcr0: the guest's; NULL: it stays as it is. */
+static inline void load_extended_state(const void *area, const uint64_t *xcr0)
 {
 	if (!vmx_machine.xsave) {
-		__asm__ volatile("fxrstor64 %0" : : "m"(s->xsave));
+		__asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
 		return;
 	}
-	write_xcr0(vmx_machine.xcr0_offered);
-	__asm__ volatile("xrstor64 %0"
+	if (xcr0)
+		write_xcr0(vmx_machine.xcr0_offered);
+	__asm__ volatile("xrstor64 (%0)"
 			 :
-			 : "m"(s->xsave), "a"((uint32_t)vmx_machine.xcr0_offered), "d"(0)
+			 : "r"(area), "a"((uint32_t)vmx_machine.xcr0_offered), "d"(0)
 			 : "memory");
-	write_xcr0(s->xcr0);
+	if (xcr0)
+		write_xcr0(*xcr0);
 }
 
-static void save_state(struct vcpu_secret *s)
+static void save_registers(struct vcpu_lazy *s)
 {
 	s->cr2 = read_cr2();
 	for (unsigned i = 0; i < 4; i++)
@@ -178,10 +181,9 @@ static void save_state(struct vcpu_secret *s)
 	s->kernel_gs_base = rdmsr(MSR_IA32_KERNEL_GS_BASE);
 	if (vmx_machine.rdtscp)
 		s->tsc_aux = rdmsr(MSR_IA32_TSC_AUX);
-	save_extended_state(s);
 }
 
-static void load_state(struct vcpu_secret *s)
+static inline void load_registers(const struct vcpu_lazy *s)
 {
 	write_cr2(s->cr2);
 	for (unsigned i = 0; i < 4; i++)
@@ -194,7 +196,6 @@ static void load_state(struct vcpu_secret *s)
 	wrmsr(MSR_IA32_KERNEL_GS_BASE, s->kernel_gs_base);
 	if (vmx_machine.rdtscp)
 		wrmsr(MSR_IA32_TSC_AUX, s->tsc_aux);
-	load_extended_state(s);
 }
 
 /*
@@ -203,41 +204,27 @@ static void load_state(struct vcpu_secret *s)
  */
 static void clear_state(void)
 {
-	static const struct {
-		uint8_t bytes[PAGE_SIZE] aligned_to(64);
-	} reset_area = {.bytes = {[XSAVE_FCW_OFFSET] = FPU_CONTROL_RESET & 0xff,
-				  [XSAVE_FCW_OFFSET + 1] = FPU_CONTROL_RESET >> 8,
-				  [XSAVE_MXCSR_OFFSET] = MXCSR_RESET & 0xff,
-				  [XSAVE_MXCSR_OFFSET + 1] = MXCSR_RESET >> 8}};
+	static const struct vcpu_lazy registers = {.dr6 = DR6_RESET};
+	static const uint8_t area[PAGE_SIZE] aligned_to(64) = {
+	    [XSAVE_FCW_OFFSET] = FPU_CONTROL_RESET & 0xff,
+	    [XSAVE_FCW_OFFSET + 1] = FPU_CONTROL_RESET >> 8,
+	    [XSAVE_MXCSR_OFFSET] = MXCSR_RESET & 0xff,
+	    [XSAVE_MXCSR_OFFSET + 1] = MXCSR_RESET >> 8};
 
 	if (MUTANT(REGISTERS_NOT_CLEARED))
 		return;
-	write_cr2(0);
-	for (unsigned i = 0; i < 4; i++)
-		write_dr(i, 0);
-	write_dr(6, DR6_RESET);
-	wrmsr(MSR_IA32_STAR, 0);
-	wrmsr(MSR_IA32_LSTAR, 0);
-	wrmsr(MSR_IA32_CSTAR, 0);
-	wrmsr(MSR_IA32_FMASK, 0);
-	wrmsr(MSR_IA32_KERNEL_GS_BASE, 0);
-	if (vmx_machine.rdtscp)
-		wrmsr(MSR_IA32_TSC_AUX, 0);
-	if (!vmx_machine.xsave)
-		__asm__ volatile("fxrstor64 %0" : : "m"(reset_area));
-	else
-		__asm__ volatile("xrstor64 %0"
-				 :
-				 : "m"(reset_area), "a"((uint32_t)vmx_machine.xcr0_offered), "d"(0)
-				 : "memory");
+	load_registers(&registers);
+	load_extended_state(area, NULL);
 }
 
 static void unload(struct cpu_private *cpu)
 {
 	struct vcpu_shared *old = cpu->current;
+	struct vcpu_secret *s = vmx_secret();
 
 	old->launched = cpu->vmcs_launched;
-	save_state(vmx_secret());
+	save_registers(&s->lazy);
+	save_extended_state(s);
 	/* Another CPU may run it next: the processor's copy goes back to memory. */
 	if (vmx_machine.many_cpus) {
 		if (vmclear(mfn_to_paddr(old->vmcs)) != VMX_OK)
@@ -261,14 +248,14 @@ static void load(struct cpu_private *cpu, struct vcpu_shared *v)
 	cpu->current = v;
 	if (window_cache_enabled)
 		window_cache_set_owner(v->domain->id);
-	load_state(vmx_secret());
+	struct vcpu_secret *s = vmx_secret();
+	load_registers(&s->lazy);
+	load_extended_state(s->xsave, &s->xcr0);
 	vmx_barrier_loaded(v->domain);
 
 	bool arrives = v->host_cpu != cpu->index;
 	vmx_flush_loaded(v, arrives);
 	if (arrives) {
-		struct vcpu_secret *s = vmx_secret();
-
 		s->call = (struct hypercall){.domain = v->domain,
 					     .arg = &s->regs.rdi,
 					     .wide = true,
