@@ -193,7 +193,7 @@ static int check_header(const struct elf_file *file, bool *class_64, uint8_t hea
 		return REFUSE(why, "not an ELF file: too short");
 	file->read(file, 0, header, header_size[0]);
 	if (__builtin_memcmp(header, magic, sizeof(magic)) != 0)
-		return REFUSE(why, "not an ELF file");
+		return REFUSE(why, "not an ELF file (Linux: the vmlinux inside a bzImage is one)");
 	if (header[4] != ELF_CLASS_32 && header[4] != ELF_CLASS_64)
 		return REFUSE(why, "ELF class is neither 32- nor 64-bit");
 	if (header[5] != ELF_DATA_LITTLE)

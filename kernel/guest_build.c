@@ -175,8 +175,8 @@ static int find_image(struct guest_build *b)
 		return found;
 	if (!found && !rc)
 		return REFUSE(b->why,
-			      "neither a PVH entry (the ELF note Xen PHYS32_ENTRY) nor a multiboot "
-			      "header");
+			      "neither a PVH entry (the ELF note Xen PHYS32_ENTRY) nor a header of "
+			      "multiboot, version 1");
 	return found ? 0 : rc;
 }
 

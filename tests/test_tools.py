@@ -131,6 +131,15 @@ def test_spec_wrong_files(tmp_path):
     text.write_text("hello")
     with pytest.raises(guestspec.SpecError, match="no ELF file"):
         guestspec.check_all([guestspec.Spec(text)])
+    text.write_bytes(b"MZ" + bytes(0x200) + b"HdrS")
+    with pytest.raises(guestspec.SpecError, match="bzImage.*extract-vmlinux"):
+        guestspec.check_all([guestspec.Spec(text)])
+    header = struct.pack("<III", 0x1badb002, 0x10003, -(0x1badb002 + 0x10003) & 0xffffffff)
+    text.write_bytes(bytes(64) + header + bytes(20))
+    guestspec.check_all([guestspec.Spec(text)])
+    text.write_bytes(bytes(62) + header + bytes(20))  # not aligned
+    with pytest.raises(guestspec.SpecError, match="no multiboot image"):
+        guestspec.check_all([guestspec.Spec(text)])
     arm = tmp_path / "arm"
     arm.write_bytes(ELF64[:18] + struct.pack("<H", 183))
     with pytest.raises(guestspec.SpecError, match="another CPU"):

@@ -6,6 +6,7 @@ as in a shell. What comes out are the words that follow the file on GRUB's `modu
 """
 
 import re
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,17 @@ FLAGS = ("data",)
 REPEATABLE = ("module",)
 SIZE = re.compile(r"^([1-9][0-9]*|0x[0-9a-fA-F]+)([KMG]?)$")
 NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+
+MULTIBOOT_MAGIC, MULTIBOOT_ADDRESSES, MULTIBOOT_SEARCH = 0x1badb002, 1 << 16, 8192
+# Where in a file which bytes stand, and what it is then.
+OTHER_FILES = (
+    (0x202, b"HdrS", "a bzImage, for a boot loader in real mode: of Linux take the vmlinux inside (the kernel's "
+     "scripts/extract-vmlinux; `make run-linux` does it for Debian's)"),
+    (0, b"\x1f\x8b", "compressed: unpack it (gunzip)"),
+    (0, b"\xfd7zXZ", "compressed: unpack it (unxz)"),
+    (0, b"MZ", "a program for DOS, Windows or UEFI: a guest is an ELF file with a PVH note or a multiboot image"),
+)
+NO_IMAGE = "no ELF file, and no multiboot image with load addresses (a file for guests is marked with `data`)"
 
 
 class SpecError(ValueError):
@@ -188,16 +200,26 @@ def _check_references(spec, names):
                 raise SpecError(f'{_label(spec)}: {option}: there is no data file "{wanted}"')
 
 
+def _multiboot_addresses(head):
+    """Whether the start of a file holds a multiboot header that says where it is loaded."""
+    for at in range(0, min(len(head), MULTIBOOT_SEARCH) - 11, 4):
+        magic, flags, checksum = struct.unpack_from("<III", head, at)
+        if magic == MULTIBOOT_MAGIC and (magic + flags + checksum) & 0xffffffff == 0:
+            return bool(flags & MULTIBOOT_ADDRESSES)
+    return False
+
+
 def _check_file(spec):
     try:
         with open(spec.path, "rb") as f:
-            head = f.read(20)
+            head = f.read(MULTIBOOT_SEARCH)
     except OSError as e:
         raise SpecError(f"{spec.path}: {e.strerror}") from None
-    if spec.is_data or spec.get("image") is not None:
+    if spec.is_data or spec.get("image") is not None or _multiboot_addresses(head):
         return
     if head[:4] != b"\x7fELF":
-        raise SpecError(f"{spec.path}: is no ELF file (a file for guests is marked with `data`)")
+        hints = [hint for at, magic, hint in OTHER_FILES if head[at:at + len(magic)] == magic]
+        raise SpecError(f"{spec.path}: is {hints[0] if hints else NO_IMAGE}")
     machine = int.from_bytes(head[18:20], "little")
     if machine not in (3, 62):
         raise SpecError(f"{spec.path}: is an ELF file for another CPU (machine {machine})")
