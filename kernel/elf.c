@@ -49,6 +49,7 @@ static const struct member e_shnum = {{48, 60}, {2, 2}};
 /* program header */
 static const struct member p_type = {{0, 0}, {4, 4}};
 static const struct member p_offset = {{4, 8}, {4, 8}};
+static const struct member p_vaddr = {{8, 16}, {4, 8}};
 static const struct member p_paddr = {{12, 24}, {4, 8}};
 static const struct member p_filesz = {{16, 32}, {4, 8}};
 static const struct member p_memsz = {{20, 40}, {4, 8}};
@@ -265,6 +266,11 @@ int elf_parse(const struct elf_file *file, struct elf_image *out, struct refusal
 			rc = add_segment(is_64, ph, file->size, out, why);
 			if (rc)
 				return rc;
+			/* The entry is a virtual address; where it is none, the two are the same.
+			 */
+			uint64_t into = get(header, is_64, e_entry) - get(ph, is_64, p_vaddr);
+			if (into < get(ph, is_64, p_memsz))
+				out->entry = get(ph, is_64, p_paddr) + into;
 		} else if (type == ELF_PT_NOTE && !out->has_pvh_entry) {
 			uint64_t offset = get(ph, is_64, p_offset),
 				 length = get(ph, is_64, p_filesz);

@@ -26,7 +26,7 @@ struct elf_image {
 	bool is_64bit;
 	bool has_pvh_entry;
 	uint64_t pvh_entry;  /* guest-physical, below 4 GiB, inside a segment */
-	uint64_t entry;	     /* what the header says */
+	uint64_t entry;	     /* what the header says, guest-physical if a segment has it */
 	uint64_t start, end; /* lowest address, and one past the highest */
 	uint32_t segment_count;
 	struct elf_segment segments[ELF_SEGMENTS_MAX];

@@ -143,6 +143,17 @@ static void good(void)
 	e32->e_machine = EM_X86_64;
 	is(parse(file32, sizeof(file32), &image), 0, "the same, with 64-bit code");
 	ok(!image.is_64bit && image.has_pvh_entry, "known by its layout");
+	p32[0].p_vaddr = 0xc0200000;
+	e32->e_entry = 0xc02000ff;
+	is(parse(file32, sizeof(file32), &image), 0, "an entry high in virtual memory");
+	is(image.entry, 0x2000ff, "is where its segment is loaded");
+	e32->e_entry = 0xc0200100;
+	is(parse(file32, sizeof(file32), &image), 0, "one behind that segment");
+	is(image.entry, 0xc0200100, "stays as it is");
+	make64();
+	e64->e_entry = 0xffffffff80104fff;
+	is(parse(file64, sizeof(file64), &image), 0, "the same with 64 bits");
+	is(image.entry, 0x104fff, "and to the end of its bss");
 	make64();
 	note64->desc_size = 4;
 	note64->desc = 0xdead00100020ull;
