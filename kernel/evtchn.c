@@ -98,6 +98,8 @@ static __attribute__((noinline)) void tell(struct domain *d, uint32_t port, uint
 static inline __attribute__((always_inline)) void notify(struct domain *d, uint32_t port,
 							 uint32_t vcpu)
 {
+	if (unlikely(port >= shared_info_ports(d)))
+		return; /* its layout has no bit for it any more */
 	enum event_raised raised = shared_info_raise(d, port);
 
 	if (raised == EVENT_OPEN ||

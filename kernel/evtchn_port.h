@@ -41,10 +41,11 @@ static inline uint32_t word_port(uint64_t word)
 _Static_assert(DOMAIN_VCPUS_MAX <= 0x100, "a vCPU's number fits in a port's word");
 
 /* Where a port's word is; NULL: out of range, or there is no such page yet. That of port 0 stays 0.
- */
+ * Once there it stays there, whatever layout the guest chooses: that is asked where ports are taken
+ * and where their bits are set. */
 static inline _Atomic uint64_t *word_of(const struct domain *d, uint32_t port)
 {
-	if (unlikely(port >= shared_info_ports(d)))
+	if (unlikely(port >= EVTCHN_2L_NR_CHANNELS))
 		return NULL;
 	_Atomic uint64_t *chunk = atomic_load_explicit(
 	    &d->xen->ports[port / EVTCHN_PORTS_PER_CHUNK], memory_order_acquire);

@@ -30,11 +30,14 @@ static uint8_t pages[DOMAINS + 1][PAGE_SIZE] aligned_to(4096);
 struct domain *_Atomic domain_table[DOMAINS_MAX + 1];
 #define live domain_table
 static bool no_memory;
+static struct domain *narrows; /* while memory is taken: another of its vCPUs does that */
 
 /* --- the made-up machine ---------------------------------------------------------------------- */
 
 bool fake_heap_fails(void)
 {
+	if (narrows && shared_info_map(narrows, make_gfn(5), false))
+		bail_out("no shared page");
 	return no_memory;
 }
 /* A frame's number is the page's; each thread has its own slots. */
@@ -241,10 +244,46 @@ static void narrowed(void)
 	for (unsigned i = 0; i < 2000; i++)
 		(void)!evtchn_bind_ipi(d, 0, &port);
 	is(shared_info_map(d, make_gfn(5), false), 0, "the 32-bit layout, with 2000 ports in use");
-	is(evtchn_send(d, 2000), -XEN_EINVAL, "those beyond it cannot be sent to");
-	is(evtchn_send(d, 1023), 0, "others can");
+	static uint8_t before[PAGE_SIZE];
+	memcpy(before, pages[d->id], PAGE_SIZE);
+	is(evtchn_send(d, 2000), 0, "events of those beyond it");
+	ok(!memcmp(before, pages[d->id], PAGE_SIZE), "are lost");
+	is(evtchn_send(d, 1023), 0, "others can be sent to");
 	is(shared_info_map(d, make_gfn(5), true), 0, "and back");
 	is(evtchn_send(d, 2000), 0, "they are as they were");
+	ok(guest_bit(d, false, 2000), "and have bits");
+	all_gone();
+}
+
+/* The same while another vCPU takes, or has, ports that there are no bits for then. */
+static void narrowed_meanwhile(void)
+{
+	uint32_t port = 0, far;
+	struct evtchn_port p;
+
+	make_all(true);
+	struct domain *d = live[1], *e = live[2];
+	for (unsigned i = 1; i < 1024; i++)
+		(void)!evtchn_bind_ipi(d, 0, &port);
+	is(port, 1023, "the last port of the 32-bit layout");
+	narrows = d;
+	is(evtchn_alloc_unbound(d, e->id, &port), 0, "one more, while that layout is chosen");
+	narrows = NULL;
+	is(port, 1024, "has its number");
+	is(evtchn_bind_interdomain(e, d, port, &far), 0, "it can be bound to");
+	ok(evtchn_from_others(e), "so that events may come");
+	is(evtchn_send(e, far), 0, "events for it are lost");
+	is(evtchn_bind_vcpu(d, port, 1), 0, "it can be given to another vCPU");
+	is(evtchn_close(d, port), 0, "and closed");
+	evtchn_port_get(e, far, &p);
+	is(p.state, EVTCHN_UNBOUND, "which its other end hears of");
+	is(shared_info_map(d, make_gfn(5), true), 0, "with bits for all");
+	is(evtchn_bind_interdomain(d, e, far, &port), 0, "the same");
+	is(shared_info_map(d, make_gfn(5), false), 0, "without");
+	d->end = END_POWEROFF;
+	while (!evtchn_release_step(d))
+		;
+	ok(!evtchn_from_others(e), "when all of them go: who was bound waits for nobody");
 	all_gone();
 }
 
@@ -595,6 +634,7 @@ int main(void)
 	limits(true);
 	limits(false);
 	narrowed();
+	narrowed_meanwhile();
 	ends();
 	at_random(true);
 	at_random(false);
