@@ -20,6 +20,7 @@
 
 void runstate_get(struct vcpu_shared *v, struct vcpu_runstate_info *out)
 {
+	__builtin_memset(out, 0, sizeof(*out)); /* a guest sees what is between its members, too */
 	sched_runstate(v, out);
 	out->state_entry_time =
 	    guest_time_ns((uint64_t)out->state_entry_time + v->domain->tsc_offset);

@@ -29,6 +29,17 @@ static long vcpu_op(unsigned command, unsigned vcpu, void *argument)
 	return hypercall(__HYPERVISOR_vcpu_op, command, vcpu, (unsigned long)argument);
 }
 
+/* Between the state and the first time: nothing that the hypervisor had there. */
+static bool padding_is_zero(const volatile runstate_t *info)
+{
+	const volatile uint8_t *bytes = (const volatile uint8_t *)info;
+	bool zero = true;
+
+	for (size_t i = sizeof(info->state); i < offsetof(runstate_t, state_entry_time); i++)
+		zero &= !bytes[i];
+	return zero;
+}
+
 static uint64_t state_time(unsigned vcpu, runstate_t *info)
 {
 	uint64_t all = 0;
@@ -198,6 +209,7 @@ static void runstates(void)
 	uint64_t all = state_time(0, &info), later;
 
 	tap_is(info.state, RUNSTATE_running, "this vCPU runs");
+	tap_ok(padding_is_zero(&info), "and nothing else is told");
 	tap_ok(info.time[RUNSTATE_running] && info.state_entry_time <= all,
 	       "it has run, and known since when");
 	later = state_time(0, &info);
@@ -209,9 +221,11 @@ static void runstates(void)
 
 	tap_is(vcpu_op(VCPUOP_register_runstate_memory_area, 0, &op), 0, "an area for it");
 	tap_is(seen->state, RUNSTATE_running, "is filled at once");
+	tap_ok(padding_is_zero(seen), "with nothing else");
 	uint64_t entry = seen->state_entry_time;
 	tap_ok(WAIT_UNTIL(seen->state_entry_time != entry), "and at every switch");
 	tap_is(seen->state, RUNSTATE_running, "whoever looks, runs");
+	tap_ok(padding_is_zero(seen), "nothing else is told then");
 	tap_ok(seen->time[RUNSTATE_runnable], "others ran, while it was to");
 	/* Across a page; the first one stays as it is from now on. */
 	runstate_t *across = (void *)((char *)page_alloc() + PAGE_SIZE - 20);
