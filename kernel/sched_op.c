@@ -10,8 +10,10 @@
 #include "kernel/sched_op.h"
 #include "kernel/guest_time.h"
 #include "kernel/hypercall.h"
+#include "kernel/lifecycle.h"
 #include "kernel/xen_state.h"
 #include "public/errno.h"
+#include "public/keyhole.h"
 #include "public/sched.h"
 #include "vcpu.h"
 
@@ -60,8 +62,10 @@ static int64_t remote_shutdown(struct hypercall *c)
 	if (c->domain->priv != DOMAIN_PRIV_ALL &&
 	    (c->domain->priv != s.domain_id || s.domain_id > DOMAINS_MAX))
 		return -XEN_EPERM;
+	/* In this order. One that is being made is found before its vCPUs are on a queue, where the
+	 * end would put them, too. */
 	struct domain *d = domain_find(s.domain_id);
-	if (!d || !d->xen)
+	if (!d || !d->xen || lifecycle_state(d->id) == KEYHOLE_DOMAIN_CREATING)
 		return -XEN_ESRCH;
 	sched_op_shutdown(d, s.reason);
 	return 0;

@@ -486,9 +486,10 @@ int lifecycle_request(domid_t id, unsigned command)
 	lifecycle_asked = id * 16u + command;
 	return 0;
 }
+static bool being_made;
 unsigned lifecycle_state(domid_t id)
 {
-	return id;
+	return being_made ? KEYHOLE_DOMAIN_CREATING : id + 100u;
 }
 
 static struct guest_devices devices;
@@ -910,7 +911,7 @@ static void control(void)
 	is(call(__HYPERVISOR_keyhole_control, KEYHOLE_CONTROL_STATE, 9, 0), -XEN_EPERM,
 	   "control is for the privileged");
 	mapper->d.priv = DOMAIN_PRIV_ALL;
-	is(call(__HYPERVISOR_keyhole_control, KEYHOLE_CONTROL_STATE, 9, 0), 9, "a state");
+	is(call(__HYPERVISOR_keyhole_control, KEYHOLE_CONTROL_STATE, 9, 0), 109, "a state");
 	is(call(__HYPERVISOR_keyhole_control, KEYHOLE_CONTROL_PAUSE, 9, 0), 0, "a request");
 	is(lifecycle_asked, 9 * 16 + KEYHOLE_CONTROL_PAUSE, "is handed on");
 	is(call(__HYPERVISOR_keyhole_control, KEYHOLE_CONTROL_DESTROY, mapper->d.id, 0),
@@ -1044,7 +1045,11 @@ static void other_ends(void)
 		is(remote(2, SHUTDOWN_crash), -XEN_EPERM, "nor for oneself");
 		is(remote(0xffff, 0), -XEN_EPERM, "nobody's");
 		mapper->d.priv = 1;
-		is(remote(1, SHUTDOWN_reboot), 0, "with it");
+		being_made = true;
+		is(remote(1, SHUTDOWN_reboot), -XEN_ESRCH, "with it, while that is being made");
+		is(owner->d.end, END_NONE, "it goes on being made");
+		being_made = false;
+		is(remote(1, SHUTDOWN_reboot), 0, "when it has been");
 		is(owner->d.end, END_REBOOT, "it has ended");
 		is(remote(1, SHUTDOWN_crash), -XEN_ESRCH, "twice: it has gone");
 		is(remote(3, SHUTDOWN_crash), -XEN_EPERM, "the right is for one");
