@@ -137,12 +137,10 @@ static bool write_text(struct domain *d, char c)
 
 static bool write_serial(struct domain *d, unsigned reg, uint8_t value)
 {
-	struct guest_devices *devices = guest_devices_open(d);
-	bool full = !reg && guest_console_full(&devices->console);
-	bool send = !full && guest_uart_write(&devices->uart, reg, value);
+	bool send = guest_uart_write(&guest_devices_open(d)->uart, reg, value);
 
 	guest_devices_close(d);
-	return full || send ? write_text(d, (char)value) : true;
+	return !send || write_text(d, (char)value);
 }
 
 static void write_device(struct domain *d, uint32_t port, uint8_t value)

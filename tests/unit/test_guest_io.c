@@ -242,7 +242,10 @@ static void slow_line(void)
 	yields = 0;
 	ok(!guest_io_write(0x3f8, 1, 'x') && !guest_io_write(0xe9, 1, 'x') && yields == 2,
 	   "ports do not take more, and the guest gives way");
-	ok(guest_io_write(0x3fb, 1, 3), "but for those that send nothing");
+	ok(guest_io_write(0x3fb, 1, 0x83) && guest_io_write(0x3f8, 1, 'd'),
+	   "but for those that send nothing");
+	is(guest_io_read(0x3f8, 1), 'd', "which have their effect");
+	ok(guest_io_write(0x3fb, 1, 3), "also for the next");
 	is(guest_console_write(&b, "b\n", 2), 2, "another guest has its own");
 	ok(guest_console_drain() && !out_length, "nothing goes out");
 	ok(!guest_console_drained(&a) && !guest_console_drained(&b), "both wait");
