@@ -49,11 +49,10 @@ static void write_register(uint32_t offset, uint32_t value)
 /* Switches the APIC itself on, in the better mode; false if there is none. */
 static bool enable(void)
 {
-	uint32_t a, b, c, d;
+	const struct cpuid features = cpuid(1, 0);
 	void *page;
 
-	cpuid(1, 0, &a, &b, &c, &d);
-	if (!(d & CPUID_1_EDX_APIC))
+	if (!(features.edx & CPUID_1_EDX_APIC))
 		return false;
 	uint64_t base = rdmsr(MSR_IA32_APIC_BASE);
 	/* From off to x2APIC there is no direct way. */
@@ -61,7 +60,7 @@ static bool enable(void)
 		base |= APIC_BASE_ENABLE;
 		wrmsr(MSR_IA32_APIC_BASE, base);
 	}
-	if (c & CPUID_1_ECX_X2APIC) {
+	if (features.ecx & CPUID_1_ECX_X2APIC) {
 		wrmsr(MSR_IA32_APIC_BASE, base | APIC_BASE_X2APIC);
 		mode = APIC_X2;
 		return true;
@@ -127,19 +126,11 @@ void apic_eoi(void)
 		write_register(APIC_EOI, 0);
 }
 
-static bool has_tsc_deadline(void)
-{
-	uint32_t a, b, c, d;
-
-	cpuid(1, 0, &a, &b, &c, &d);
-	return c & CPUID_1_ECX_TSC_DEADLINE;
-}
-
 void apic_timer_init(void)
 {
 	if (mode == APIC_NONE)
 		return;
-	if (has_tsc_deadline()) {
+	if (cpuid(1, 0).ecx & CPUID_1_ECX_TSC_DEADLINE) {
 		write_register(APIC_LVT_TIMER, APIC_LVT_TIMER_TSC_DEADLINE | APIC_VECTOR_TIMER);
 		/* In memory, this write is not ordered before that of the deadline. */
 		__asm__ volatile("mfence" : : : "memory");

@@ -36,35 +36,25 @@ static uint64_t khz;
 
 static uint64_t khz_from_hypervisor(void)
 {
-	uint32_t a, b, c, d;
-
-	cpuid(1, 0, &a, &b, &c, &d);
-	if (!(c & CPUID_1_ECX_HYPERVISOR))
+	if (!(cpuid(1, 0).ecx & CPUID_1_ECX_HYPERVISOR))
 		return 0;
-	cpuid(CPUID_HYPERVISOR, 0, &a, &b, &c, &d);
-	if (a < CPUID_HYPERVISOR_TSC || a > CPUID_HYPERVISOR + 0xff)
+	uint32_t last = cpuid(CPUID_HYPERVISOR, 0).eax;
+	if (last < CPUID_HYPERVISOR_TSC || last > CPUID_HYPERVISOR + 0xff)
 		return 0;
-	cpuid(CPUID_HYPERVISOR_TSC, 0, &a, &b, &c, &d);
-	return a;
+	return cpuid(CPUID_HYPERVISOR_TSC, 0).eax;
 }
 
 static uint64_t khz_from_cpuid(void)
 {
-	uint32_t max, denominator, numerator, crystal_hz, a, b, c, d;
+	const struct cpuid tsc = cpuid_basic(CPUID_TSC);
+	uint32_t denominator = tsc.eax, numerator = tsc.ebx, crystal_hz = tsc.ecx;
 
-	cpuid(0, 0, &max, &b, &c, &d);
-	if (max < CPUID_TSC)
-		return 0;
-	cpuid(CPUID_TSC, 0, &denominator, &numerator, &crystal_hz, &d);
 	if (!denominator || !numerator)
 		return 0;
 	if (crystal_hz)
 		return (uint64_t)crystal_hz * numerator / denominator / 1000;
 	/* The counter runs at the base frequency, which the next leaf gives in MHz. */
-	if (max < CPUID_FREQUENCY)
-		return 0;
-	cpuid(CPUID_FREQUENCY, 0, &a, &b, &c, &d);
-	return (a & 0xffff) * 1000ull;
+	return (cpuid_basic(CPUID_FREQUENCY).eax & 0xffff) * 1000ull;
 }
 
 /* Ticks while channel 2 of the PIT counts CALIBRATE_MS down; 0 if it never does. */

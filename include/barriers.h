@@ -35,7 +35,6 @@ struct barriers barriers_choose(uint32_t cpuid_7_edx, uint64_t arch_capabilities
 enum mitigations { MITIGATIONS_ON, MITIGATIONS_OFF, MITIGATIONS_COUNTED };
 /* Boot CPU, before any guest: applies what this processor needs from now on, and says what. */
 void vmx_barriers_init(enum mitigations wanted);
-void vmx_barriers_report(void); /* how many there were, where they are counted */
 /* Before an entry: a vCPU of d has been loaded on this CPU. */
 void vmx_barrier_loaded(const struct domain *d);
 /* Before an entry: ENTRY_WORK_L1D_FLUSH was set. */

@@ -83,22 +83,32 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
 			 : "memory");
 }
 
-static inline void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t *a, uint32_t *b, uint32_t *c,
-			 uint32_t *d)
+struct cpuid {
+	uint32_t eax, ebx, ecx, edx;
+};
+
+static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
 {
+	struct cpuid r;
+
 	__asm__ volatile("cpuid"
-			 : "=a"(*a), "=b"(*b), "=c"(*c), "=d"(*d)
+			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
 			 : "a"(leaf), "c"(subleaf));
+	return r;
+}
+
+/* One of the basic leaves; zeros if the processor does not have it. */
+static inline struct cpuid cpuid_basic(uint32_t leaf)
+{
+	return leaf <= cpuid(0, 0).eax ? cpuid(leaf, 0) : (struct cpuid){0};
 }
 
 /* A random number of the processor's; false where it has none to give. */
 static inline bool random_u64(uint64_t *value)
 {
-	uint32_t a, b, c, d;
 	bool got;
 
-	cpuid(1, 0, &a, &b, &c, &d);
-	if (!(c & CPUID_1_ECX_RDRAND))
+	if (!(cpuid(1, 0).ecx & CPUID_1_ECX_RDRAND))
 		return false;
 	__asm__ volatile("rdrand %0" : "=r"(*value), "=@ccc"(got));
 	return got;

@@ -281,7 +281,9 @@ void guest_cpuid_build(const struct cpuid_source *s)
 
 static void host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
-	cpuid(leaf, subleaf, &out[EAX], &out[EBX], &out[ECX], &out[EDX]);
+	const struct cpuid r = cpuid(leaf, subleaf);
+
+	__builtin_memcpy(out, &r, sizeof(r));
 }
 
 /* Computes the table for this machine. After vmx_init() and tsc_init(), before the first guest. */

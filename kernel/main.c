@@ -44,6 +44,7 @@
 #include "selftest/bench.h"
 #include "selftest/explain_cases.h"
 #include "selftest/selftest.h"
+#include "vmx/barrier_counts.h"
 #include "vmx/vmx.h"
 
 #define VERSION "0.1"
@@ -288,7 +289,7 @@ noreturn_fn static void main_private(void)
 	while (print_later_drain())
 		__builtin_ia32_pause();
 	uint32_t guests, failed = domains_report(&guests);
-	vmx_barriers_report();
+	barriers_report();
 	trace_stop();
 	if (cmdline_options.trace)
 		trace_dump();

@@ -304,14 +304,10 @@ static bool start_one(uint32_t cpu, uint32_t apic, mfn_t trampoline)
  * Shared Resources". */
 static uint32_t apic_thread_mask(void)
 {
-	uint32_t a, b, c, d;
+	const struct cpuid topology = cpuid_basic(CPUID_TOPOLOGY);
 
-	cpuid(0, 0, &a, &b, &c, &d);
-	if (a < CPUID_TOPOLOGY)
-		return 0;
-	cpuid(CPUID_TOPOLOGY, 0, &a, &b, &c, &d);
-	return (c & CPUID_TOPOLOGY_LEVEL_MASK) == CPUID_TOPOLOGY_THREADS
-		   ? (1u << (a & CPUID_TOPOLOGY_SHIFT_MASK)) - 1
+	return (topology.ecx & CPUID_TOPOLOGY_LEVEL_MASK) == CPUID_TOPOLOGY_THREADS
+		   ? (1u << (topology.eax & CPUID_TOPOLOGY_SHIFT_MASK)) - 1
 		   : 0;
 }
 

@@ -13,6 +13,7 @@
 #include "barriers.h"
 #include "cpu.h"
 #include "print.h"
+#include "vmx/barrier_counts.h"
 
 struct barriers barriers;
 
@@ -27,55 +28,22 @@ struct barriers barriers_choose(uint32_t cpuid_7_edx, uint64_t arch_capabilities
 	};
 }
 
-#ifdef CONFIG_TEST
-/* Test builds, mitigations=counted: all of them, on processors that have none of the registers. */
-static bool counted;
-static _Atomic uint64_t commands[2];
-
 static void command(uint32_t msr, uint64_t value)
 {
-	atomic_fetch_add(&commands[msr == MSR_IA32_FLUSH_CMD], 1);
-	if (!counted)
+	if (!barriers_counted(msr))
 		wrmsr(msr, value);
 }
 
-void vmx_barriers_report(void)
-{
-	if (counted)
-		print(LOG_RESULT, "barriers: %lu IBPB, %lu L1D flushes", atomic_load(&commands[0]),
-		      atomic_load(&commands[1]));
-}
-
-static void count_all(void)
-{
-	counted = true;
-	barriers = (struct barriers){true, true, true};
-}
-#else
-static void command(uint32_t msr, uint64_t value)
-{
-	wrmsr(msr, value);
-}
-
-void vmx_barriers_report(void) {}
-static void count_all(void) {}
-#endif
-
 void vmx_barriers_init(enum mitigations wanted)
 {
-	uint32_t a, b, c, d = 0;
-
-	cpuid(0, 0, &a, &b, &c, &d);
-	if (a >= 7)
-		cpuid(7, 0, &a, &b, &c, &d);
-	else
-		d = 0;
+	uint32_t edx = cpuid_basic(7).edx;
 	uint64_t capabilities =
-	    d & CPUID_7_EDX_ARCH_CAPABILITIES ? rdmsr(MSR_IA32_ARCH_CAPABILITIES) : 0;
+	    edx & CPUID_7_EDX_ARCH_CAPABILITIES ? rdmsr(MSR_IA32_ARCH_CAPABILITIES) : 0;
+
 	if (wanted != MITIGATIONS_OFF)
-		barriers = barriers_choose(d, capabilities);
+		barriers = barriers_choose(edx, capabilities);
 	if (wanted == MITIGATIONS_COUNTED)
-		count_all();
+		barriers_count_all();
 	print(LOG_INFO, "barriers between guests:%s%s%s%s", barriers.verw ? " VERW" : "",
 	      barriers.ibpb ? " IBPB" : "", barriers.l1d_flush ? " L1D flush" : "",
 	      barriers.verw || barriers.ibpb || barriers.l1d_flush ? ""

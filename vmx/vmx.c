@@ -18,9 +18,11 @@
 
 struct vmx_machine vmx_machine;
 
-static void read_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t r[4])
+static void read_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
-	cpuid(leaf, subleaf, &r[0], &r[1], &r[2], &r[3]);
+	const struct cpuid r = cpuid(leaf, subleaf);
+
+	__builtin_memcpy(out, &r, sizeof(r));
 }
 
 static const struct vmx_cpu_reader this_processor = {.read_msr = rdmsr, .read_cpuid = read_cpuid};
@@ -87,46 +89,36 @@ static int allocate_bitmaps(void)
 static void find_offered_state(void)
 {
 	struct vmx_machine *m = &vmx_machine;
-	uint32_t a, b, c, d, b7 = 0, c7 = 0;
+	const struct cpuid leaf1 = cpuid(1, 0), leaf7 = cpuid_basic(7);
 
-	cpuid(0, 0, &a, &b, &c, &d);
-	bool has_leaf7 = a >= 7;
-	cpuid(1, 0, &a, &b, &c, &d);
-	m->xsave = c & CPUID_1_ECX_XSAVE;
-	m->pse36 = d & CPUID_1_EDX_PSE36;
-	m->cr4_offered = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE |
-			 CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_MCE;
-	if (c & CPUID_1_ECX_PCID)
-		m->cr4_offered |= CR4_PCIDE;
-	if (m->xsave)
-		m->cr4_offered |= CR4_OSXSAVE;
-	if (has_leaf7) {
-		cpuid(7, 0, &a, &b7, &c7, &d);
-		m->cr4_offered |= (b7 & CPUID_7_EBX_FSGSBASE ? CR4_FSGSBASE : 0) |
-				  (b7 & CPUID_7_EBX_SMEP ? CR4_SMEP : 0) |
-				  (b7 & CPUID_7_EBX_SMAP ? CR4_SMAP : 0) |
-				  (c7 & CPUID_7_ECX_UMIP ? CR4_UMIP : 0) |
-				  (c7 & CPUID_7_ECX_PKU ? CR4_PKE : 0);
-	}
-	m->pku = c7 & CPUID_7_ECX_PKU;
+	m->xsave = leaf1.ecx & CPUID_1_ECX_XSAVE;
+	m->pse36 = leaf1.edx & CPUID_1_EDX_PSE36;
+	m->cr4_offered =
+	    CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_OSFXSR |
+	    CR4_OSXMMEXCPT | CR4_MCE | (leaf1.ecx & CPUID_1_ECX_PCID ? CR4_PCIDE : 0) |
+	    (m->xsave ? CR4_OSXSAVE : 0) | (leaf7.ebx & CPUID_7_EBX_FSGSBASE ? CR4_FSGSBASE : 0) |
+	    (leaf7.ebx & CPUID_7_EBX_SMEP ? CR4_SMEP : 0) |
+	    (leaf7.ebx & CPUID_7_EBX_SMAP ? CR4_SMAP : 0) |
+	    (leaf7.ecx & CPUID_7_ECX_UMIP ? CR4_UMIP : 0) |
+	    (leaf7.ecx & CPUID_7_ECX_PKU ? CR4_PKE : 0);
+	m->pku = leaf7.ecx & CPUID_7_ECX_PKU;
 	if (m->xsave) {
-		cpuid(0xd, 0, &a, &b, &c, &d);
-		m->xcr0_offered = a & (XCR0_X87 | XCR0_SSE | XCR0_AVX);
+		uint32_t has = cpuid(0xd, 0).eax;
 		uint64_t avx512 = XCR0_OPMASK | XCR0_ZMM_HI256 | XCR0_HI16_ZMM;
-		if ((a & avx512) == avx512)
+
+		m->xcr0_offered = has & (XCR0_X87 | XCR0_SSE | XCR0_AVX);
+		if ((has & avx512) == avx512)
 			m->xcr0_offered |= avx512;
-		if (a & XCR0_PKRU && m->pku)
+		if (has & XCR0_PKRU && m->pku)
 			m->xcr0_offered |= XCR0_PKRU;
 		/* The save area is one page. Components that do not fit are not offered. */
 		write_xcr0(m->xcr0_offered);
-		cpuid(0xd, 0, &a, &b, &c, &d);
-		if (b > PAGE_SIZE) {
+		if (cpuid(0xd, 0).ebx > PAGE_SIZE) {
 			m->xcr0_offered &= XCR0_X87 | XCR0_SSE | XCR0_AVX;
 			write_xcr0(m->xcr0_offered);
 		}
 	}
-	cpuid(0x80000001, 0, &a, &b, &c, &d);
-	m->pages_1g = d & CPUID_80000001_EDX_PAGE1GB;
+	m->pages_1g = cpuid(0x80000001, 0).edx & CPUID_80000001_EDX_PAGE1GB;
 	m->rdtscp = m->controls.value[VMX_PROC2] & PROC2_RDTSCP;
 }
 
