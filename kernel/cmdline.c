@@ -45,9 +45,10 @@ static void split(struct word w, char separator, struct word *head, struct word 
 	    i < w.length ? (struct word){w.text + i + 1, w.length - i - 1} : (struct word){NULL, 0};
 }
 
-static bool choose(struct word w, const struct choice *choices, size_t count, uint32_t *value)
+#define CHOICES_MAX 4u
+static bool choose(struct word w, const struct choice choices[CHOICES_MAX], uint32_t *value)
 {
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < CHOICES_MAX && choices[i].name; i++) {
 		if (word_is(w, choices[i].name)) {
 			*value = choices[i].value;
 			return true;
@@ -58,7 +59,7 @@ static bool choose(struct word w, const struct choice *choices, size_t count, ui
 
 static bool parse_console(struct word value, struct cmdline_options *o)
 {
-	static const struct choice choices[] = {
+	static const struct choice choices[CHOICES_MAX] = {
 	    {"com1", CONSOLE_COM1}, {"com2", CONSOLE_COM2}, {"vga", CONSOLE_VGA}, {"none", 0}};
 	uint32_t mask = 0, bit;
 
@@ -68,23 +69,11 @@ static bool parse_console(struct word value, struct cmdline_options *o)
 		struct word head;
 
 		split(value, ',', &head, &value);
-		if (!choose(head, choices, array_size(choices), &bit))
+		if (!choose(head, choices, &bit))
 			return false;
 		mask |= bit;
 	}
 	o->console = mask;
-	return true;
-}
-
-static bool parse_loglvl(struct word value, struct cmdline_options *o)
-{
-	static const struct choice choices[] = {
-	    {"error", LOG_ERROR}, {"warn", LOG_WARN}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}};
-	uint32_t level;
-
-	if (!choose(value, choices, array_size(choices), &level))
-		return false;
-	o->loglvl = (enum log_level)level;
 	return true;
 }
 
@@ -98,70 +87,58 @@ static bool parse_cpus(struct word value, struct cmdline_options *o)
 	return true;
 }
 
-static bool parse_selftest(struct word value, struct cmdline_options *o)
-{
-	static const struct choice choices[] = {{"yes", SELFTEST_YES},
-						{"only", SELFTEST_ONLY},
-						{"explain", SELFTEST_EXPLAIN},
-						{"fail", SELFTEST_FAIL}};
-	uint32_t mode = SELFTEST_YES;
-
-	if (value.text && !choose(value, choices, array_size(choices), &mode))
-		return false;
-	o->selftest = (enum selftest_mode)mode;
-	return true;
-}
-
-static bool parse_mitigations(struct word value, struct cmdline_options *o)
-{
-	static const struct choice choices[] = {
-	    {"on", MITIGATIONS_ON}, {"off", MITIGATIONS_OFF}, {"counted", MITIGATIONS_COUNTED}};
-	uint32_t wanted;
-
-	if (!choose(value, choices, array_size(choices), &wanted))
-		return false;
-	o->mitigations = (enum mitigations)wanted;
-	return true;
-}
-
+#define WHERE(member) offsetof(struct cmdline_options, member)
 static const struct {
-	const char *name;
-	/* value.text is NULL for a word without "=". False: the value makes no sense, and the
-	 * option keeps what it had. */
+	const char *name, *wants;
+	/* value.text is NULL for a word without "=". False: the value makes no sense, and nothing
+	 * has changed. NULL: it is one of the choices. */
 	bool (*parse)(struct word value, struct cmdline_options *o);
-	const char *wants;
-} option_table[] = {
-    {"console", parse_console, "com1, com2, vga or none, separated by commas"},
-    {"loglvl", parse_loglvl, "error, warn, info or debug"},
-    {"cpus", parse_cpus, "a number from 1 to 512"},
-    {"selftest", parse_selftest, "yes, only, explain or fail"},
-    {"mitigations", parse_mitigations, "on or off"},
+	size_t where; /* of an enumeration */
+	struct choice choices[CHOICES_MAX];
+	uint32_t alone; /* what the word without a value means, if not 0 */
+} options[] = {
+    {.name = "console",
+     .wants = "com1, com2, vga or none, separated by commas",
+     .parse = parse_console},
+    {.name = "cpus", .wants = "a number from 1 to 512", .parse = parse_cpus},
+    {.name = "loglvl",
+     .wants = "error, warn, info or debug",
+     .where = WHERE(loglvl),
+     .choices =
+	 {{"error", LOG_ERROR}, {"warn", LOG_WARN}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}}},
+    {.name = "selftest",
+     .wants = "yes, only, explain or fail",
+     .where = WHERE(selftest),
+     .choices = {{"yes", SELFTEST_YES},
+		 {"only", SELFTEST_ONLY},
+		 {"explain", SELFTEST_EXPLAIN},
+		 {"fail", SELFTEST_FAIL}},
+     .alone = SELFTEST_YES},
+    {.name = "mitigations",
+     .wants = "on or off",
+     .where = WHERE(mitigations),
+     .choices = {{"on", MITIGATIONS_ON},
+		 {"off", MITIGATIONS_OFF},
+		 {"counted", MITIGATIONS_COUNTED}}},
 };
 
 /* Those with two values: the second is true. */
-#define SWITCH(member, no, yes)                                    \
-	{                                                          \
-#member, offsetof(struct cmdline_options, member), \
-		{                                                  \
-			no, yes                                    \
-		}                                                  \
-	}
 static const struct {
 	const char *name;
 	size_t where; /* of a bool */
 	const char *values[2];
 } switches[] = {
-    {"window", offsetof(struct cmdline_options, window_cached), {"strict", "cached"}},
-    {"registers", offsetof(struct cmdline_options, dump_registers), {"off", "on"}},
-    SWITCH(poweroff, "no", "yes"),
-    SWITCH(apicv, "off", "on"),
-    SWITCH(smt, "off", "on"),
-    SWITCH(map, "no", "yes"),
-    SWITCH(restart, "no", "yes"),
-    SWITCH(colour, "off", "on"),
-    SWITCH(trace, "off", "on"),
+    {"window", WHERE(window_cached), {"strict", "cached"}},
+    {"registers", WHERE(dump_registers), {"off", "on"}},
+    {"poweroff", WHERE(poweroff), {"no", "yes"}},
+    {"apicv", WHERE(apicv), {"off", "on"}},
+    {"smt", WHERE(smt), {"off", "on"}},
+    {"map", WHERE(map), {"no", "yes"}},
+    {"restart", WHERE(restart), {"no", "yes"}},
+    {"colour", WHERE(colour), {"off", "on"}},
+    {"trace", WHERE(trace), {"off", "on"}},
 #ifdef CONFIG_BENCH
-    {"bench", offsetof(struct cmdline_options, bench_load), {"quick", "load"}},
+    {"bench", WHERE(bench_load), {"quick", "load"}},
 #endif
 };
 _Static_assert(LAYOUT_CPUS_MAX == 512, "the text of cpus=");
@@ -176,16 +153,18 @@ static void ignored(struct word w, const char *name, const char *wants, const ch
 static void parse_word(struct word w, struct cmdline_options *o)
 {
 	struct word name, value;
-	struct cmdline_options before = *o;
 
 	split(w, '=', &name, &value);
-	for (size_t i = 0; i < array_size(option_table); i++) {
-		if (!word_is(name, option_table[i].name))
+	for (size_t i = 0; i < array_size(options); i++) {
+		uint32_t *at = (uint32_t *)(void *)((char *)o + options[i].where);
+
+		if (!word_is(name, options[i].name))
 			continue;
-		if (option_table[i].parse(value, o))
-			return;
-		*o = before;
-		ignored(w, option_table[i].name, option_table[i].wants, "", "");
+		if (!value.text && options[i].alone)
+			*at = options[i].alone;
+		else if (options[i].parse ? !options[i].parse(value, o)
+					  : !choose(value, options[i].choices, at))
+			ignored(w, options[i].name, options[i].wants, "", "");
 		return;
 	}
 	for (size_t i = 0; i < array_size(switches); i++) {
@@ -203,19 +182,19 @@ static void parse_word(struct word w, struct cmdline_options *o)
 	print(LOG_WARN, "command line: unknown option \"%.*s\" is ignored", (int)w.length, w.text);
 }
 
-/* Reads the command line, as given by the loader, into *options; what it does not name gets its
+/* Reads the command line, as given by the loader, into *out; what it does not name gets its
  * default. */
-void cmdline_parse(const char *line, struct cmdline_options *options)
+void cmdline_parse(const char *line, struct cmdline_options *out)
 {
 	bool first = true;
 
-	*options = (struct cmdline_options){.console = CONSOLE_COM1 | CONSOLE_VGA,
-					    .loglvl = LOG_INFO,
-					    .cpus = LAYOUT_CPUS_MAX,
-					    .poweroff = true,
-					    .dump_registers = true,
-					    .apicv = true,
-					    .smt = true};
+	*out = (struct cmdline_options){.console = CONSOLE_COM1 | CONSOLE_VGA,
+					.loglvl = LOG_INFO,
+					.cpus = LAYOUT_CPUS_MAX,
+					.poweroff = true,
+					.dump_registers = true,
+					.apicv = true,
+					.smt = true};
 	while (*line) {
 		size_t length = 0;
 
@@ -227,7 +206,7 @@ void cmdline_parse(const char *line, struct cmdline_options *options)
 			length++;
 		/* Some loaders put the image's file name first. */
 		if (!first || (*line != '/' && *line != '('))
-			parse_word((struct word){line, length}, options);
+			parse_word((struct word){line, length}, out);
 		first = false;
 		line += length;
 	}

@@ -29,6 +29,6 @@ struct cmdline_options {
 /* Constant after boot. */
 extern struct cmdline_options cmdline_options;
 
-void cmdline_parse(const char *line, struct cmdline_options *options);
+void cmdline_parse(const char *line, struct cmdline_options *out);
 
 #endif
