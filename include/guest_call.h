@@ -38,8 +38,7 @@ extern const hypercall_handler hypercall_handlers[HYPERCALL_NUMBERS];
 int64_t hypercall_flagged(struct hypercall *c, uint32_t number);
 
 /* Runs a call, of which the paging state alone is not prepared. */
-static inline __attribute__((always_inline)) int64_t hypercall_dispatch(struct hypercall *c,
-									uint32_t number)
+always_inline_fn static inline int64_t hypercall_dispatch(struct hypercall *c, uint32_t number)
 {
 	c->access.state = GUEST_ACCESS_LATER;
 	return likely(number < HYPERCALL_NUMBERS) ? hypercall_handlers[number](c)

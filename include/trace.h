@@ -89,8 +89,8 @@ static inline uint32_t trace_begin(void)
  * release, so that who reads a slot that is written again finds the head moved, too
  * (kernel/trace.c).
  */
-static inline __attribute__((always_inline)) uint32_t trace_put(struct trace_ring *r, uint32_t what,
-								bool measured, uint32_t value)
+always_inline_fn static inline uint32_t trace_put(struct trace_ring *r, uint32_t what,
+						  bool measured, uint32_t value)
 {
 	uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
 	struct trace_slot *slot = (struct trace_slot *)((char *)r->slots + (uint16_t)head);

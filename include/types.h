@@ -103,6 +103,8 @@ typedef uint16_t domid_t;
 
 #define must_use		      __attribute__((warn_unused_result))
 #define noreturn_fn		      __attribute__((noreturn))
+#define noinline_fn		      __attribute__((noinline))
+#define always_inline_fn	      __attribute__((always_inline))
 #define printf_like(f, a)	      __attribute__((format(printf, f, a)))
 #define packed_struct		      __attribute__((packed))
 #define aligned_to(n)		      __attribute__((aligned(n)))

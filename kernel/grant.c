@@ -37,7 +37,7 @@
 /* --- handles ---------------------------------------------------------------------------------- */
 
 /* A page more of free handles. False: there are too many, or there is no memory. */
-static __attribute__((noinline)) bool tracks_grow(struct grant_table *t)
+noinline_fn static bool tracks_grow(struct grant_table *t)
 {
 	uint32_t pages = atomic_load_explicit(&t->track_pages, memory_order_relaxed);
 	void *page;
@@ -58,8 +58,8 @@ static __attribute__((noinline)) bool tracks_grow(struct grant_table *t)
 }
 
 /* Gives up what a mapping of the session's mapper held: its pin and its frame. */
-static inline __attribute__((always_inline)) void
-track_drop(struct grant_track *track, domid_t mapper, struct grant_session *s)
+always_inline_fn static inline void track_drop(struct grant_track *track, domid_t mapper,
+					       struct grant_session *s)
 {
 	if (unlikely(s->granter_id != track->granter))
 		grant_session_return(s, track->granter);
@@ -115,7 +115,7 @@ struct maps {
 };
 
 /* What a mapping asks for that cannot be had. */
-static __attribute__((noinline)) int16_t refused_flags(uint32_t flags)
+noinline_fn static int16_t refused_flags(uint32_t flags)
 {
 	if (flags & GNTMAP_device_map)
 		return GNTST_bad_dev_addr;
@@ -126,7 +126,7 @@ static __attribute__((noinline)) int16_t refused_flags(uint32_t flags)
 }
 
 /* No slot was found: why not, if that is an error. */
-static __attribute__((noinline)) int16_t check_place(struct maps *maps, gfn_t gfn)
+noinline_fn static int16_t check_place(struct maps *maps, gfn_t gfn)
 {
 	if (gfn_raw(gfn) >= maps->mapper->p2m.max_gfn)
 		return GNTST_address_too_big;
@@ -134,8 +134,8 @@ static __attribute__((noinline)) int16_t check_place(struct maps *maps, gfn_t gf
 }
 
 /* The rest of mapping what is pinned, without a slot. */
-static __attribute__((noinline)) int16_t map_pinned(struct maps *maps, gfn_t gfn, uint32_t ref,
-						    bool readonly, mfn_t frame)
+noinline_fn static int16_t map_pinned(struct maps *maps, gfn_t gfn, uint32_t ref, bool readonly,
+				      mfn_t frame)
 {
 	int rc = p2m_batch_map(&maps->p2m, gfn, frame, readonly ? P2M_GRANT_RO : P2M_GRANT_RW,
 			       readonly ? P2M_R : P2M_RW);
@@ -148,8 +148,7 @@ static __attribute__((noinline)) int16_t map_pinned(struct maps *maps, gfn_t gfn
 	return rc == -XEN_ENOMEM ? GNTST_no_space : GNTST_general_error;
 }
 
-static inline __attribute__((always_inline)) int16_t map_one(struct maps *maps,
-							     struct gnttab_map_grant_ref *op)
+always_inline_fn static inline int16_t map_one(struct maps *maps, struct gnttab_map_grant_ref *op)
 {
 	struct grant_table *own = maps->mapper->grants;
 	gfn_t gfn = gpa_to_gfn(make_gpa(op->host_addr));
@@ -245,8 +244,8 @@ struct unmaps {
  * What is no live mapping: nothing, or a handle whose page was revoked. Then the place is a hole
  * again, or has been one. Its pin may still wait for its epoch; who gives that up frees the handle.
  */
-static __attribute__((noinline)) int16_t unmap_revoked(struct unmaps *unmaps,
-						       struct grant_track *track, gfn_t gfn)
+noinline_fn static int16_t unmap_revoked(struct unmaps *unmaps, struct grant_track *track,
+					 gfn_t gfn)
 {
 	struct grant_table *t = unmaps->mapper->grants;
 	uint8_t state = TRACK_REVOKING;
@@ -268,8 +267,8 @@ static __attribute__((noinline)) int16_t unmap_revoked(struct unmaps *unmaps,
 	return GNTST_okay;
 }
 
-static inline __attribute__((always_inline)) int16_t
-unmap_one(struct unmaps *unmaps, const struct gnttab_unmap_grant_ref *op)
+always_inline_fn static inline int16_t unmap_one(struct unmaps *unmaps,
+						 const struct gnttab_unmap_grant_ref *op)
 {
 	struct grant_track *track = track_at(unmaps->mapper->grants, op->handle);
 

@@ -39,7 +39,7 @@ void grant_copies_end(struct grant_copies *c)
 }
 
 /* RAM of the caller that has no frame yet may get one now. */
-static __attribute__((noinline)) bool own_filled(struct p2m *p2m, uint64_t gfn, struct p2m_entry *e)
+noinline_fn static bool own_filled(struct p2m *p2m, uint64_t gfn, struct p2m_entry *e)
 {
 	return gfn < p2m->max_gfn && p2m->fill && p2m->fill(p2m, make_gfn(gfn)) &&
 	       p2m_lookup(p2m, make_gfn(gfn), e);
@@ -53,10 +53,9 @@ static inline bool own_frame(struct domain *d, uint64_t gfn, unsigned rights, st
 	return (e->access & rights) == rights;
 }
 
-static inline __attribute__((always_inline)) int16_t side_open(struct grant_copies *c,
-							       const struct gnttab_copy_ptr *p,
-							       bool is_ref, bool write,
-							       struct side *out)
+always_inline_fn static inline int16_t side_open(struct grant_copies *c,
+						 const struct gnttab_copy_ptr *p, bool is_ref,
+						 bool write, struct side *out)
 {
 	struct p2m_entry e;
 
@@ -77,8 +76,8 @@ static inline __attribute__((always_inline)) int16_t side_open(struct grant_copi
 	return grant_entry_pin(&c->session, out->ref, c->domain->id, !write, &out->frame);
 }
 
-static inline __attribute__((always_inline)) void side_close(struct grant_copies *c,
-							     const struct side *side, bool write)
+always_inline_fn static inline void side_close(struct grant_copies *c, const struct side *side,
+					       bool write)
 {
 	if (!side->pinned)
 		return;

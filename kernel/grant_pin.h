@@ -77,8 +77,8 @@ static inline bool entry_permits(uint32_t seen, domid_t mapper, bool readonly)
  * table; general_error: another has it mapped, or the entry does not permit it; no_space: mapped
  * too often; bad_page: no RAM of the granter's own; eagain: the granter keeps changing the entry.
  */
-static inline __attribute__((always_inline)) int16_t
-grant_entry_pin(struct grant_session *s, uint32_t ref, domid_t mapper, bool readonly, mfn_t *frame)
+always_inline_fn static inline int16_t grant_entry_pin(struct grant_session *s, uint32_t ref,
+						       domid_t mapper, bool readonly, mfn_t *frame)
 {
 	uint64_t i = ref - s->first_ref;
 
@@ -110,8 +110,8 @@ grant_entry_pin(struct grant_session *s, uint32_t ref, domid_t mapper, bool read
 }
 
 /* One mapping less, which was of mapper and frame. */
-static inline __attribute__((always_inline)) void
-grant_entry_unpin(struct grant_session *s, uint32_t ref, domid_t mapper, bool readonly, mfn_t frame)
+always_inline_fn static inline void grant_entry_unpin(struct grant_session *s, uint32_t ref,
+						      domid_t mapper, bool readonly, mfn_t frame)
 {
 	uint64_t i = ref - s->first_ref;
 

@@ -43,7 +43,7 @@ static inline uint64_t guest_walk_reserved(const struct guest_paging *p)
 	} while (0)
 
 /* read_entry: 8 bytes at an offset in a table. True: *gpa is what the linear address leads to. */
-static inline __attribute__((always_inline)) bool
+always_inline_fn static inline bool
 guest_walk_fast(const struct guest_paging *p, gva_t va, unsigned access,
 		int (*read_entry)(void *ctx, gpa_t table, uint64_t offset, uint64_t *entry),
 		void *ctx, gpa_t *gpa)

@@ -122,7 +122,7 @@ static int64_t get_features(struct hypercall *c, gva_t arg)
 }
 
 /* All but the number. */
-static __attribute__((noinline)) int64_t version_text(struct hypercall *c, uint32_t cmd, gva_t arg)
+noinline_fn static int64_t version_text(struct hypercall *c, uint32_t cmd, gva_t arg)
 {
 	switch (cmd) {
 	case XENVER_extraversion:

@@ -161,7 +161,7 @@ bool step_p2m(struct monitor_command *c)
 	return false;
 }
 
-static __attribute__((noinline)) void print_backtrace(const struct vcpu_shared *v)
+noinline_fn static void print_backtrace(const struct vcpu_shared *v)
 {
 	struct guest_access ga;
 

@@ -97,7 +97,7 @@ static bool is_lazy(const struct domain *d, uint64_t gfn, uint64_t frame_count)
 }
 
 /* Where no page of 2 MiB is there yet: all of them if there is such a block, else one. */
-static __attribute__((noinline)) bool fill_first(struct domain *d, gfn_t gfn)
+noinline_fn static bool fill_first(struct domain *d, gfn_t gfn)
 {
 	uint64_t block = gfn_raw(gfn) & ~(FRAMES_PER_2M - 1);
 
@@ -109,8 +109,7 @@ static __attribute__((noinline)) bool fill_first(struct domain *d, gfn_t gfn)
 }
 
 /* Where one frame does not simply go in. */
-static __attribute__((noinline)) int fill_otherwise(struct domain *d, gfn_t gfn, mfn_t frame,
-						    int rc)
+noinline_fn static int fill_otherwise(struct domain *d, gfn_t gfn, mfn_t frame, int rc)
 {
 	struct p2m_entry e;
 

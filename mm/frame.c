@@ -88,7 +88,7 @@ uint32_t frame_alloc_pages(uint32_t count, domid_t owner, enum frame_type type, 
 
 /* Where the cache has none: another CPU's may, or a section that is untouched yet. Counted already.
  */
-static __attribute__((noinline)) mfn_t ram_from_buddy(uint64_t state)
+noinline_fn static mfn_t ram_from_buddy(uint64_t state)
 {
 	uint64_t first;
 
@@ -251,7 +251,7 @@ void frame_release_reserved(paddr_t start, paddr_t end)
  * Frames of one owner and type, the last references to which have gone: in the largest aligned
  * blocks there are, up to 2 MiB. frame_get_present() has failed since, as there is no reference.
  */
-static __attribute__((noinline)) void retire_run(uint64_t first, uint64_t end, uint64_t like)
+noinline_fn static void retire_run(uint64_t first, uint64_t end, uint64_t like)
 {
 	count_guest_ram(like, (int64_t)(first - end));
 	while (first < end) {

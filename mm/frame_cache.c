@@ -50,7 +50,7 @@ static inline uint64_t pop(struct frame_list *list)
 }
 
 /* The smallest blocks that the buddy has: large ones stay whole. Lowest frames are taken first. */
-static __attribute__((noinline)) bool refill(struct frame_cache *c)
+noinline_fn static bool refill(struct frame_cache *c)
 {
 	uint64_t first;
 	unsigned order;
@@ -86,7 +86,7 @@ uint32_t frame_cache_take(uint32_t count, enum frame_type type, mfn_t *out)
 }
 
 /* Where none is clean. */
-static __attribute__((noinline)) mfn_t take_dirty(struct frame_cache *c, uint64_t state)
+noinline_fn static mfn_t take_dirty(struct frame_cache *c, uint64_t state)
 {
 	bool any = c->dirty.count || refill(c);
 	mfn_t frame = any ? make_mfn(pop(&c->dirty)) : MFN_INVALID;
@@ -115,7 +115,7 @@ mfn_t frame_cache_take_as(uint64_t state)
 	return frame;
 }
 
-static __attribute__((noinline)) void drain(struct frame_cache *c, uint32_t count)
+noinline_fn static void drain(struct frame_cache *c, uint32_t count)
 {
 	while (count-- && (c->dirty.count || c->clean.count))
 		buddy_give(pop(c->dirty.count ? &c->dirty : &c->clean), 0);

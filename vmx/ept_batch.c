@@ -44,7 +44,7 @@ static inline struct p2m_leaf *leaf_place(struct p2m *p2m, uint64_t gfn)
 
 /* Brings the leaf table of a gfn to hand. -XEN_ENOENT: there is none; -XEN_EEXIST: a large leaf is
  * there; -XEN_EINVAL: beyond max_gfn. */
-static __attribute__((noinline)) int leaf_reach(struct p2m *p2m, uint64_t gfn, struct p2m_leaf *l)
+noinline_fn static int leaf_reach(struct p2m *p2m, uint64_t gfn, struct p2m_leaf *l)
 {
 	uint64_t *entries = pool_table(p2m->root), *link = NULL;
 
@@ -200,8 +200,7 @@ static inline int fill_entry(struct p2m *p2m, uint64_t gfn, const struct p2m_lea
 	return 0;
 }
 
-static __attribute__((noinline)) int fill_far(struct p2m *p2m, uint64_t gfn, struct p2m_leaf *l,
-					      uint64_t leaf)
+noinline_fn static int fill_far(struct p2m *p2m, uint64_t gfn, struct p2m_leaf *l, uint64_t leaf)
 {
 	int rc = leaf_reach(p2m, gfn, l);
 

@@ -18,7 +18,7 @@
 #include "vmx/vmx.h"
 
 /* The slice is over, or a timer of this CPU is due. */
-static __attribute__((noinline)) void time_up(void)
+noinline_fn static void time_up(void)
 {
 	bool over = rdtsc() >= this_cpu()->slice_end;
 
@@ -50,7 +50,7 @@ static void set_cpuid(struct vcpu_regs *regs, const uint32_t out[4])
 	regs->rdx = out[3];
 }
 
-static __attribute__((noinline)) void cpuid_varying(struct vcpu_regs *regs)
+noinline_fn static void cpuid_varying(struct vcpu_regs *regs)
 {
 	struct guest_cpuid_state state = {.cr4 = vmcs_readn(VMCS_GUEST_CR4),
 					  .xcr0 = vmx_machine.xsave ? read_xcr0() : XCR0_X87,
@@ -116,7 +116,7 @@ static void restore_nmi_blocking(bool unblocked)
  * Exits That Occur During Event Delivery"). Only where the exit has been dealt with so that the
  * delivery can go on.
  */
-static __attribute__((noinline)) void redeliver(uint32_t info)
+noinline_fn static void redeliver(uint32_t info)
 {
 	info &= ~INTERRUPTION_NMI_UNBLOCKING;
 	if (info & INTERRUPTION_ERROR_CODE)
@@ -196,7 +196,7 @@ static void exit_exception(void)
  * Memory that comes when it is touched: true when it has come, or the guest is to try again. No
  * register of the guest is looked at. False: exit_ept_violation() goes on.
  */
-static __attribute__((noinline)) bool fill_memory(void)
+noinline_fn static bool fill_memory(void)
 {
 	uint64_t q = vmcs_read_sure(VMCS_EXIT_QUALIFICATION.encoding);
 
@@ -251,7 +251,7 @@ static void exit_entry_failure(uint32_t reason)
 	end_guest(END_ENTRY_FAILURE, reason & EXIT_REASON_BASIC_MASK);
 }
 
-static __attribute__((noinline)) void dispatch(uint32_t reason, struct vcpu_regs *regs)
+noinline_fn static void dispatch(uint32_t reason, struct vcpu_regs *regs)
 {
 	switch (reason) {
 	case EXIT_REASON_VMCALL:
@@ -305,15 +305,7 @@ static __attribute__((noinline)) void dispatch(uint32_t reason, struct vcpu_regs
 		break;
 	case EXIT_REASON_MONITOR:
 	case EXIT_REASON_MWAIT:
-	case EXIT_REASON_VMCLEAR:
-	case EXIT_REASON_VMLAUNCH:
-	case EXIT_REASON_VMPTRLD:
-	case EXIT_REASON_VMPTRST:
-	case EXIT_REASON_VMREAD:
-	case EXIT_REASON_VMRESUME:
-	case EXIT_REASON_VMWRITE:
-	case EXIT_REASON_VMXOFF:
-	case EXIT_REASON_VMXON:
+	case EXIT_REASON_VMCLEAR ... EXIT_REASON_VMXON: /* instructions of VMX, but for VMCALL */
 	case EXIT_REASON_INVEPT:
 	case EXIT_REASON_INVVPID:
 	case EXIT_REASON_VMFUNC:
@@ -357,8 +349,7 @@ static inline void look_at_clock(void)
 
 /* After what did not even say that it had left guest mode: at worst it gets an IPI that was not
  * needed. */
-static inline __attribute__((always_inline)) int64_t enter_if_idle(int64_t how, bool traced,
-								   unsigned code)
+always_inline_fn static inline int64_t enter_if_idle(int64_t how, bool traced, unsigned code)
 {
 	look_at_clock();
 	if (traced)
@@ -372,7 +363,7 @@ static inline __attribute__((always_inline)) int64_t enter_if_idle(int64_t how, 
 
 /* What guests do most often: it ends behind the instruction, or, for a call that goes on or a
  * fault, where it is. */
-static inline __attribute__((always_inline)) int64_t exit_quick(struct vcpu_regs *regs, bool traced)
+always_inline_fn static inline int64_t exit_quick(struct vcpu_regs *regs, bool traced)
 {
 	uint32_t reason = vmcs_read32(VMCS_EXIT_REASON), code = reason;
 

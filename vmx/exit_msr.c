@@ -26,7 +26,7 @@ static bool is_x2apic(uint32_t msr)
 }
 
 /* Those of the vCPU that have a state. */
-static __attribute__((noinline)) bool read_kept(uint32_t msr, uint64_t *value)
+noinline_fn static bool read_kept(uint32_t msr, uint64_t *value)
 {
 	struct vcpu_secret *s = vmx_secret();
 
@@ -125,7 +125,7 @@ static bool write_msr(uint32_t msr, uint64_t value)
 	return mtrr_write(&s->mtrr, msr, value, vmx_machine.caps.physical_bits);
 }
 
-static __attribute__((noinline)) bool read_other(struct vcpu_regs *regs)
+noinline_fn static bool read_other(struct vcpu_regs *regs)
 {
 	uint64_t value;
 

@@ -9,7 +9,7 @@
 
 /* Ends blocking by STI and MOV SS, and makes a single step pending: the rest of an instruction that
  * has been completed, after RIP was moved. */
-static inline __attribute__((always_inline)) void vmx_complete_instruction(void)
+always_inline_fn static inline void vmx_complete_instruction(void)
 {
 	uint32_t blocking = (uint32_t)vmcs_read_sure(VMCS_GUEST_INTERRUPTIBILITY.encoding);
 
@@ -26,7 +26,7 @@ static inline __attribute__((always_inline)) void vmx_complete_instruction(void)
  * and a single step becomes pending (SDM Vol. 3, "Debug Exceptions", and "Guest Non-Register
  * State"). length 0: a repetition of a string instruction that is not the last.
  */
-static inline __attribute__((always_inline)) void vmx_advance_rip_by(uint64_t length)
+always_inline_fn static inline void vmx_advance_rip_by(uint64_t length)
 {
 	uint64_t rip = vmcs_readn(VMCS_GUEST_RIP) + length;
 
@@ -45,13 +45,13 @@ static inline uint64_t vmx_exit_length(void)
 }
 
 /* The same for that instruction. */
-static inline __attribute__((always_inline)) void vmx_advance_rip(void)
+always_inline_fn static inline void vmx_advance_rip(void)
 {
 	vmx_advance_rip_by(vmx_exit_length());
 }
 
 /* And from 64-bit code. */
-static inline __attribute__((always_inline)) void vmx_advance_rip_64(void)
+always_inline_fn static inline void vmx_advance_rip_64(void)
 {
 	vmcs_writen(VMCS_GUEST_RIP, vmcs_readn(VMCS_GUEST_RIP) + vmx_exit_length());
 	vmx_complete_instruction();

@@ -15,7 +15,7 @@ static inline unsigned trace_hypercall_code(uint32_t number)
 }
 
 /* An event, and the sums. */
-static inline __attribute__((always_inline)) void trace_exit(unsigned code)
+always_inline_fn static inline void trace_exit(unsigned code)
 {
 	struct vcpu_shared *v = this_cpu_field(current);
 	uint32_t ticks = trace_put(this_cpu_field(trace), v->trace_id | code << TRACE_CODE_SHIFT,
