@@ -40,11 +40,7 @@ struct form {
 
 enum { GROUP_1, GROUP_3, GROUP_4, GROUP_8, GROUP_11 };
 
-#define NOTHING              \
-	{                    \
-		INSN_NONE, 0 \
-	}
-#define NOTHING_FOUR NOTHING, NOTHING, NOTHING, NOTHING
+/* Here and below, flags 0: not one of ours. */
 static const struct form groups[][8] = {
     [GROUP_1] = {{INSN_ADD, F_LOCK},
 		 {INSN_OR, F_LOCK},
@@ -53,21 +49,20 @@ static const struct form groups[][8] = {
 		 {INSN_AND, F_LOCK},
 		 {INSN_SUB, F_LOCK},
 		 {INSN_XOR, F_LOCK},
-		 {INSN_CMP, 0}},
+		 {INSN_CMP, F_MODRM}},
     /* The immediate is that of TEST alone. */
     [GROUP_3] = {{INSN_TEST, F_IMM},
 		 {INSN_TEST, F_IMM},
 		 {INSN_NOT, F_LOCK | F_NONE},
-		 {INSN_NEG, F_LOCK | F_NONE},
-		 NOTHING_FOUR},
-    [GROUP_4] =
-	{{INSN_INC, F_LOCK | F_NONE}, {INSN_DEC, F_LOCK | F_NONE}, NOTHING, NOTHING, NOTHING_FOUR},
-    [GROUP_8] =
-	{NOTHING_FOUR, {INSN_BT, 0}, {INSN_BTS, F_LOCK}, {INSN_BTR, F_LOCK}, {INSN_BTC, F_LOCK}},
-    [GROUP_11] = {{INSN_MOV, 0}, NOTHING, NOTHING, NOTHING, NOTHING_FOUR},
+		 {INSN_NEG, F_LOCK | F_NONE}},
+    [GROUP_4] = {{INSN_INC, F_LOCK | F_NONE}, {INSN_DEC, F_LOCK | F_NONE}},
+    [GROUP_8] = {[4] = {INSN_BT, F_MODRM},
+		 {INSN_BTS, F_LOCK},
+		 {INSN_BTR, F_LOCK},
+		 {INSN_BTC, F_LOCK}},
+    [GROUP_11] = {{INSN_MOV, F_MODRM}},
 };
 
-/* flags 0: not one of ours. */
 static const struct form one_byte[256] = {
     ARITHMETIC(0x00, INSN_ADD, F_LOCK),
     ARITHMETIC(0x08, INSN_OR, F_LOCK),
@@ -324,16 +319,18 @@ static enum insn_result take_rest(struct cursor *c, struct form f, struct insn *
 	set_sizes(c, &f, out);
 	if (f.flags & F_MODRM) {
 		uint8_t modrm = take(c);
+		bool unknown = false;
 
 		if (f.flags & F_GROUP) {
 			const struct form *member = &groups[f.op][modrm >> 3 & 7];
 
 			f.op = member->op;
 			f.flags |= member->flags;
+			unknown = !member->flags;
 		}
 		if (c->ended)
 			return INSN_TRUNCATED;
-		if (f.op == INSN_NONE)
+		if (unknown)
 			return INSN_UNKNOWN;
 		if (!take_operands(c, &f, modrm, out))
 			return out->lock ? INSN_UNDEFINED : INSN_UNKNOWN;

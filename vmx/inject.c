@@ -45,28 +45,18 @@ uint64_t vmx_segment_base(unsigned number)
 }
 
 /* Position in struct vcpu_regs by the processor's register number; 4 is RSP. */
-static const uint8_t register_offset[16] = {offsetof(struct vcpu_regs, rax),
-					    offsetof(struct vcpu_regs, rcx),
-					    offsetof(struct vcpu_regs, rdx),
-					    offsetof(struct vcpu_regs, rbx),
-					    0xff,
-					    offsetof(struct vcpu_regs, rbp),
-					    offsetof(struct vcpu_regs, rsi),
-					    offsetof(struct vcpu_regs, rdi),
-					    offsetof(struct vcpu_regs, r8),
-					    offsetof(struct vcpu_regs, r9),
-					    offsetof(struct vcpu_regs, r10),
-					    offsetof(struct vcpu_regs, r11),
-					    offsetof(struct vcpu_regs, r12),
-					    offsetof(struct vcpu_regs, r13),
-					    offsetof(struct vcpu_regs, r14),
-					    offsetof(struct vcpu_regs, r15)};
+#define R(name) offsetof(struct vcpu_regs, name)
+#define NO_REG	0xff
+static const uint8_t register_offset[16] = {R(rax), R(rcx), R(rdx), R(rbx), NO_REG, R(rbp),
+					    R(rsi), R(rdi), R(r8),  R(r9),  R(r10), R(r11),
+					    R(r12), R(r13), R(r14), R(r15)};
+#undef R
 
 uint64_t vmx_register_read(const struct vcpu_regs *regs, unsigned number)
 {
 	uint8_t offset = register_offset[number & 15];
 
-	if (offset == 0xff)
+	if (offset == NO_REG)
 		return vmcs_readn(VMCS_GUEST_RSP);
 	return *(const uint64_t *)((const char *)regs + offset);
 }
@@ -75,7 +65,7 @@ void vmx_register_write(struct vcpu_regs *regs, unsigned number, uint64_t value)
 {
 	uint8_t offset = register_offset[number & 15];
 
-	if (offset == 0xff)
+	if (offset == NO_REG)
 		vmcs_writen(VMCS_GUEST_RSP, value);
 	else
 		*(uint64_t *)((char *)regs + offset) = value;

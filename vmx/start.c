@@ -29,20 +29,16 @@ static struct vmx_segment segment_of(uint32_t base, uint32_t limit, uint16_t ar,
 				    rights | (tss ? AR_TYPE_TSS_BUSY : SEG_AR_ACCESSED)};
 }
 
-struct segments {
-	struct vmx_segment cs, ss, ds, es, tr;
-};
-
-static struct segments segments_of(const struct vcpu_hvm_x86_32 *r)
+static struct vmx_segments segments_of(const struct vcpu_hvm_x86_32 *r)
 {
-	return (struct segments){.cs = segment_of(r->cs_base, r->cs_limit, r->cs_ar, false),
-				 .ss = segment_of(r->ss_base, r->ss_limit, r->ss_ar, false),
-				 .ds = segment_of(r->ds_base, r->ds_limit, r->ds_ar, false),
-				 .es = segment_of(r->es_base, r->es_limit, r->es_ar, false),
-				 .tr = segment_of(r->tr_base, r->tr_limit, r->tr_ar, true)};
+	return (struct vmx_segments){.cs = segment_of(r->cs_base, r->cs_limit, r->cs_ar, false),
+				     .ss = segment_of(r->ss_base, r->ss_limit, r->ss_ar, false),
+				     .ds = segment_of(r->ds_base, r->ds_limit, r->ds_ar, false),
+				     .es = segment_of(r->es_base, r->es_limit, r->es_ar, false),
+				     .tr = segment_of(r->tr_base, r->tr_limit, r->tr_ar, true)};
 }
 
-static const struct segments segments_64 = {
+static const struct vmx_segments segments_64 = {
     .cs = {0, UINT32_MAX, SEG_AR_FLAT_CODE64},
     .ss = {0, UINT32_MAX, SEG_AR_FLAT_DATA},
     .ds = {0, UINT32_MAX, SEG_AR_FLAT_DATA},
@@ -81,7 +77,7 @@ static bool data_is_valid(const struct vmx_segment *s, unsigned cpl)
 
 static bool segments_are_valid(const struct vcpu_hvm_x86_32 *r)
 {
-	const struct segments s = segments_of(r);
+	const struct vmx_segments s = segments_of(r);
 	uint32_t code = SEG_AR_S | SEG_AR_CODE;
 	uint32_t all = (uint32_t)r->cs_ar | r->ss_ar | r->ds_ar | r->es_ar | r->tr_ar;
 	unsigned cpl = dpl(s.cs.rights);
@@ -163,7 +159,7 @@ void vmx_start(struct vcpu_shared *v)
 	const struct vcpu_hvm_context *c = &vmx_secret()->start;
 	const struct vcpu_hvm_x86_32 *n = &c->cpu_regs.x86_32;
 	struct vcpu_hvm_x86_64 r = c->cpu_regs.x86_64;
-	struct segments s = segments_64;
+	struct vmx_segments s = segments_64;
 
 	if (c->mode == VCPU_HVM_MODE_32B) {
 		r = (struct vcpu_hvm_x86_64){n->eax, n->ecx, n->edx, n->ebx, n->esp,
@@ -171,7 +167,7 @@ void vmx_start(struct vcpu_shared *v)
 					     n->cr0, n->cr3, n->cr4, n->efer};
 		s = segments_of(n);
 	}
-	vmcs_setup_guest_segments(&s.cs, &s.ss, &s.ds, &s.es, &s.tr);
+	vmcs_setup_guest_segments(&s);
 	set_registers(&r);
 	vmx_flush_vpid(v);
 }

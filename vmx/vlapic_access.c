@@ -95,17 +95,15 @@ static void write_register(struct vlapic *a, uint32_t offset, uint32_t value)
 {
 	switch (offset) {
 	case APIC_TPR:
-		*vlapic_reg(a, APIC_TPR) = value;
+	case APIC_ICR_HIGH:
+		*vlapic_reg(a, offset) = value;
 		break;
 	case APIC_EOI:
 		vlapic_eoi(a);
 		break;
 	case APIC_LDR:
-		*vlapic_reg(a, APIC_LDR) = value;
-		vlapic_publish_route(a);
-		break;
 	case APIC_DFR:
-		*vlapic_reg(a, APIC_DFR) = value | APIC_DFR_ONES;
+		*vlapic_reg(a, offset) = value | (offset == APIC_DFR ? APIC_DFR_ONES : 0);
 		vlapic_publish_route(a);
 		break;
 	case APIC_SIVR:
@@ -121,9 +119,6 @@ static void write_register(struct vlapic *a, uint32_t offset, uint32_t value)
 		break;
 	case APIC_DIVIDE:
 		vlapic_timer_divide(a, value);
-		break;
-	case APIC_ICR_HIGH:
-		*vlapic_reg(a, APIC_ICR_HIGH) = value;
 		break;
 	case APIC_SELF_IPI:
 		vlapic_send(a, APIC_ICR_SELF | value, 0);

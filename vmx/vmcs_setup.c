@@ -208,16 +208,14 @@ static void set_given(struct segment_fields f, const struct vmx_segment *s)
 }
 
 /* What a guest asked for, checked before; all else as after reset. */
-void vmcs_setup_guest_segments(const struct vmx_segment *cs, const struct vmx_segment *ss,
-			       const struct vmx_segment *ds, const struct vmx_segment *es,
-			       const struct vmx_segment *tr)
+void vmcs_setup_guest_segments(const struct vmx_segments *s)
 {
 	setup_guest_common();
-	set_given(SEGMENT(CS), cs);
-	set_given(SEGMENT(SS), ss);
-	set_given(SEGMENT(DS), ds);
-	set_given(SEGMENT(ES), es);
-	set_given(SEGMENT(TR), tr);
+	set_given(SEGMENT(CS), &s->cs);
+	set_given(SEGMENT(SS), &s->ss);
+	set_given(SEGMENT(DS), &s->ds);
+	set_given(SEGMENT(ES), &s->es);
+	set_given(SEGMENT(TR), &s->tr);
 	set_segment(SEGMENT(FS), 0, 0, SEG_AR_UNUSABLE);
 	set_segment(SEGMENT(GS), 0, 0, SEG_AR_UNUSABLE);
 	vmcs_write32(VMCS_GUEST_GDTR_LIMIT, 0);

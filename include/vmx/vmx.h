@@ -40,9 +40,10 @@ struct vmx_segment {
 	uint64_t base;
 	uint32_t limit, rights; /* SEG_AR_ */
 };
-void vmcs_setup_guest_segments(const struct vmx_segment *cs, const struct vmx_segment *ss,
-			       const struct vmx_segment *ds, const struct vmx_segment *es,
-			       const struct vmx_segment *tr);
+struct vmx_segments {
+	struct vmx_segment cs, ss, ds, es, tr;
+};
+void vmcs_setup_guest_segments(const struct vmx_segments *s);
 void vmcs_setup_guest_control(uint64_t cr0, uint64_t cr4, uint64_t efer); /* after that */
 
 /* vmx/entry.S: runs the guest until vmx_exit() says to leave. 0, or the VMX status of a failed
