@@ -166,16 +166,10 @@ static bool read_constant(const uint8_t *p, unsigned *at, uint8_t *value)
 		*value = op;
 		return true;
 	case AML_BYTE:
-		*value = p[*at];
-		*at += 1;
-		return true;
 	case AML_WORD:
-		*value = p[*at];
-		*at += 2;
-		return true;
 	case AML_DWORD:
 		*value = p[*at];
-		*at += 4;
+		*at += 1u << (op - AML_BYTE);
 		return true;
 	}
 	return false;

@@ -54,10 +54,20 @@ struct port {
 
 static struct port ports[UART_COUNT] = {{.base = 0x3f8}, {.base = 0x2f8}};
 
+static uint8_t get(const struct port *p, uint16_t reg)
+{
+	return in8((uint16_t)(p->base + reg));
+}
+
+static void put(const struct port *p, uint16_t reg, uint8_t value)
+{
+	out8((uint16_t)(p->base + reg), value);
+}
+
 static bool wait_for(struct port *p, uint8_t bit)
 {
 	for (unsigned i = p->stuck ? 1 : WAIT_POLLS; i; i--) {
-		if (in8((uint16_t)(p->base + UART_LSR)) & bit) {
+		if (get(p, UART_LSR) & bit) {
 			p->stuck = false;
 			return true;
 		}
@@ -69,8 +79,8 @@ static bool wait_for(struct port *p, uint8_t bit)
 
 static bool has_scratch(const struct port *p, uint8_t value)
 {
-	out8((uint16_t)(p->base + UART_SCRATCH), value);
-	return in8((uint16_t)(p->base + UART_SCRATCH)) == value;
+	put(p, UART_SCRATCH, value);
+	return get(p, UART_SCRATCH) == value;
 }
 
 /* Finds and sets up a port; false if there is none. What the firmware still sends gets out first.
@@ -78,21 +88,20 @@ static bool has_scratch(const struct port *p, uint8_t value)
 bool uart_init(enum uart which)
 {
 	struct port *p = &ports[which];
-	uint16_t base = p->base;
 
 	p->present = has_scratch(p, 0x5a) && has_scratch(p, 0xa5);
 	if (!p->present)
 		return false;
 	p->stuck = false;
 	wait_for(p, LSR_TEMT);
-	out8((uint16_t)(base + UART_IER), 0);
-	out8((uint16_t)(base + UART_LCR), LCR_DLAB);
-	out8((uint16_t)(base + UART_DATA), DIVISOR_115200);
-	out8((uint16_t)(base + UART_IER), 0);
-	out8((uint16_t)(base + UART_LCR), LCR_8N1);
-	out8((uint16_t)(base + UART_FCR), FCR_ENABLE);
-	out8((uint16_t)(base + UART_MCR), MCR_DTR_RTS);
-	bool fifo = (in8((uint16_t)(base + UART_IIR)) & IIR_FIFO_MASK) == IIR_FIFO_MASK;
+	put(p, UART_IER, 0);
+	put(p, UART_LCR, LCR_DLAB);
+	put(p, UART_DATA, DIVISOR_115200);
+	put(p, UART_IER, 0);
+	put(p, UART_LCR, LCR_8N1);
+	put(p, UART_FCR, FCR_ENABLE);
+	put(p, UART_MCR, MCR_DTR_RTS);
+	bool fifo = (get(p, UART_IIR) & IIR_FIFO_MASK) == IIR_FIFO_MASK;
 	p->burst = fifo ? FIFO_CHARACTERS : 1;
 	return true;
 }
@@ -110,7 +119,7 @@ void uart_write(enum uart which, const char *text, size_t length)
 
 		if (wait_for(p, LSR_THRE))
 			for (unsigned i = 0; i < burst; i++)
-				out8((uint16_t)(p->base + UART_DATA), (uint8_t)text[i]);
+				put(p, UART_DATA, (uint8_t)text[i]);
 		text += burst;
 		length -= burst;
 	}
@@ -122,7 +131,7 @@ unsigned uart_room(enum uart which)
 
 	if (!p->present)
 		return UINT32_MAX;
-	if (in8((uint16_t)(p->base + UART_LSR)) & LSR_THRE) {
+	if (get(p, UART_LSR) & LSR_THRE) {
 		p->stuck = false;
 		return p->burst;
 	}
@@ -148,9 +157,9 @@ bool uart_receive_on(enum uart which)
 	if (!p->present)
 		return false;
 	if (p->burst > 1)
-		out8((uint16_t)(p->base + UART_FCR), FCR_TRIGGER_8);
-	out8((uint16_t)(p->base + UART_MCR), MCR_DTR_RTS | MCR_OUT2);
-	out8((uint16_t)(p->base + UART_IER), IER_RECEIVED);
+		put(p, UART_FCR, FCR_TRIGGER_8);
+	put(p, UART_MCR, MCR_DTR_RTS | MCR_OUT2);
+	put(p, UART_IER, IER_RECEIVED);
 	return true;
 }
 
@@ -160,24 +169,24 @@ bool uart_receive_on(enum uart which)
  */
 bool uart_receive(enum uart which, char *c)
 {
-	uint16_t base = ports[which].base;
+	const struct port *p = &ports[which];
 
-	if (!ports[which].present || !(in8((uint16_t)(base + UART_LSR)) & LSR_READY))
+	if (!p->present || !(get(p, UART_LSR) & LSR_READY))
 		return false;
-	*c = (char)in8((uint16_t)(base + UART_DATA));
+	*c = (char)get(p, UART_DATA);
 	return true;
 }
 
 /* Has the interrupt come again for what has not been received: it is one of an edge. */
 void uart_receive_later(enum uart which)
 {
-	uint16_t base = ports[which].base;
+	const struct port *p = &ports[which];
 
-	out8((uint16_t)(base + UART_IER), 0);
-	out8((uint16_t)(base + UART_IER), IER_RECEIVED);
+	put(p, UART_IER, 0);
+	put(p, UART_IER, IER_RECEIVED);
 }
 
 void uart_tell_room(enum uart which, bool on)
 {
-	out8((uint16_t)(ports[which].base + UART_IER), IER_RECEIVED | (on ? IER_ROOM : 0));
+	put(&ports[which], UART_IER, IER_RECEIVED | (on ? IER_ROOM : 0));
 }

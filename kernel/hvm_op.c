@@ -31,12 +31,9 @@ static int set_callback(struct domain *d, uint64_t value)
 
 static int set_param(struct hypercall *c, const struct xen_hvm_param *p)
 {
-	switch (p->index) {
-	case HVM_PARAM_CALLBACK_IRQ:
+	if (p->index == HVM_PARAM_CALLBACK_IRQ)
 		return set_callback(c->domain, p->value);
-	default:
-		return p->index < HVM_NR_PARAMS ? -XEN_EPERM : -XEN_EINVAL;
-	}
+	return p->index < HVM_NR_PARAMS ? -XEN_EPERM : -XEN_EINVAL;
 }
 
 static int get_param(struct hypercall *c, struct xen_hvm_param *p)
@@ -46,22 +43,23 @@ static int get_param(struct hypercall *c, struct xen_hvm_param *p)
 	switch (p->index) {
 	case HVM_PARAM_CALLBACK_IRQ:
 		p->value = atomic_load(&x->callback);
-		return 0;
+		break;
 	case HVM_PARAM_STORE_PFN:
 		p->value = GUEST_STORE_GFN;
-		return 0;
+		break;
 	case HVM_PARAM_STORE_EVTCHN:
 		p->value = atomic_load(&x->own_ports[EVTCHN_OWN_STORE]);
-		return 0;
+		break;
 	case HVM_PARAM_CONSOLE_PFN:
 		p->value = GUEST_CONSOLE_GFN;
-		return 0;
+		break;
 	case HVM_PARAM_CONSOLE_EVTCHN:
 		p->value = atomic_load(&x->own_ports[EVTCHN_OWN_CONSOLE]);
-		return 0;
+		break;
 	default:
 		return p->index < HVM_NR_PARAMS ? -XEN_EPERM : -XEN_EINVAL;
 	}
+	return 0;
 }
 
 static int64_t param(struct hypercall *c, bool set)

@@ -78,12 +78,8 @@ static struct guest_module *modules_take(uint32_t which)
 	for (uint32_t i = 0; i < kept_count; i++) {
 		bool part = has_part(&modules[which].config, which, i);
 
-		if (i == which)
-			continue;
-		if (part)
-			window_read(&modules[i], kept[i], 0, sizeof(*modules));
-		else
-			window_read(&modules[i], kept[i], 0, offsetof(struct guest_module, config));
+		window_read(&modules[i], kept[i], 0,
+			    part ? sizeof(*modules) : offsetof(struct guest_module, config));
 	}
 	return modules;
 }
