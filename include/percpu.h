@@ -87,7 +87,7 @@ struct cpu_private {
 	uint64_t *window_ptes; /* the window's 512 entries */
 	uint64_t *window_pd_2m;	      /* the page-directory entry of the 2 MiB slot */
 	uint64_t window_open_mask;    /* bit s: fixed slot s is open */
-	domid_t window_cache_owner;   /* mm/window_cache.c: whose frames may stay open; 0: none */
+	uint64_t window_cache_state;  /* mm/window_cache.c: of frames that may stay open; 0: none */
 	uint64_t window_cache_filled; /* bit s: cached slot s is open */
 	uint64_t window_cache_frame[WINDOW_CACHE_SLOTS]; /* the frame that it shows */
 	uint64_t *private_pt;	 /* the table that maps the first 2 MiB of the private range */

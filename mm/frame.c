@@ -24,7 +24,7 @@ static _Atomic uint64_t guest_frames[DOMAINS_MAX + 1];
 
 static uint64_t state_make(enum frame_type type, domid_t owner, uint32_t refs)
 {
-	return (uint64_t)type << FRAME_TYPE_SHIFT | (uint64_t)owner << FRAME_OWNER_SHIFT | refs;
+	return frame_unreferenced(owner, type) | refs;
 }
 
 static enum frame_type state_type(uint64_t state)

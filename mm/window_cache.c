@@ -18,8 +18,8 @@
  */
 #include "mm/window_cache.h"
 #include "cpu.h"
-#include "mm/frame.h"
 #include "mm/pte.h"
+#include "mm/window_claim.h"
 
 #define CACHE_FLAGS (PTE_P | PTE_A | PTE_NX)
 
@@ -32,17 +32,16 @@ static uint64_t slot_address(const struct cpu_private *cpu, uint32_t slot)
 
 const char *window_cache_fill(struct cpu_private *cpu, mfn_t frame, uint32_t slot)
 {
-	uint64_t bit = 1ull << slot;
+	uint64_t page = slot_address(cpu, slot);
 
-	if (frame_type(frame) != FRAME_GUEST_RAM || frame_owner(frame) != cpu->window_cache_owner)
+	if (unlikely(!frame_is_present(frame, cpu->window_cache_state)))
 		return NULL;
 	pte_store(&cpu->window_ptes[WINDOW_CACHE_FIRST + slot], pte_make(frame, CACHE_FLAGS));
-	if (cpu->window_cache_filled & bit)
-		invlpg(slot_address(cpu, slot));
-	cpu->window_cache_filled |= bit;
+	if (window_set_bit(&cpu->window_cache_filled, slot))
+		invlpg(page);
 	cpu->window_cache_frame[slot] = mfn_raw(frame);
 	__asm__ volatile("" ::: "memory");
-	return (const char *)slot_address(cpu, slot);
+	return (const char *)page;
 }
 
 void window_cache_drop(void)
@@ -68,10 +67,10 @@ void window_cache_drop(void)
 	cpu->window_cache_filled = 0;
 }
 
-void window_cache_set_owner(domid_t owner)
+void window_cache_set_state(uint64_t state)
 {
 	window_cache_drop();
-	this_cpu()->window_cache_owner = owner;
+	this_cpu()->window_cache_state = state;
 }
 
 uint32_t window_cache_errors(void)
@@ -82,8 +81,8 @@ uint32_t window_cache_errors(void)
 	for (uint64_t left = cpu->window_cache_filled; left; left &= left - 1) {
 		mfn_t frame = make_mfn(cpu->window_cache_frame[__builtin_ctzll(left)]);
 
-		errors += frame_type(frame) != FRAME_GUEST_RAM ||
-			  frame_owner(frame) != cpu->window_cache_owner || !window_cache_on();
+		errors += !window_cache_on() || !frame_info(frame) ||
+			  !frame_is_present(frame, cpu->window_cache_state);
 	}
 	return errors;
 }

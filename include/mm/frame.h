@@ -86,6 +86,23 @@ void frame_put_last(mfn_t frame, uint64_t old);
 void frame_put_run(mfn_t first, uint64_t count);
 void frame_put_pages(const mfn_t *frames, uint32_t count);
 
+/* The state of a frame in use, without its references. */
+static inline uint64_t frame_unreferenced(domid_t owner, enum frame_type type)
+{
+	return (uint64_t)type << FRAME_TYPE_SHIFT | (uint64_t)owner << FRAME_OWNER_SHIFT;
+}
+
+/* Whether a frame is in use as unreferenced says. Only of what is RAM in use, or lately so: from a
+ * p2m, in the epoch in which it was found there. */
+static inline bool frame_is_present(mfn_t frame, uint64_t unreferenced)
+{
+	const struct frame_info *info =
+	    (const struct frame_info *)LAYOUT_FRAME_TABLE + mfn_raw(frame);
+	uint64_t state = atomic_load_explicit(&info->state, memory_order_relaxed);
+
+	return (state ^ unreferenced) - 1 < FRAME_REF_MASK;
+}
+
 #ifdef KEYHOLE_FAKE_REFERENCES /* unit tests of their users */
 int frame_get_present(mfn_t frame, domid_t owner, enum frame_type type) must_use;
 void frame_put(mfn_t frame);
@@ -98,8 +115,7 @@ void frame_put(mfn_t frame);
 must_use static inline int frame_get_present(mfn_t frame, domid_t owner, enum frame_type type)
 {
 	struct frame_info *info = (struct frame_info *)LAYOUT_FRAME_TABLE + mfn_raw(frame);
-	uint64_t unreferenced = (uint64_t)type << FRAME_TYPE_SHIFT | (uint64_t)owner
-									 << FRAME_OWNER_SHIFT;
+	uint64_t unreferenced = frame_unreferenced(owner, type);
 	uint64_t state = atomic_load_explicit(&info->state, memory_order_relaxed);
 
 	do {

@@ -6,6 +6,7 @@
 #ifndef KEYHOLE_MM_WINDOW_CACHE_H
 #define KEYHOLE_MM_WINDOW_CACHE_H
 
+#include "mm/frame.h"
 #include "percpu.h"
 #include "types.h"
 
@@ -30,22 +31,31 @@ static inline const char *window_cache_look(mfn_t frame)
 /* window=cached on the command line; constant after boot. */
 extern bool window_cache_enabled;
 
-/* owner's vCPU is loaded from now on; none: DOMID_HYPERVISOR. Everything is closed first. */
-void window_cache_set_owner(domid_t owner);
+/* Frames of this state (frame_unreferenced()) may stay open from now on; 0: none. Everything is
+ * closed first. */
+void window_cache_set_state(uint64_t state);
 /* Closes all slots. */
 void window_cache_drop(void);
 /* Slots that show anything but RAM of the current domain: must be 0. */
 uint32_t window_cache_errors(void);
-/* Opens a slot that shows another frame or none. NULL: not RAM of the current domain. */
+/* Opens a slot that shows another frame or none. NULL: not RAM of the current domain. frame is from
+ * its p2m, in the epoch in which it was found there. */
 const char *window_cache_fill(struct cpu_private *cpu, mfn_t frame, uint32_t slot);
+
+/* owner's vCPU is loaded from now on; none: DOMID_HYPERVISOR. */
+static inline void window_cache_set_owner(domid_t owner)
+{
+	window_cache_set_state(
+	    owner == DOMID_HYPERVISOR ? 0 : frame_unreferenced(owner, FRAME_GUEST_RAM));
+}
 
 static inline bool window_cache_on(void)
 {
-	return this_cpu()->window_cache_owner != DOMID_HYPERVISOR;
+	return this_cpu()->window_cache_state;
 }
 
-/* The frame, read-only, until the next look or VM entry. NULL: use a fixed slot. Only when
- * window_cache_on(). */
+/* A frame from the domain's p2m, read-only, until the next look or VM entry. NULL: use a fixed
+ * slot. Only when window_cache_on(). */
 static inline const char *window_cache_look(mfn_t frame)
 {
 	struct cpu_private *cpu = this_cpu();

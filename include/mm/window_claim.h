@@ -7,15 +7,21 @@
 
 noreturn_fn void window_opened_twice(unsigned slot);
 
+/* Sets a bit, below 64, of a word that no other CPU looks at. Whether it was set already. */
+static inline bool window_set_bit(uint64_t *word, unsigned bit)
+{
+	bool was;
+
+	/* Not a bit string for the processor: bit < 64. */
+	__asm__("btsq %[bit], %[word]"
+		: [word] "+m"(*word), "=@ccc"(was)
+		: [bit] "Jr"((uint64_t)bit));
+	return was;
+}
+
 static inline void window_claim(struct cpu_private *cpu, unsigned slot)
 {
-	bool open;
-
-	/* Not a bit string for the processor: slot < 64. No other CPU looks at the mask. */
-	__asm__("btsq %[slot], %[mask]"
-		: [mask] "+m"(cpu->window_open_mask), "=@ccc"(open)
-		: [slot] "Jr"((uint64_t)slot));
-	if (unlikely(open))
+	if (unlikely(window_set_bit(&cpu->window_open_mask, slot)))
 		window_opened_twice(slot);
 }
 
