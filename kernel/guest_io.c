@@ -9,6 +9,7 @@
  * 0x92 and 0xcf9.
  */
 #include "cpu.h"
+#include "drivers/rtc.h"
 #include "drivers/tsc.h"
 #include "kernel/guest_devices.h"
 #include "kernel/guest_ports.h"
@@ -21,6 +22,8 @@
 #define PORT_KBD_DATA	  0x60
 #define PORT_SPEAKER	  0x61
 #define PORT_KBD	  0x64
+#define PORT_CMOS_INDEX	  0x70
+#define PORT_CMOS_DATA	  0x71
 #define PORT_SYSTEM_A	  0x92
 #define PORT_DEBUG_TEXT	  0xe9	/* reads as its own number where it exists */
 #define PORT_DEBUG_EXIT	  0xf4	/* to 0xf7 */
@@ -36,6 +39,8 @@
 
 #define SYSTEM_A_RESET 0x01
 #define SYSTEM_A_A20   0x02 /* always on */
+
+#define CMOS_INDEX 0x7f /* the bit above masks NMIs on a PC */
 
 #define ABSENT 0xff
 
@@ -95,6 +100,9 @@ static uint8_t read_device(struct domain *d, uint32_t port)
 			    : guest_uart_read(&devices->uart, &devices->input, port - PORT_SERIAL);
 	else if (port >= PORT_CRTC)
 		value = *crtc_register(&devices->crtc, port);
+	else if (port == PORT_CMOS_DATA)
+		value = guest_cmos_read(devices->cmos_index,
+					rtc_at_tsc_0() + rdtsc() / (tsc_khz() * 1000));
 	else if (port == PORT_SPEAKER)
 		value = guest_pit_speaker_read(&devices->pit, pit_now());
 	else
@@ -108,6 +116,7 @@ static uint8_t read_byte(struct domain *d, uint32_t port)
 	switch (port) {
 	case PORT_PIT ... PORT_PIT + 3:
 	case PORT_SPEAKER:
+	case PORT_CMOS_DATA:
 	case PORT_CRTC ... PORT_CRTC + 1:
 	case PORT_SERIAL ... PORT_SERIAL + 7:
 	case PORT_FWCFG_DATA:
@@ -149,6 +158,8 @@ static void write_device(struct domain *d, uint32_t port, uint8_t value)
 
 	if (port >= PORT_CRTC)
 		*crtc_register(&devices->crtc, port) = value;
+	else if (port == PORT_CMOS_INDEX)
+		devices->cmos_index = value & CMOS_INDEX;
 	else if (port == PORT_SPEAKER)
 		guest_pit_speaker_write(&devices->pit, value, pit_now());
 	else
@@ -178,7 +189,7 @@ static bool write_byte(struct domain *d, uint32_t port, uint8_t value)
 	if (port == PORT_DEBUG_TEXT)
 		return write_text(d, (char)value);
 	if ((port >= PORT_PIT && port < PORT_PIT + 4) || port == PORT_SPEAKER ||
-	    (port & ~1u) == PORT_CRTC)
+	    port == PORT_CMOS_INDEX || (port & ~1u) == PORT_CRTC)
 		write_device(d, port, value);
 	else if (is_reset(port, value))
 		domain_end(d, END_REBOOT, 0);

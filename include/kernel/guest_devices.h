@@ -38,6 +38,9 @@ uint8_t guest_uart_read(struct guest_uart *u, struct guest_input *in, unsigned r
 /* OUT to register 0 to 7. True: the value is a character for the line. */
 bool guest_uart_write(struct guest_uart *u, unsigned reg, uint8_t value);
 
+/* kernel/guest_cmos.c: the real-time clock. now: seconds since 1970. */
+uint8_t guest_cmos_read(uint8_t index, uint64_t now);
+
 /* kernel/guest_pit.c: the 8254 timer and what port 0x61 has to do with it. now: ticks of its clock
  * since some time in the past. */
 #define PIT_CHANNELS 3u
@@ -104,6 +107,7 @@ struct guest_devices {
 	struct guest_pit pit;
 	struct guest_fwcfg fwcfg;
 	struct guest_crtc crtc;
+	uint8_t cmos_index;
 	struct guest_console console;
 	struct guest_input input;
 	struct guest_store store;

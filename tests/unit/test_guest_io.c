@@ -1,4 +1,4 @@
-/* sources: kernel/guest_io.c kernel/guest_uart.c kernel/guest_input.c kernel/guest_pit.c kernel/guest_fwcfg.c kernel/guest_console.c kernel/format.c tests/unit/fake_cpu.c */
+/* sources: kernel/guest_io.c kernel/guest_uart.c kernel/guest_input.c kernel/guest_pit.c kernel/guest_cmos.c kernel/guest_fwcfg.c kernel/guest_console.c kernel/format.c tests/unit/fake_cpu.c */
 /* Ports that the hypervisor answers, and what becomes of the text of guests that try to deceive. */
 #include "domain.h"
 #include "drivers/tsc.h"
@@ -75,6 +75,10 @@ void domain_end(struct domain *d, enum domain_end why, uint64_t detail)
 	d->end_detail = detail;
 }
 
+uint64_t rtc_at_tsc_0(void)
+{
+	return 1735689599; /* the last second of 2024 */
+}
 uint64_t tsc_khz(void)
 {
 	return 1000000;
@@ -296,7 +300,7 @@ static void serial(void)
 
 static void others(void)
 {
-	static const uint16_t absent[] = {0,	 0x20,	0x21,  0xa1,  0x70,  0x71,   0x80,  0x4d0,
+	static const uint16_t absent[] = {0,	 0x20,	0x21,  0xa1,  0x70,  0x80,   0x4d0,
 					  0xcf8, 0x2f8, 0x3f7, 0x400, 0x512, 0x8900, 0xffff};
 	for (unsigned i = 0; i < array_size(absent); i++) {
 		port(absent[i], 1, 'S');
@@ -325,6 +329,11 @@ static void others(void)
 	is(guest_io_read(0x92, 1), 2, "A20 is on");
 	port(0x92, 1, 0);
 	is(guest_io_read(0x92, 1), 2, "for good");
+	port(0x70, 1, 0x8d);
+	is(guest_io_read(0x71, 1), 0x80, "the clock is valid");
+	port(0x70, 2, 0x5500 | 7);
+	uint32_t day = guest_io_read(0x71, 1);
+	ok(day >= 1 && day <= 0x31, "it has a day, which cannot be set");
 	port(0x43, 1, 0xb0);
 	port(0x61, 1, 1);
 	port(0x42, 1, 0xff);
