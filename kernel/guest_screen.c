@@ -11,11 +11,11 @@
 #include "kernel/guest_devices.h"
 #include "mm/window.h"
 #include "p2m.h"
-#include "print.h"
 
 #define SCREEN_ADDRESS 0xb8000u
 #define SCREEN_ROWS    25u
 #define SCREEN_COLUMNS 80u
+#define HEADING	       "(on a PC's screen, which is shown only now:)\n"
 
 /* A row, blank behind its text, with a line's end; returns its length. A cell is a character and
  * how it looks. */
@@ -33,6 +33,11 @@ static size_t read_row(mfn_t frame, unsigned row, char text[SCREEN_COLUMNS + 1])
 	text[length] = '\n';
 	__builtin_memset(cells, 0, sizeof(cells));
 	return length;
+}
+
+static bool put(struct domain *d, const char *text, size_t length)
+{
+	return guest_console_write(d, text, length) == length;
 }
 
 void guest_screen_show(struct domain *d)
@@ -54,15 +59,11 @@ void guest_screen_show(struct domain *d)
 		if (!length)
 			continue;
 		if (!shown)
-			print(LOG_INFO,
-			      "guest d%u \"%s\" wrote to a PC's screen at 0x%x alone, which shows "
-			      "only "
-			      "now:",
-			      d->id, d->name, SCREEN_ADDRESS);
+			room = put(d, HEADING, sizeof(HEADING) - 1);
 		shown = true;
 		while (--blank && room)
-			room = guest_console_write(d, "\n", 1) == 1;
-		room = room && guest_console_write(d, text, length + 1) == length + 1;
+			room = put(d, "\n", 1);
+		room = room && put(d, text, length + 1);
 	}
 	__builtin_memset(text, 0, sizeof(text));
 }
