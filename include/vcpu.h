@@ -147,8 +147,10 @@ struct vcpu_shared {
 int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out) must_use;
 void vcpu_destroy(struct vcpu_shared *v);
 /* The state that PVH (Xen's docs/misc/pvh) and multiboot ask for: 32-bit protected mode without
- * paging at entry, with EAX, and EBX = info. Makes the vCPU, which is loaded nowhere, runnable. */
-void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info);
+ * paging at entry, with EAX, and EBX = info. gdt: descriptors of nothing, the code and the data
+ * segment, with the stack's end below; 0: neither. Makes the vCPU, which is loaded nowhere,
+ * runnable. */
+void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info, gpa_t gdt);
 /* A further vCPU of a domain: as after INIT, waits for a start-up IPI. */
 void vcpu_set_parked(struct vcpu_shared *v);
 /* How a vCPU that waits to be started shall start, when VCPU_REQUEST_START is made. -XEN_EINVAL: no

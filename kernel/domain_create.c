@@ -230,7 +230,7 @@ int domain_create_end(struct domain *d, const struct guest_module *modules, uint
 	int rc = guest_build(d, modules, which, &entry, why);
 	if (rc)
 		return rc;
-	vcpu_set_entry(d->vcpus[0], entry.entry, entry.eax, entry.info);
+	vcpu_set_entry(d->vcpus[0], entry.entry, entry.eax, entry.info, entry.gdt);
 	domain_list(d);
 	return 0;
 }

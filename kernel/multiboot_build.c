@@ -1,6 +1,7 @@
 /*
  * What a multiboot guest is told, in its RAM:
  *
+ *	below 0x9000: descriptors of its segments, and below them a stack
  *	0x9000, or behind the image if it lies there: information, memory map, modules, texts
  *	behind the image, from 1 MiB on, page aligned: the modules
  *	0x400 and 0xf0000: what a PC's BIOS leaves of itself
@@ -23,6 +24,7 @@
 #include "public/multiboot.h"
 
 #define INFO_ADDRESS 0x9000u
+#define GDT_ADDRESS  (INFO_ADDRESS - sizeof(gdt))
 #define LOW_RAM_END  0xa0000u /* from here to 1 MiB is what a PC has its BIOS and screen for */
 #define HIGH_RAM     0x100000u
 #define MMAP_MAX     (DOMAIN_RANGES_MAX + 2u)
@@ -36,6 +38,9 @@
 		  */
 #define BIOS_MP	 (BIOS_ACPI + ACPI_TABLES_MAX)
 #define BIOS_END (BIOS_MP + MP_TABLES_MAX)
+
+/* As it was entered by them: flat, 32-bit code and data. SDM Vol. 3, "Segment Descriptors". */
+static const uint64_t gdt[] = {0, 0x00cf9b000000ffff, 0x00cf93000000ffff};
 
 struct places {
 	uint64_t info, mmap, mods, texts, end;
@@ -129,6 +134,21 @@ static void write_modules(struct guest_build *b, const struct places *p, uint64_
 	build_copy_modules(b, p->modules);
 }
 
+/* What the specification leaves to the kernel, and kernels find with other loaders: a valid GDT,
+ * and some stack. Errors as build_claim(). */
+static int write_gdt(struct guest_build *b, gpa_t *out)
+{
+	*out = make_gpa(0);
+	if (image_touches(b, BDA_END, INFO_ADDRESS))
+		return 0;
+	int rc = build_claim(b, GDT_ADDRESS, INFO_ADDRESS);
+	if (rc)
+		return rc;
+	build_write(b, GDT_ADDRESS, gdt, sizeof(gdt));
+	*out = make_gpa(GDT_ADDRESS);
+	return 0;
+}
+
 /* Errors as build_claim(). */
 static int write_bios_tables(struct guest_build *b)
 {
@@ -161,6 +181,8 @@ int multiboot_build(struct guest_build *b, struct guest_entry *out)
 		rc = build_claim(b, p.modules[0], p.modules_end);
 	if (!rc)
 		rc = write_bios_tables(b);
+	if (!rc)
+		rc = write_gdt(b, &out->gdt);
 	if (rc)
 		return rc;
 	domain_ram_ranges(b->domain->ram_bytes, ranges);
@@ -181,8 +203,8 @@ int multiboot_build(struct guest_build *b, struct guest_entry *out)
 	build_write(b, p.info, &info, sizeof(info));
 	build_write(b, p.mmap, map, info.mmap_length);
 	write_modules(b, &p, text);
-	*out = (struct guest_entry){.entry = make_gpa(b->image.entry),
-				    .eax = MULTIBOOT_BOOTLOADER_MAGIC,
-				    .info = make_gpa(p.info)};
+	out->entry = make_gpa(b->image.entry);
+	out->eax = MULTIBOOT_BOOTLOADER_MAGIC;
+	out->info = make_gpa(p.info);
 	return 0;
 }

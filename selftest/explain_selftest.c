@@ -268,7 +268,7 @@ uint32_t vmx_explain_selftest(void)
 	rc = vcpu_create(d, 0, &v);
 	if (rc)
 		goto free_p2m;
-	vcpu_set_entry(v, make_gpa(0), 0, make_gpa(0));
+	vcpu_set_entry(v, make_gpa(0), 0, make_gpa(0), make_gpa(0));
 	vcpu_load(v);
 	test_all();
 	vcpu_load(NULL);

@@ -294,10 +294,10 @@ static void set_up(struct vcpu_shared *v)
 	vmcs_setup_controls(v);
 }
 
-void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info)
+void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info, gpa_t gdt)
 {
 	set_up(v);
-	vmcs_setup_guest_pvh(entry);
+	vmcs_setup_guest_pvh(entry, gdt);
 	vmx_secret()->regs.rax = eax;
 	vmx_secret()->regs.rbx = gpa_raw(info);
 	vcpu_load(NULL);

@@ -125,6 +125,7 @@ static void set_segment(struct segment_fields f, uint16_t selector, uint32_t lim
 #define REAL_MODE_LIMIT 0xffffu
 #define RESET_CS	0xf000u
 #define RESET_CS_BASE	0xffff0000ull
+#define GDT_LIMIT	(3 * 8 - 1)
 #define RESET_IP	0xfff0u
 
 /* What both ways to start have in common: no paging, interrupts off, everything else as after reset
@@ -153,7 +154,7 @@ static void setup_guest_common(void)
 }
 
 /* 32-bit protected mode, flat segments. */
-void vmcs_setup_guest_pvh(gpa_t entry)
+void vmcs_setup_guest_pvh(gpa_t entry, gpa_t gdt)
 {
 	setup_guest_common();
 	set_segment(SEGMENT(CS), 0x08, FLAT_LIMIT, SEG_AR_FLAT_CODE32);
@@ -162,7 +163,9 @@ void vmcs_setup_guest_pvh(gpa_t entry)
 	set_segment(SEGMENT(ES), 0x10, FLAT_LIMIT, SEG_AR_FLAT_DATA);
 	set_segment(SEGMENT(FS), 0, FLAT_LIMIT, SEG_AR_FLAT_DATA);
 	set_segment(SEGMENT(GS), 0, FLAT_LIMIT, SEG_AR_FLAT_DATA);
-	vmcs_write32(VMCS_GUEST_GDTR_LIMIT, 0);
+	vmcs_writen(VMCS_GUEST_GDTR_BASE, gpa_raw(gdt));
+	vmcs_write32(VMCS_GUEST_GDTR_LIMIT, gpa_raw(gdt) ? GDT_LIMIT : 0);
+	vmcs_writen(VMCS_GUEST_RSP, gpa_raw(gdt));
 	vmcs_write32(VMCS_GUEST_IDTR_LIMIT, 0);
 	vmcs_writen(VMCS_GUEST_CR0, CR0_PE | CR0_ET | CR0_NE);
 	vmcs_writen(VMCS_CR0_READ_SHADOW, CR0_PE | CR0_ET);

@@ -22,7 +22,12 @@
 #define LSR_EMPTY      0x20
 #define MCR_LOOPBACK   0x10
 
-extern uint32_t entry_eax, entry_cr0, entry_cs, entry_ds;
+extern uint32_t entry_esp, entry_eax, entry_cr0, entry_cs, entry_ds;
+
+extern struct {
+	uint16_t limit;
+	uint32_t base;
+} __attribute__((packed)) entry_gdt;
 
 static const struct multiboot_info *info;
 
@@ -41,6 +46,8 @@ static void entry(void)
 	tap_is(entry_eax, MULTIBOOT_BOOTLOADER_MAGIC, "EAX says that a multiboot loader was here");
 	tap_is(entry_cr0 & (CR0_PE | CR0_PG), CR0_PE, "protected mode without paging");
 	tap_ok(entry_cs != entry_ds && entry_cs != 0, "segments");
+	tap_ok(entry_esp >= 0x500 + 256 && entry_esp < 640u << 10, "a stack at 0x%x", entry_esp);
+	tap_is(entry_gdt.limit, 3 * 8 - 1, "a table of the segments");
 	tap_is(info->flags & 0x24d, 0x24d,
 	       "the information says that it has memory, modules, a map");
 	tap_is(info->mem_lower, 640, "low memory");
@@ -262,7 +269,7 @@ int main(void)
 		screen();
 		__asm__ volatile("cli; hlt");
 	}
-	tap_plan(33);
+	tap_plan(35);
 	entry();
 	modules();
 	memory();

@@ -11,6 +11,7 @@ struct guest_entry {
 	gpa_t entry;
 	uint32_t eax;
 	gpa_t info; /* EBX */
+	gpa_t gdt;  /* three descriptors, below which there is room for a stack; 0: none */
 };
 
 /* The work on one guest. */

@@ -33,7 +33,7 @@ int vmx_cpu_enable(void) must_use;
 /* vmx/vmcs_setup.c */
 void vmcs_setup_controls(struct vcpu_shared *v);
 void vmcs_setup_host(void);
-void vmcs_setup_guest_pvh(gpa_t entry);
+void vmcs_setup_guest_pvh(gpa_t entry, gpa_t gdt);
 void vmcs_setup_guest_reset(void);
 void vmcs_setup_guest_sipi(uint8_t vector); /* after that */
 struct vmx_segment {

@@ -352,9 +352,11 @@ bool timers_armed(const struct vcpu_shared *v)
 	return v == timer_of;
 }
 static uint32_t eax_set;
-void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info)
+static gpa_t gdt_set;
+void vcpu_set_entry(struct vcpu_shared *v, gpa_t entry, uint32_t eax, gpa_t info, gpa_t gdt)
 {
 	(void)v;
+	gdt_set = gdt;
 	eax_set = eax;
 	entry_set = entry;
 	info_set = info;
@@ -598,6 +600,8 @@ static void multiboot(void)
 	is(entry_set.raw, LOAD_AT + 32, "the entry of its ELF header");
 	is(eax_set, MULTIBOOT_BOOTLOADER_MAGIC, "EAX");
 	is(info_set.raw, 0x9000, "EBX: in low memory");
+	is(gdt_set.raw, 0x9000 - 24, "a GDT below that");
+	ok(!at(gdt_set.raw) && at(gdt_set.raw + 8) == 0xff && at(gdt_set.raw + 22) == 0xcf, "flat");
 	is(at(LOAD_AT + 1), 8, "it is loaded");
 	struct multiboot_info info = multiboot_info();
 	is(info.flags, 0x24d, "what is valid");
@@ -635,6 +639,7 @@ static void multiboot(void)
 	modules[0].config.cmdline[0] = 0;
 	is(create(&d), 0, "with more memory");
 	is(info_set.raw, 1 << 20, "it is at 1 MiB");
+	is(gdt_set.raw, 0, "and the image where a GDT would be");
 	info = multiboot_info();
 	get(info.mods_addr, &module, sizeof(module));
 	ok(module.mod_start == 0x101000 && at(module.mod_start) == 3, "the module behind it");
