@@ -68,7 +68,8 @@ static bool write_guest_cr0(uint64_t value)
 		return false;
 	if (changed & CR0_PG) {
 		if (value & CR0_PG && efer & EFER_LME &&
-		    (!(cr4 & CR4_PAE) || vmcs_read32(VMCS_GUEST_CS_AR) & SEG_AR_L))
+		    (!(cr4 & CR4_PAE) || vmcs_read32(VMCS_GUEST_CS_AR) & SEG_AR_L ||
+		     (vmcs_read32(VMCS_GUEST_TR_AR) & SEG_AR_TYPE_MASK) == SEG_TYPE_TSS16_BUSY))
 			return false;
 		if (!(value & CR0_PG) && (code64 || cr4 & CR4_PCIDE))
 			return false;

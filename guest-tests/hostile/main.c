@@ -5,9 +5,11 @@
  * memory take their place.
  */
 #include "guest.h"
+#include "segments.h"
 
 #define FREE_GFN (HOLE / PAGE_SIZE + 64)
 
+extern uint64_t gdt[];
 /* Two pages in a row of which only the first is there. */
 static char *edge;
 /* An address where nothing is. */
@@ -426,6 +428,37 @@ static void user_mode(void)
 	tap_is((int)t.ax, -XEN_EPERM, "with -EPERM");
 }
 
+/* --- paging modes ------------------------------------------------------------------------------
+ */
+
+#ifdef __i386__
+/* Long mode has no 16-bit tasks: it is not entered with one, whether the processor or, since CD
+ * changes with it, the hypervisor looks. */
+static void long_mode_with_16bit_task(void)
+{
+	const uint64_t type = 0xfull << 40, available_16 = 1ull << 40, available_32 = 9ull << 40;
+	unsigned long cr0 = read_cr0(), cr4 = read_cr4();
+	uint64_t *tss = &gdt[SEL_TSS / 8];
+	struct trap t;
+
+	*tss = (*tss & ~type) | available_16;
+	__asm__ volatile("ltr %w0" : : "r"(SEL_TSS));
+	write_cr4(cr4 | CR4_PAE);
+	wrmsr(MSR_EFER, EFER_LME);
+	t = TRAP(write_cr0(cr0 | CR0_PG));
+	tap_ok(t.vector == VECTOR_GP && !t.error, "long mode with a 16-bit task: #GP(0)");
+	t = TRAP(write_cr0((cr0 | CR0_PG) ^ CR0_CD));
+	tap_ok(t.vector == VECTOR_GP && !t.error, "also if the hypervisor has to look");
+	tap_is(read_cr0(), cr0, "CR0 is as it was");
+	wrmsr(MSR_EFER, 0);
+	write_cr4(cr4);
+	*tss = (*tss & ~type) | available_32;
+	__asm__ volatile("ltr %w0" : : "r"(SEL_TSS));
+}
+#else
+static void long_mode_with_16bit_task(void) {}
+#endif
+
 int main(void)
 {
 	if (!xen_present)
@@ -443,6 +476,7 @@ int main(void)
 	grant_tables();
 	grants();
 	user_mode();
+	long_mode_with_16bit_task();
 	tap_ok(xen_version(XENVER_version, NULL) > 0, "after all this, calls still work");
 	tap_done();
 }
