@@ -133,7 +133,8 @@ static int remove_frame(struct domain *d, gfn_t gfn)
 		shared_info_unmapped(d, gfn);
 	}
 	lock_release(&d->lock);
-	if (!rc && e.type == P2M_RAM)
+	/* It may have been RAM that came in the place of a window's page meanwhile. */
+	if (!rc)
 		demand_given_back(d, gfn_raw(gfn), 1);
 	return rc;
 }

@@ -268,12 +268,9 @@ static uint64_t decrease_pages(struct domain *d, const struct extents *x, uint64
 {
 	mfn_t frames[HYPERCALL_BATCH];
 	uint32_t removed = 0;
-	const uint64_t first = x->gfns[i];
 	struct p2m_batch b;
 	uint64_t done;
 
-	if (unlikely(demand_watched(d)))
-		count = 1;
 	lock_acquire(&d->lock);
 	p2m_batch_begin(&b, &d->p2m);
 	for (done = 0; done < count; done++) {
@@ -288,8 +285,9 @@ static uint64_t decrease_pages(struct domain *d, const struct extents *x, uint64
 	p2m_batch_end(&b);
 	lock_release(&d->lock);
 	frame_put_pages(frames, removed);
-	if (count == 1)
-		demand_given_back(d, first, done);
+	/* Now: a window may have been opened and filled just before the pages had gone. */
+	for (uint64_t n = 0; demand_watched(d) && n < done; n++)
+		demand_given_back(d, x->gfns[i + n], 1);
 	return done;
 }
 

@@ -9,6 +9,7 @@
  */
 #include "cpu.h"
 #include "fake_heap.h"
+#include "kernel/demand.h"
 #include "kernel/domain.h"
 #include "kernel/foreign_map.h"
 #include "kernel/grant.h"
@@ -239,8 +240,11 @@ static void ignore(gfn_t gfn, const struct p2m_entry *entry, uint64_t count, voi
 	(void)count;
 	(void)ctx;
 }
+static void (*at_batch)(struct p2m *p2m); /* another CPU is first */
 void p2m_batch_begin(struct p2m_batch *b, struct p2m *p2m)
 {
+	if (at_batch)
+		at_batch(p2m);
 	*b = (struct p2m_batch){.p2m = p2m}; /* no table is at hand, ever */
 }
 int p2m_batch_map(struct p2m_batch *b, gfn_t gfn, mfn_t frame, enum p2m_type type, unsigned access)
@@ -2604,6 +2608,37 @@ static void reservations(void)
 }
 
 /* RAM that gets its frames late: gfns 16 to 31 have none. */
+static unsigned looks_at_window;
+/* A window is opened when a batch of the owner begins; and looked at by who gives pages back. */
+static void opens_window(struct p2m *p2m)
+{
+	if (p2m == &mapper->d.p2m)
+		looks_at_window++;
+	else if (demand_open(&mapper->d, &owner->d, 0, 200, 8, 64) < 0)
+		fail("the window cannot be opened");
+}
+
+static void given_back_meanwhile(void)
+{
+	fresh();
+	looks_at_window = 0;
+	mapper->d.p2m.tables.quota = 10;
+	for (unsigned i = 0; i < 3; i++)
+		MEM(owner, 0x100, uint64_t)[i] = i;
+	*MEM(owner, 0, struct xen_memory_reservation) = (struct xen_memory_reservation){
+	    .extent_start = AT(0x100), .nr_extents = 3, .domid = SELF};
+	be(owner);
+	at_batch = opens_window;
+	is(call(__HYPERVISOR_memory_op, XENMEM_decrease_reservation, AT(0), 0), 3,
+	   "three pages are given back while a window onto them opens");
+	at_batch = NULL;
+	be(mapper);
+	is(looks_at_window, 3, "each is looked for in it");
+	while (!demand_detach_step(&owner->d))
+		;
+	demand_free_all(&mapper->d);
+}
+
 static void late_frames(void)
 {
 	fresh();
@@ -2748,6 +2783,7 @@ int main(void)
 	foreign_exchange();
 	resources();
 	reservations();
+	given_back_meanwhile();
 	late_frames();
 	hypercall_page();
 	concurrency();
