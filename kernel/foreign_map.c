@@ -263,15 +263,17 @@ uint64_t foreign_map_range(struct domain *d, struct domain *target, uint64_t idx
 			   uint64_t count, int *rc)
 {
 	uint64_t done = 0, end = RANGE_FRAMES - (gfn & (RANGE_FRAMES - 1));
+	bool runs = true;
 
 	*rc = 0;
 	if (end > count)
 		end = count;
 	for (unsigned pieces = 0; done < end && pieces < RANGE_PIECES; pieces++) {
 		struct foreign_run r = {d, target, idx + done, gfn + done, end - done};
-		uint64_t n = r.frame_count > 1 ? map_run(&r) : 0;
+		uint64_t n = runs && r.frame_count > 1 ? map_run(&r) : 0;
 
 		if (!n) {
+			runs = false; /* as in map_pages() */
 			*rc = foreign_map_one(d, target, idx + done, make_gfn(gfn + done));
 			if (*rc)
 				break;

@@ -122,8 +122,10 @@ uint64_t frame_owned(domid_t owner)
 	return n;
 }
 
+static _Atomic unsigned references_taken;
 int frame_get_present(mfn_t frame, domid_t owner, enum frame_type type)
 {
+	references_taken++;
 	if (frame.raw >= FRAMES || !frames[frame.raw].refs || frames[frame.raw].owner != owner ||
 	    frames[frame.raw].type != type)
 		return -XEN_EINVAL;
@@ -2343,6 +2345,13 @@ static void foreign_ranges(void)
 		fail_at = -1;
 		is(REMOVE_RANGE(290, 10), 10, "and later");
 		is(unmaps, 1, "with one flush");
+		for (unsigned i = 0; i < RAM_FRAMES; i++)
+			owner->p2m[i].order = 4; /* all of them in one leaf */
+		references_taken = 0;
+		is(MAP_RANGE(0, 300 - RAM_FRAMES + 1, RAM_FRAMES), RAM_FRAMES - 1,
+		   "up to a grant, from a large leaf");
+		ok(references_taken <= 2 * RAM_FRAMES, "which is not tried once for each (%u)",
+		   references_taken);
 		is(call5(__HYPERVISOR_keyhole_foreign, KEYHOLE_FOREIGN_REMOVE, 400, 1,
 			 w ? 1ull << 63 : 1ull << 31, 0),
 		   -XEN_EINVAL, "the middle of a call that never began");
