@@ -328,15 +328,19 @@ uint64_t foreign_remove_range(struct domain *d, uint64_t gfn, uint64_t count, in
 
 /* --- revoking --------------------------------------------------------------------------------- */
 
-/* What one step looks at, leaves of a p2m or frames of a large one, and what it takes away. */
+/* What one step looks at, leaves of a p2m or frames of a large one, and what it takes away. Entries
+ * without a leaf are looked at, too: so many as one; of a hole not all, but as many as three levels
+ * of tables have. */
 #define REVOKE_LOOKS  1024u
 #define REVOKE_FRAMES 64u
+#define HOLES_A_LOOK  4u
+#define HOLES_MAX     (3 * FRAMES_PER_2M)
 
 /* Foreign frames of one owner. */
 struct foreign_search {
 	domid_t owner;
 	bool stopped;  /* before the end, at: */
-	uint64_t next; /* a gfn */
+	uint64_t next; /* a gfn; what comes before has been looked at */
 	unsigned looks, count;
 	struct {
 		uint64_t gfn;
@@ -349,7 +353,12 @@ static bool collect_foreign(gfn_t gfn, const struct p2m_entry *entry, void *ctx)
 {
 	struct foreign_search *s = ctx;
 	uint64_t first = gfn_raw(gfn), end = (first | ((1ull << entry->order) - 1)) + 1;
+	uint64_t holes = first - s->next < HOLES_MAX ? first - s->next : HOLES_MAX;
 
+	/* One leaf is looked at after whatever hole. */
+	s->looks = s->looks > holes / HOLES_A_LOOK ? s->looks - (unsigned)(holes / HOLES_A_LOOK)
+						   : s->looks > 0;
+	s->next = end;
 	for (uint64_t g = first; g < end; g++) {
 		mfn_t frame = mfn_add(entry->frame, g - first);
 
@@ -388,7 +397,7 @@ static uint64_t drop_leaf(struct domain *mapper, uint64_t gfn, unsigned order)
  */
 bool foreign_revoke_step(domid_t owner, struct domain *mapper, uint64_t *at)
 {
-	struct foreign_search s = {.owner = owner, .looks = REVOKE_LOOKS};
+	struct foreign_search s = {.owner = owner, .looks = REVOKE_LOOKS, .next = *at};
 	struct p2m_batch batch;
 	unsigned done = 0;
 	int rc = 0;

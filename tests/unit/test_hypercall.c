@@ -41,7 +41,7 @@
 /* --- the made-up machine ---------------------------------------------------------------------- */
 
 #define FRAMES	      512u
-#define GFNS	      4096u
+#define GFNS	      8192u
 #define LINEAR_BASE   0x10000ull
 #define LINEAR_SIZE   0x10000ull
 #define READONLY_BASE (LINEAR_BASE + 0xf000) /* the last page can only be read */
@@ -1599,6 +1599,23 @@ static void revoked_in_between(void)
 	ok(!grant_revoke_step(&owner->d), "it has let go of the grant");
 	foreign_put_run(&mapper->d, mapper->p2m[101].frame, 1);
 	ok(grant_revoke_step(&owner->d) && unmapped(owner), "and of the foreign page");
+
+	/* A page in each of many tables: a step does not look at all of them. */
+	fresh();
+	mapper->d.priv = 1;
+	for (unsigned i = 0; i < 16; i++)
+		foreign_index(i, i, 511 + 512 * i);
+	is(foreign(1, 16, 0), 0, "pages far from each other");
+	uint64_t at = 0;
+	owner->d.end = END_DESTROYED;
+	ok(foreign_revoke_step(1, &mapper->d, &at), "a step is not all");
+	is(mapper->p2m[511].frame.raw, mapper->d.poison.raw, "one of them is revoked");
+	ok(mapper->p2m[8191].frame.raw != mapper->d.poison.raw, "not the last");
+	for (unsigned steps = 0; foreign_revoke_step(1, &mapper->d, &at);)
+		if (++steps == 3)
+			bail_out("too many steps");
+	is(mapper->p2m[8191].frame.raw, mapper->d.poison.raw, "now it is");
+	ok(unmapped(owner), "none is left");
 
 	/* No table is left to split a leaf. */
 	fresh();
