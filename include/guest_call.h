@@ -12,6 +12,15 @@
 
 struct domain;
 
+/* Where events from a port of the vCPU's domain go: kernel/evtchn.c. */
+#define EVTCHN_SENT 4u /* of them are kept, by the low bits of the port */
+struct evtchn_sent {
+	uint32_t port, remote_port; /* port 0: nothing is kept */
+	uint64_t generation;	    /* domain_xen.generation of the sender */
+	struct domain *remote;
+	struct window_view shared; /* its shared page */
+};
+
 /*
  * One call. It holds what the guest passed: so it lies on the private stack of the CPU, or, for
  * calls of 64-bit kernels, in the vCPU's secret half, where all that no call changes is set when
@@ -19,9 +28,10 @@ struct domain;
  */
 struct hypercall {
 	struct domain *domain;
-	uint64_t *arg;	   /* HYPERCALL_ARGS of them; changed for a continuation only */
-	bool wide;	   /* the caller uses the 64-bit ABI */
-	bool args_changed; /* write arg[] back to its registers, for the continuation */
+	uint64_t *arg;		  /* HYPERCALL_ARGS of them; changed for a continuation only */
+	struct evtchn_sent *sent; /* EVTCHN_SENT of them, the vCPU's */
+	bool wide;		  /* the caller uses the 64-bit ABI */
+	bool args_changed;	  /* write arg[] back to its registers, for the continuation */
 	struct guest_access access;
 };
 

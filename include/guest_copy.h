@@ -6,6 +6,7 @@
 #define KEYHOLE_GUEST_COPY_H
 
 #include "guest_walk.h"
+#include "mm/window_peek.h"
 #include "p2m.h"
 #include "types.h"
 
@@ -30,12 +31,13 @@ struct guest_walk_kept {
 	uint64_t page;	     /* linear address */
 	uint64_t cr3, efer;
 	struct {
-		paddr_t table;
+		struct window_view table;
 		uint64_t offset, entry;
 	} levels[4];
-	unsigned count;	 /* of levels: 3 or 4 */
-	bool writable;	 /* it was for writing */
-	paddr_t at;	 /* the page */
+	unsigned count;		 /* of levels: 3 or 4 */
+	bool writable;		 /* it was for writing */
+	paddr_t at;		 /* the page */
+	struct window_view view; /* of it */
 	uint64_t missed; /* the page of a later walk, which is kept if the next one is there too */
 };
 

@@ -15,11 +15,10 @@ int memcmp(const void *a, const void *b, size_t length);
 size_t strlen(const char *text);
 int strcmp(const char *a, const char *b);
 
-/* memcpy() inline: what calls have as their only argument at once, else by words first; a
- * repetition counts as an instruction. */
+/* memcpy() inline: by words first; a repetition counts as an instruction. */
 static inline void copy_words(void *to, const void *from, size_t length)
 {
-	if (length == 4) {
+	if (__builtin_constant_p(length) && length == 4) {
 		__builtin_memcpy(to, from, 4);
 		return;
 	}

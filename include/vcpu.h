@@ -54,7 +54,9 @@ struct vcpu_secret {
 	struct vcpu_hvm_context start; /* vmx/start.c: how it is to start */
 	uint8_t spare[PAGE_SIZE - 8 * (1 + 2) - sizeof(struct vcpu_lazy) -
 		      sizeof(struct vcpu_mtrr) - sizeof(struct vcpu_hvm_context) -
-		      sizeof(struct hypercall) - sizeof(struct vcpu_regs)];
+		      EVTCHN_SENT * sizeof(struct evtchn_sent) - sizeof(struct hypercall) -
+		      sizeof(struct vcpu_regs)];
+	struct evtchn_sent sent[EVTCHN_SENT];
 	struct hypercall call; /* in progress */
 	struct vcpu_regs regs; /* ends the first page: HOST_RSP points just behind it */
 	uint8_t xsave[PAGE_SIZE] aligned_to(64);

@@ -8,6 +8,19 @@
  * too many, which the ABI allows. Whether a port is pending or masked is in the shared-info page
  * (kernel/shared_info.c).
  *
+ * Where the last events of a vCPU went is kept in its secret half (struct evtchn_sent), for as long
+ * as its domain's generation is what it was before the words were read. It moves when a port that
+ * leads to another is closed, by either side: after the words have changed, before the tables are
+ * unlocked. So who reads the new generation reads new words; who sends after a close has returned,
+ * on any CPU, reads the new generation; and who has just read the old one sends what may be an
+ * event too many, as one who has just read both words. What he uses is there: two ends name each
+ * other from the binding to the close, also while one of the domains is being taken apart, so that
+ * its ports had not been closed yet; and its page, its struct domain_xen and itself are given up an
+ * epoch after that (domain_destroy()), which his CPU, in root mode, holds up. Its vCPUs go earlier:
+ * they are told only if it lives, and then an epoch of theirs is still to come. All that the other
+ * side may change without a close is read each time: its layout, which vCPU is told, where that
+ * one's record is.
+ *
  * Source: Xen, public/event_channel.h.
  */
 #include "evtchn_port.h"
@@ -98,9 +111,12 @@ static __attribute__((noinline)) void tell(struct domain *d, uint32_t port, uint
 static inline __attribute__((always_inline)) void notify(struct domain *d, uint32_t port,
 							 uint32_t vcpu)
 {
-	if (unlikely(port >= shared_info_ports(d)))
+	uint32_t ports = shared_info_ports(d);
+
+	if (unlikely(port >= ports))
 		return; /* its layout has no bit for it any more */
-	enum event_raised raised = shared_info_raise(d, port);
+	enum event_raised raised =
+	    shared_info_raise(d, window_view_writable(d->xen->shared_info), ports, port);
 
 	if (raised == EVENT_OPEN ||
 	    (raised == EVENT_MASKED && unlikely(atomic_load(&d->xen->pollers))))
@@ -133,22 +149,37 @@ static __attribute__((noinline)) int send_elsewhere(struct domain *d, uint32_t p
 	}
 }
 
-/*
- * An event from port of d. -XEN_EINVAL: it is not bound to something that can be sent to. To a port
- * that nobody has bound, or whose other end has just gone: nothing, and no error.
- * HYPERCALL_CONTINUE: to be called again, for the rest of a console's output.
- */
-int evtchn_send(struct domain *d, uint32_t port)
+/* evtchn_send() where nothing is kept that holds. For the next time it is, in *s. */
+int evtchn_send_newly(struct domain *d, struct evtchn_sent *s, uint32_t port)
 {
+	uint64_t generation = atomic_load_explicit(&d->xen->generation, memory_order_acquire);
 	uint64_t word = word_load(d, port);
 
-	if (unlikely(word_state(word) != EVTCHN_INTERDOMAIN))
+	if (word_state(word) != EVTCHN_INTERDOMAIN)
 		return send_elsewhere(d, port, word);
 	struct domain *remote = domain_find(word_domain(word));
 	uint64_t there = remote ? word_load(remote, word_port(word)) : 0;
 
-	if (likely(is_other_end(there, d, port)))
-		notify(remote, word_port(word), word_vcpu(there));
+	if (!is_other_end(there, d, port))
+		return 0;
+	*s = (struct evtchn_sent){.port = port,
+				  .remote_port = word_port(word),
+				  .generation = generation,
+				  .remote = remote,
+				  .shared = window_view_writable(remote->xen->shared_info)};
+	notify(remote, word_port(word), word_vcpu(there));
+	return 0;
+}
+
+/* An event has gone where s says, and somebody is to hear of it: if that domain lives, and what was
+ * bound still is. Returns 0. */
+int evtchn_tell(const struct domain *d, const struct evtchn_sent *s, bool masked)
+{
+	uint64_t there = word_load(s->remote, s->remote_port);
+
+	if (atomic_load_explicit(&s->remote->end, memory_order_acquire) == END_NONE &&
+	    is_other_end(there, d, s->port))
+		tell(s->remote, s->remote_port, word_vcpu(there), masked);
 	return 0;
 }
 

@@ -247,7 +247,7 @@ int evtchn_close(struct domain *d, uint32_t port)
 		if (!word)
 			return -XEN_EINVAL;
 		if (word_state(word) == EVTCHN_INTERDOMAIN)
-			remote = domain_find(word_domain(word));
+			remote = domain_owning(word_domain(word)); /* it may be ending */
 		lock_two(d, remote);
 		bool same = word_load(d, port) == word;
 		if (same) {
@@ -257,10 +257,15 @@ int evtchn_close(struct domain *d, uint32_t port)
 				atomic_store(virq_port_of(d, word_domain(word), word_vcpu(word)),
 					     0);
 			give_port(d, port);
+			if (remote) { /* what is kept of either end: kernel/evtchn.c */
+				atomic_fetch_add(&d->xen->generation, 1);
+				atomic_fetch_add(&remote->xen->generation, 1);
+			}
 		}
 		unlock_two(d, remote);
 		/* It may have waited for nothing else. */
-		if (same && remote && remote != d && !evtchn_from_others(remote))
+		if (same && remote && remote != d && atomic_load(&remote->end) == END_NONE &&
+		    !evtchn_from_others(remote))
 			domain_check_blocked(remote);
 		if (same)
 			return 0;

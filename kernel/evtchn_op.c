@@ -4,8 +4,9 @@
  *
  * Source: Xen, public/event_channel.h.
  */
+#include "guest_again.h"
 #include "kernel/domain.h"
-#include "kernel/evtchn.h"
+#include "kernel/evtchn_send.h"
 #include "kernel/guest_time.h"
 #include "kernel/hypercall.h"
 #include "kernel/shared_info.h"
@@ -96,12 +97,23 @@ static int with_result(struct hypercall *c, uint32_t cmd, void *arg)
 	}
 }
 
-static int64_t send(struct hypercall *c)
+/* Its argument is not where the last one was. */
+static __attribute__((noinline)) int64_t send_from_elsewhere(struct hypercall *c)
 {
 	struct evtchn_send op;
 	int rc = guest_copy_in(&c->access, &op, make_gva(c->arg[1]), sizeof(op));
 
-	return unlikely(rc) ? rc : evtchn_send(c->domain, op.port); /* arguments stay as they are */
+	return rc ? rc : evtchn_send(c->domain, c->sent, op.port);
+}
+
+/* Arguments stay as they are, also if it goes on. */
+static inline int64_t send(struct hypercall *c)
+{
+	struct evtchn_send op;
+
+	return likely(reach_in(&c->access, &op, make_gva(c->arg[1]), sizeof(op)))
+		   ? evtchn_send(c->domain, c->sent, op.port)
+		   : send_from_elsewhere(c);
 }
 
 static int64_t without_result(struct hypercall *c, uint32_t cmd, const void *arg)

@@ -3,7 +3,7 @@
 #ifndef KEYHOLE_KERNEL_EVTCHN_PORT_H
 #define KEYHOLE_KERNEL_EVTCHN_PORT_H
 
-#include "kernel/evtchn.h"
+#include "kernel/evtchn_send.h"
 #include "kernel/shared_info.h"
 #include "kernel/xen_state.h"
 

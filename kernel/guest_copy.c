@@ -163,26 +163,22 @@ static inline int read_entry_cached(void *ctx, gpa_t table, uint64_t offset, uin
 	return 0;
 }
 
-/*
- * Nearly every copy lies within one page of a 64-bit kernel. False: it does not, or something else
- * is unusual, and nothing was copied. again: in the page of the last walk.
- */
+/* Nearly every copy lies within one page of a 64-bit kernel. False: it does not, or something else
+ * is unusual, and nothing was copied. */
 static inline __attribute__((always_inline)) bool copy_shortly(struct guest_access *ga, gva_t va,
 							       bool write, void *in,
-							       const void *out, size_t length,
-							       bool again)
+							       const void *out, size_t length)
 {
 	unsigned right = write ? P2M_W : P2M_R;
 	paddr_t at;
 
-	if (unlikely(length - 1 >= PAGE_SIZE - (gva_raw(va) & (PAGE_SIZE - 1)) ||
-		     (again ? ga->state != GUEST_ACCESS_SHORT || !short_walk_is_of(ga, va, right)
-			    : !is_short(ga))))
+	if (unlikely(length - 1 >= PAGE_SIZE - (gva_raw(va) & (PAGE_SIZE - 1)) || !is_short(ga)))
 		return false;
 	struct window_peek w = window_peek_begin(WINDOW_WALK);
-	bool found = again ? short_walk_again(ga, va, &w, &at) : short_walk(ga, va, right, &w, &at);
+	bool found = short_walk(ga, va, right, &w, &at);
 	if (likely(found) && !write) {
-		const char *page = window_peek_open(&w, mfn_to_paddr(paddr_to_mfn(at)));
+		const char *page =
+		    window_peek_open(&w, window_view(mfn_to_paddr(paddr_to_mfn(at))));
 
 		copy_words(in, page + paddr_offset(at), length);
 		window_peek_close(&w);
@@ -190,7 +186,7 @@ static inline __attribute__((always_inline)) bool copy_shortly(struct guest_acce
 	window_peek_end(&w);
 	if (likely(found) && write)
 		window_write(paddr_to_mfn(at), paddr_offset(at), out, length);
-	if (!again && likely(found))
+	if (likely(found))
 		short_walk_note(ga, va, right);
 	return found;
 }
@@ -228,76 +224,41 @@ static void complete(struct guest_access *ga)
 	reach_begin(ga);
 }
 
-/* In another page than that of the walk that is kept, or not as then. */
-static __attribute__((noinline)) int linear_in_newly(struct guest_access *ga, void *to, gva_t from,
-						     size_t length)
+/* Not in the leaf that was used last, or not in one page. */
+static int physical_newly(struct guest_access *ga, gva_t va, void *in, const void *out,
+			  size_t length)
 {
-	if (ga->state == GUEST_ACCESS_LATER)
+	reach_begin(ga);
+	return physical_pages(ga->p2m, &ga->data, physical(va), in, out, length);
+}
+
+/* In another page than that of the walk that is kept, or not as then. */
+static __attribute__((noinline)) int copy_in_newly(struct guest_access *ga, void *to, gva_t from,
+						   size_t length)
+{
+	if (likely(ga->state == GUEST_ACCESS_LATER))
 		vcpu_guest_access_short(ga);
-	if (unlikely(window_cache_on())
-		? copy_cached(ga, from, false, to, NULL, length)
-		: likely(copy_shortly(ga, from, false, to, NULL, length, false)))
+	else if (ga->state == GUEST_ACCESS_PHYSICAL)
+		return physical_newly(ga, from, to, NULL, length);
+	if (unlikely(window_cache_on()) ? copy_cached(ga, from, false, to, NULL, length)
+					: likely(copy_shortly(ga, from, false, to, NULL, length)))
 		return 0;
 	complete(ga);
 	return copy_pages(ga, from, to, NULL, length);
 }
 
-static __attribute__((noinline)) int linear_out_newly(struct guest_access *ga, gva_t to,
-						      const void *from, size_t length)
+static __attribute__((noinline)) int copy_out_newly(struct guest_access *ga, gva_t to,
+						    const void *from, size_t length)
 {
-	if (ga->state == GUEST_ACCESS_LATER)
+	if (likely(ga->state == GUEST_ACCESS_LATER))
 		vcpu_guest_access_short(ga);
-	if (unlikely(window_cache_on())
-		? copy_cached(ga, to, true, NULL, from, length)
-		: likely(copy_shortly(ga, to, true, NULL, from, length, false)))
+	else if (ga->state == GUEST_ACCESS_PHYSICAL)
+		return physical_newly(ga, to, NULL, from, length);
+	if (unlikely(window_cache_on()) ? copy_cached(ga, to, true, NULL, from, length)
+					: likely(copy_shortly(ga, to, true, NULL, from, length)))
 		return 0;
 	complete(ga);
 	return copy_pages(ga, to, NULL, from, length);
-}
-
-static __attribute__((noinline)) int linear_in_again(struct guest_access *ga, void *to, gva_t from,
-						     size_t length)
-{
-	if (ga->state == GUEST_ACCESS_LATER)
-		vcpu_guest_access_short(ga);
-	return likely(copy_shortly(ga, from, false, to, NULL, length, true))
-		   ? 0
-		   : linear_in_newly(ga, to, from, length);
-}
-
-static __attribute__((noinline)) int linear_out_again(struct guest_access *ga, gva_t to,
-						      const void *from, size_t length)
-{
-	if (ga->state == GUEST_ACCESS_LATER)
-		vcpu_guest_access_short(ga);
-	return likely(copy_shortly(ga, to, true, NULL, from, length, true))
-		   ? 0
-		   : linear_out_newly(ga, to, from, length);
-}
-
-/*
- * A part of one page at a guest-physical address, in the leaf that was used last: where it is.
- * False: it is not all that. One call and no more is left to make then, so that nothing is saved
- * for it on the usual way.
- */
-static inline bool physical_shortly(const struct guest_access *ga, gva_t va, size_t length,
-				    unsigned right, paddr_t *at)
-{
-	uint64_t gpa = gva_raw(va);
-
-	*at = make_paddr(gpa + ga->data.bias);
-	return likely(ga->generation ==
-		      atomic_load_explicit(&ga->p2m->generation, memory_order_acquire)) &&
-	       likely(gpa - ga->data.first < ga->data.length) &&
-	       likely(length - 1 <= (~gpa & (PAGE_SIZE - 1))) &&
-	       (right == P2M_R || likely(ga->data.access & right));
-}
-
-static __attribute__((noinline)) int physical_newly(struct guest_access *ga, gva_t va, void *in,
-						    const void *out, size_t length)
-{
-	reach_begin(ga);
-	return physical_pages(ga->p2m, &ga->data, physical(va), in, out, length);
 }
 
 /*
@@ -307,19 +268,7 @@ static __attribute__((noinline)) int physical_newly(struct guest_access *ga, gva
  */
 int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length)
 {
-	paddr_t at;
-
-	if (ga->state != GUEST_ACCESS_PHYSICAL)
-		return gva_page(from) == ga->kept.page ? linear_in_again(ga, to, from, length)
-						       : linear_in_newly(ga, to, from, length);
-	if (unlikely(!physical_shortly(ga, from, length, P2M_R, &at)))
-		return physical_newly(ga, from, to, NULL, length);
-	struct window_peek w = window_peek_begin(WINDOW_SOURCE);
-	const char *page = window_peek_open(&w, mfn_to_paddr(paddr_to_mfn(at)));
-	copy_words(to, page + paddr_offset(at), length);
-	window_peek_close(&w);
-	window_peek_end(&w);
-	return 0;
+	return likely(reach_in(ga, to, from, length)) ? 0 : copy_in_newly(ga, to, from, length);
 }
 
 /* Copies length bytes to the address to. -XEN_EFAULT: whole pages before the failing
@@ -328,11 +277,10 @@ int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t l
 {
 	paddr_t at;
 
-	if (ga->state != GUEST_ACCESS_PHYSICAL)
-		return gva_page(to) == ga->kept.page ? linear_out_again(ga, to, from, length)
-						     : linear_out_newly(ga, to, from, length);
-	if (unlikely(!physical_shortly(ga, to, length, P2M_W, &at)))
-		return physical_newly(ga, to, NULL, from, length);
+	if (ga->state == GUEST_ACCESS_PHYSICAL
+		? unlikely(!physical_shortly(ga, to, length, P2M_W, &at))
+		: unlikely(!short_walk_once_more(ga, to, length, P2M_W, &at)))
+		return copy_out_newly(ga, to, from, length);
 	char *page = window_open(WINDOW_TARGET, paddr_to_mfn(at));
 	copy_words(page + paddr_offset(at), from, length);
 	window_close(WINDOW_TARGET);
@@ -344,28 +292,24 @@ int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t l
 /* One byte, and with it the rest of its page. */
 static int place_byte(struct guest_access *ga, gva_t va, paddr_t *at)
 {
-	bool found = false;
-
-	if (ga->state >= GUEST_ACCESS_LATER) {
-		if (ga->state == GUEST_ACCESS_PHYSICAL) {
-			reach_begin(ga);
-			return reach_byte(ga->p2m, &ga->data, physical(va), P2M_RW, at)
-				   ? 0
-				   : -XEN_EFAULT;
-		}
-		vcpu_guest_access_short(ga);
+	if (ga->state == GUEST_ACCESS_PHYSICAL) {
+		reach_begin(ga);
+		return reach_byte(ga->p2m, &ga->data, physical(va), P2M_RW, at) ? 0 : -XEN_EFAULT;
 	}
+	if (likely(short_walk_once_more(ga, va, 1, P2M_RW, at)))
+		return 0;
+	if (ga->state == GUEST_ACCESS_LATER)
+		vcpu_guest_access_short(ga);
 	if (likely(is_short(ga))) {
 		struct window_peek w = window_peek_begin(WINDOW_WALK);
+		bool found = short_walk(ga, va, P2M_RW, &w, at);
 
-		bool again = short_walk_is_of(ga, va, P2M_RW) && short_walk_again(ga, va, &w, at);
-		found = again || short_walk(ga, va, P2M_RW, &w, at);
 		window_peek_end(&w);
-		if (found && !again)
+		if (found)
 			short_walk_note(ga, va, P2M_RW);
+		if (likely(found))
+			return 0;
 	}
-	if (likely(found))
-		return 0;
 	complete(ga);
 	struct guest_walk_result walk;
 	unsigned access = GUEST_WALK_WRITE | (ga->paging.cpl == 3 ? GUEST_WALK_USER : 0);

@@ -8,6 +8,7 @@
 #ifndef KEYHOLE_KERNEL_GUEST_REACH_H
 #define KEYHOLE_KERNEL_GUEST_REACH_H
 
+#include "guest_again.h"
 #include "guest_copy.h"
 #include "guest_walk_fast.h"
 #include "mm/window.h"
@@ -86,45 +87,6 @@ static inline uint64_t gva_page(gva_t va)
 	return gva_raw(va) & ~(uint64_t)(PAGE_SIZE - 1);
 }
 
-/* Whether the walk that is kept was to the page of va, in these tables, with that right, and what
- * it found in the p2m still holds. */
-static inline bool short_walk_is_of(const struct guest_access *ga, gva_t va, unsigned right)
-{
-	const struct guest_walk_kept *k = &ga->kept;
-
-	return likely(k->generation ==
-		      atomic_load_explicit(&ga->p2m->generation, memory_order_acquire)) &&
-	       likely(gva_page(va) == k->page) && likely(k->cr3 == ga->paging.cr3) &&
-	       likely(k->efer == ga->paging.efer) && (right == P2M_R || likely(k->writable));
-}
-
-static inline uint64_t short_walk_read(const struct guest_walk_kept *k, unsigned level,
-				       const struct window_peek *w)
-{
-	const char *page = window_peek_open(w, k->levels[level].table);
-	uint64_t entry = *(const volatile uint64_t *)(page + k->levels[level].offset);
-
-	window_peek_close(w);
-	return entry;
-}
-
-static inline bool short_walk_same(const struct guest_walk_kept *k, unsigned level,
-				   const struct window_peek *w)
-{
-	return likely(short_walk_read(k, level, w) == k->levels[level].entry);
-}
-
-/* The same again, if all entries are as they were: then it leads where it led. */
-static inline bool short_walk_again(const struct guest_access *ga, gva_t va,
-				    const struct window_peek *w, paddr_t *at)
-{
-	const struct guest_walk_kept *k = &ga->kept;
-
-	*at = make_paddr(paddr_raw(k->at) + (gva_raw(va) & (PAGE_SIZE - 1)));
-	return short_walk_same(k, 0, w) && short_walk_same(k, 1, w) && short_walk_same(k, 2, w) &&
-	       (k->count == 3 || short_walk_same(k, 3, w));
-}
-
 struct short_walk {
 	struct guest_access *ga;
 	const struct window_peek *window;
@@ -137,7 +99,7 @@ static inline int read_entry_shortly(void *ctx, gpa_t table, uint64_t offset, ui
 
 	if (unlikely(!reach_byte(w->ga->p2m, &w->ga->tables, table, P2M_R, &at)))
 		return -XEN_EFAULT;
-	const char *page = window_peek_open(w->window, at);
+	const char *page = window_peek_open(w->window, window_view(at));
 	*entry = *(const volatile uint64_t *)(page + offset);
 	window_peek_close(w->window);
 	return 0;
@@ -163,11 +125,13 @@ static int read_entry_to_keep(void *ctx, gpa_t table, uint64_t offset, uint64_t 
 {
 	const struct short_walk *w = ctx;
 	struct guest_walk_kept *k = &w->ga->kept;
+	paddr_t at;
 
-	if (!reach_byte(w->ga->p2m, &w->ga->tables, table, P2M_R, &k->levels[k->count].table))
+	if (!reach_byte(w->ga->p2m, &w->ga->tables, table, P2M_R, &at) ||
+	    read_entry_shortly(ctx, table, offset, entry))
 		return -XEN_EFAULT;
+	k->levels[k->count].table = window_view(at);
 	k->levels[k->count].offset = offset;
-	*entry = short_walk_read(k, k->count, w->window);
 	k->levels[k->count++].entry = *entry;
 	return 0;
 }
@@ -190,6 +154,7 @@ static __attribute__((noinline)) void short_walk_keep(struct guest_access *ga, g
 			    read_entry_to_keep, &walk, &gpa) &&
 	    reach_byte(ga->p2m, &ga->data, gpa, right, &k->at)) {
 		k->at = mfn_to_paddr(paddr_to_mfn(k->at));
+		k->view = window_view(k->at);
 		k->generation = ga->generation;
 	}
 	window_peek_end(&w);

@@ -206,8 +206,11 @@ static int64_t run_narrow(struct hypercall *c, struct vcpu_regs *regs)
 bool hypercall(struct vcpu_regs *regs, unsigned cpl, bool wide)
 {
 	struct domain *d = this_cpu_field(current)->domain;
-	struct hypercall c = {
-	    .domain = d, .arg = &regs->rdi, .wide = wide, .access = {.p2m = &d->p2m}};
+	struct hypercall c = {.domain = d,
+			      .arg = &regs->rdi,
+			      .sent = container_of(regs, struct vcpu_secret, regs)->sent,
+			      .wide = wide,
+			      .access = {.p2m = &d->p2m}};
 	int64_t result = -XEN_EPERM;
 
 	if (likely(cpl == 0))

@@ -87,6 +87,7 @@ int64_t hypercall_multicall(struct hypercall *c)
 	struct hypercall sub = {.domain = c->domain,
 				.wide = c->wide,
 				.arg = e.entry.args,
+				.sent = c->sent,
 				.access = {.p2m = c->access.p2m, .state = GUEST_ACCESS_LATER}};
 
 	for (done = 0; done < count; done++) {

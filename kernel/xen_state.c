@@ -50,6 +50,7 @@ int xen_state_create(struct domain *d)
 	d->xen = object;
 	d->xen->lock = (struct lock)LOCK_INIT_ORDERED(LOCK_EVTCHN, d->id);
 	d->xen->first_free = 1;
+	atomic_store(&d->xen->generation, 1);
 	sched_op_init(d);
 	d->xen->shared_info = d->xen->console_ring = d->xen->store = MFN_INVALID;
 	d->xen->shared_info_gfn = GFN_INVALID;

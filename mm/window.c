@@ -19,10 +19,6 @@
 #include "percpu.h"
 #include "print.h"
 
-#ifdef CONFIG_DIRECT_MAP
-#define WINDOW_FLAGS_RW (PTE_P | PTE_A | PTE_NX | PTE_RW | PTE_D)
-#endif
-
 _Static_assert(WINDOW_SLOT_COUNT <= 63,
 	       "window_open_mask has a bit for each slot and one for 2 MiB");
 #define WINDOW_2M_BIT (1ull << 63)

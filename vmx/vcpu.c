@@ -258,6 +258,7 @@ static void load(struct cpu_private *cpu, struct vcpu_shared *v)
 	if (arrives) {
 		s->call = (struct hypercall){.domain = v->domain,
 					     .arg = &s->regs.rdi,
+					     .sent = s->sent,
 					     .wide = true,
 					     .access = {.p2m = &v->domain->p2m}};
 		vmcs_setup_host();

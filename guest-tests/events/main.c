@@ -6,6 +6,7 @@
 #include "apic.h"
 #include "public/event_channel.h"
 #include "public/hvm/hvm_op.h"
+#include "public/keyhole.h"
 #include "public/shared_info.h"
 #include "public/vcpu.h"
 
@@ -336,6 +337,33 @@ static void moved_record(uint32_t a, uint32_t b)
 	take(b);
 }
 
+/* From the same port and argument again and again, while what it is bound to comes and goes. */
+static void again(void)
+{
+	static struct evtchn_send op;
+	unsigned wrong = 0;
+
+	for (unsigned round = 0; round < 8; round++) {
+		unsigned call =
+		    __HYPERVISOR_event_channel_op | (round & 1 ? KEYHOLE_CALL_PHYSICAL : 0);
+		struct evtchn_alloc_unbound a = {.dom = DOMID_SELF, .remote_dom = DOMID_SELF};
+		struct evtchn_bind_interdomain b = {.remote_dom = DOMID_SELF};
+
+		wrong += evtchn_op(EVTCHNOP_alloc_unbound, &a) != 0;
+		op.port = b.remote_port = a.port;
+		wrong += evtchn_op(EVTCHNOP_bind_interdomain, &b) != 0 || !take(b.local_port);
+		mask(b.local_port);
+#define AGAIN() hypercall(call, EVTCHNOP_send, (unsigned long)&op, 0)
+		for (unsigned n = 0; n < 4; n++)
+			wrong += AGAIN() != 0 || !take(b.local_port);
+		wrong += unmask(b.local_port) != 0 || close(b.local_port) != 0;
+		for (unsigned n = 0; n < 2; n++)
+			wrong += AGAIN() != 0 || take(b.local_port);
+		wrong += close(a.port) != 0 || AGAIN() != -XEN_EINVAL;
+	}
+	tap_is(wrong, 0, "events go where their port leads then");
+}
+
 static void mistakes(uint32_t a, uint32_t b)
 {
 	struct evtchn_bind_interdomain other = {.remote_dom = 60, .remote_port = 1};
@@ -407,6 +435,7 @@ int main(void)
 	timers();
 	polls(a, b);
 	moved_record(a, b);
+	again();
 	mistakes(a, b);
 	tap_done();
 }

@@ -37,7 +37,6 @@ int evtchn_bind_own(struct domain *d, enum evtchn_own which) must_use;
 int evtchn_bind_ipi(struct domain *d, uint32_t vcpu, uint32_t *port) must_use;
 int evtchn_bind_vcpu(struct domain *d, uint32_t port, uint32_t vcpu) must_use;
 int evtchn_close(struct domain *d, uint32_t port) must_use;
-int evtchn_send(struct domain *d, uint32_t port) must_use;
 int evtchn_unmask(struct domain *d, uint32_t port) must_use;
 /* Whether another domain that lives could send an event, or input of the console come. */
 bool evtchn_from_others(const struct domain *d);

@@ -4,7 +4,7 @@
 
 #include "../barriers.h"
 #include "../domain.h"
-#include "../mm/window.h"
+#include "../mm/window_peek.h"
 #include "../public/shared_info.h"
 #include "../types.h"
 #include "../vcpu.h"
@@ -38,17 +38,27 @@ static inline _Atomic uint32_t *shared_info_word(void *bits, uint32_t bit)
 	return (_Atomic uint32_t *)bits + bit / 32;
 }
 
-/* Sets a bit; whether it was set. */
+/* Sets a bit; whether it was set. The processor finds the word of a bit string by itself. */
 static inline bool shared_info_set(void *bits, uint32_t bit)
 {
-	uint32_t mask = 1u << bit % 32;
+	bool was;
 
-	return atomic_fetch_or(shared_info_word(bits, bit), mask) & mask;
+	__asm__ volatile("lock btsl %[bit], %[bits]"
+			 : [bits] "+m"(*(uint32_t *)bits), "=@ccc"(was)
+			 : [bit] "r"(bit)
+			 : "memory");
+	return was;
 }
 
 static inline bool shared_info_test(void *bits, uint32_t bit)
 {
-	return atomic_load(shared_info_word(bits, bit)) >> bit % 32 & 1;
+	bool set;
+
+	__asm__ volatile("btl %[bit], %[bits]"
+			 : "=@ccc"(set)
+			 : [bits] "m"(*(uint32_t *)bits), [bit] "r"(bit)
+			 : "memory");
+	return set;
 }
 
 static inline void *shared_info_open(const struct domain *d)
@@ -63,15 +73,17 @@ enum event_raised {
 	EVENT_OPEN    /* to be selected */
 };
 
-/* Makes a port of d pending. port < shared_info_ports(). */
-static inline enum event_raised shared_info_raise(const struct domain *d, uint32_t port)
+/* Makes a port of d pending. port < ports, which are shared_info_ports(); view: of its page. */
+static inline enum event_raised shared_info_raise(const struct domain *d, struct window_view view,
+						  uint32_t ports, uint32_t port)
 {
 	barrier_memory_of(d);
-	void *bits = shared_info_open(d);
-	bool was = shared_info_set(bits, port);
-	bool masked = shared_info_test(bits, shared_info_ports(d) + port);
+	struct window_peek w = window_peek_begin(WINDOW_EVENT);
+	void *bits = window_peek_open(&w, view) + SHARED_INFO_PENDING;
+	bool was = shared_info_set(bits, port), masked = shared_info_test(bits, ports + port);
 
-	window_close(WINDOW_EVENT);
+	window_peek_close(&w);
+	window_peek_end(&w);
 	return was ? EVENT_WAS_PENDING : masked ? EVENT_MASKED : EVENT_OPEN;
 }
 bool shared_info_select(struct vcpu_shared *v, uint32_t port);

@@ -45,11 +45,13 @@ struct domain_xen {
 	mfn_t store;		       /* constant */
 	_Atomic uint32_t own_ports[2]; /* by enum evtchn_own */
 	/* kernel/evtchn.c */
-	struct lock lock;	   /* what follows, but for pollers */
+	struct lock lock;	   /* what follows, but for generation and pollers */
 	uint32_t first_free;	   /* no port below is free */
 	_Atomic uint32_t released; /* how far evtchn_release_step() has come */
 	_Atomic(_Atomic uint64_t *) ports[EVTCHN_CHUNKS];
 	_Atomic uint32_t outside; /* ports that live domains can send to */
+	/* Of what is kept in struct evtchn_sent; from 1 on. */
+	_Atomic uint64_t generation;
 	_Atomic uint32_t pollers; /* vCPUs in SCHEDOP_poll, or lately so */
 };
 

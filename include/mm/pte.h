@@ -30,6 +30,10 @@
 
 #define PTE_TABLE (PTE_P | PTE_RW | PTE_A)
 
+/* What a slot of the map window shows. */
+#define WINDOW_FLAGS	(PTE_P | PTE_A | PTE_NX)
+#define WINDOW_FLAGS_RW (WINDOW_FLAGS | PTE_RW | PTE_D)
+
 static inline uint32_t pte_index(uint64_t va, unsigned level)
 {
 	return (uint32_t)(va >> (PAGE_SHIFT + 9 * (level - 1))) & (PTE_PER_TABLE - 1);

@@ -12,9 +12,6 @@
 #include "mutant.h"
 #include "percpu.h"
 
-#define WINDOW_FLAGS	(PTE_P | PTE_A | PTE_NX)
-#define WINDOW_FLAGS_RW (WINDOW_FLAGS | PTE_RW | PTE_D)
-
 static inline void *window_open_as(enum window_slot slot, mfn_t frame, uint64_t flags)
 {
 	struct cpu_private *cpu = this_cpu();

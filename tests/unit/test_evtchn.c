@@ -1,15 +1,16 @@
 /* sources: kernel/evtchn.c kernel/evtchn_bind.c kernel/shared_info.c tests/unit/fake_cpu.c tests/unit/fake_heap.c */
 /* flags: -pthread -DKEYHOLE_FAKE_REFERENCES */
 /*
- * Event channels of three domains: a few cases by hand; then random operations, hostile ones among
- * them, held against a model that knows nothing but the rules; then several threads at once. Heap,
- * window and p2m are made up.
+ * Event channels of three domains: a few cases by hand, what is kept of earlier sends among them;
+ * then random operations, hostile ones among them, held against a model that knows nothing but the
+ * rules; then several threads at once, of which one takes a domain apart while another sends to it.
+ * Heap, window and p2m are made up.
  */
 #include "cpu.h"
 #include "fake_heap.h"
 #include "guest_call.h"
 #include "kernel/domain.h"
-#include "kernel/evtchn.h"
+#include "kernel/evtchn_send.h"
 #include "kernel/guest_time.h"
 #include "kernel/reservation.h"
 #include "kernel/shared_info.h"
@@ -31,6 +32,18 @@ struct domain *_Atomic domain_table[DOMAINS_MAX + 1];
 #define live domain_table
 static bool no_memory;
 static struct domain *narrows; /* while memory is taken: another of its vCPUs does that */
+struct domain *domain_owning(domid_t id)
+{
+	return live[id];
+}
+
+/* As the vCPUs of a domain do it, one for each thread; what they keep of other tests is outdated.
+ */
+static _Thread_local struct evtchn_sent sent[DOMAINS + 1][EVTCHN_SENT];
+static int send(struct domain *d, uint32_t port)
+{
+	return evtchn_send(d, sent[d->id], port);
+}
 
 /* --- the made-up machine ---------------------------------------------------------------------- */
 
@@ -49,14 +62,19 @@ void *window_open(enum window_slot slot, mfn_t frame)
 	slot_open[slot] = true;
 	return pages[frame.raw];
 }
+const void *window_open_readonly(enum window_slot slot, mfn_t frame)
+{
+	return window_open(slot, frame);
+}
 void window_close(enum window_slot slot)
 {
 	slot_open[slot] = false;
 }
 static _Atomic unsigned kicks, checks;
+static struct vcpu_shared *_Atomic kicked;
 void vcpu_kick(struct vcpu_shared *v)
 {
-	(void)v;
+	kicked = v;
 	kicks++;
 }
 void domain_check_blocked(struct domain *d)
@@ -91,11 +109,13 @@ int reservation_vacate(struct domain *d, gfn_t gfn)
 	(void)gfn;
 	return 0;
 }
+#define GFN_RECORD 7u /* RAM, in the page that is no domain's */
 struct p2m_entry p2m_find(const struct p2m *p2m, gfn_t gfn)
 {
 	(void)p2m;
-	(void)gfn;
-	return (struct p2m_entry){.access = 0};
+	return (struct p2m_entry){.frame = make_mfn(0),
+				  .type = P2M_RAM,
+				  .access = gfn_raw(gfn) == GFN_RECORD ? P2M_RWX : 0};
 }
 int p2m_map(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t count, enum p2m_type type,
 	    unsigned access)
@@ -111,7 +131,7 @@ int p2m_unmap(struct p2m *p2m, gfn_t gfn, uint64_t count, p2m_removed_fn removed
 int frame_get_present(mfn_t frame, domid_t owner, enum frame_type type)
 {
 	(void)frame, (void)owner, (void)type;
-	return -XEN_EINVAL;
+	return 0;
 }
 void frame_put(mfn_t frame)
 {
@@ -129,6 +149,8 @@ static struct domain *make(domid_t id, bool wide)
 	d->vcpu_count = VCPUS;
 	d->xen = calloc(1, sizeof(*d->xen));
 	d->xen->first_free = 1;
+	d->xen->generation = 1;
+	memset(sent[id], 0, sizeof(sent[id])); /* its vCPUs are new too */
 	d->xen->shared_info = make_mfn(id);
 	d->xen->shared_info_gfn = GFN_INVALID;
 	memset(pages[id], 0, PAGE_SIZE);
@@ -148,18 +170,28 @@ static struct domain *make(domid_t id, bool wide)
 	return d;
 }
 
-static void gone(struct domain *d)
+/* As domain_destroy() does it: epoch() lets all others come to the end of what they do. */
+static void destroyed(struct domain *d, void (*epoch)(void))
 {
+	d->end = END_POWEROFF;
+	epoch();
 	while (!evtchn_release_step(d))
 		;
-	evtchn_table_free(d);
-	live[d->id] = NULL;
 	for (uint32_t i = 0; i < VCPUS; i++) {
 		free(d->vcpus[i]->xen);
 		free(d->vcpus[i]);
 	}
+	live[d->id] = NULL;
+	epoch();
+	evtchn_table_free(d);
 	free(d->xen);
 	free(d);
+}
+
+static void nobody(void) {}
+static void gone(struct domain *d)
+{
+	destroyed(d, nobody);
 }
 
 static void make_all(bool wide)
@@ -215,14 +247,14 @@ static void limits(bool wide)
 	is(evtchn_bind_ipi(d, 0, &port), -XEN_ENOSPC, "no more");
 	is(evtchn_alloc_unbound(d, 2, &port), -XEN_ENOSPC, "of any kind");
 	is(evtchn_bind_virq(d, VIRQ_TIMER, 0, &port), -XEN_ENOSPC, "nor for an interrupt");
-	is(evtchn_send(d, last), 0, "the last one works");
+	is(send(d, last), 0, "the last one works");
 	ok(guest_bit(d, false, last), "and is pending");
 	is(evtchn_close(d, 700), 0, "one is closed");
 	is(evtchn_bind_virq(d, VIRQ_TIMER, 1, &port), 0, "its number is given out");
 	is(port, 700, "again");
-	is(evtchn_send(d, limit), -XEN_EINVAL, "beyond the last");
-	is(evtchn_send(d, ~0u), -XEN_EINVAL, "all ones");
-	is(evtchn_send(d, 0), -XEN_EINVAL, "none");
+	is(send(d, limit), -XEN_EINVAL, "beyond the last");
+	is(send(d, ~0u), -XEN_EINVAL, "all ones");
+	is(send(d, 0), -XEN_EINVAL, "none");
 	is(evtchn_unmask(d, limit), -XEN_EINVAL, "nor to unmask");
 	is(evtchn_close(d, limit), -XEN_EINVAL, "or close");
 	struct domain *e = live[2];
@@ -246,11 +278,11 @@ static void narrowed(void)
 	is(shared_info_map(d, make_gfn(5), false), 0, "the 32-bit layout, with 2000 ports in use");
 	static uint8_t before[PAGE_SIZE];
 	memcpy(before, pages[d->id], PAGE_SIZE);
-	is(evtchn_send(d, 2000), 0, "events of those beyond it");
+	is(send(d, 2000), 0, "events of those beyond it");
 	ok(!memcmp(before, pages[d->id], PAGE_SIZE), "are lost");
-	is(evtchn_send(d, 1023), 0, "others can be sent to");
+	is(send(d, 1023), 0, "others can be sent to");
 	is(shared_info_map(d, make_gfn(5), true), 0, "and back");
-	is(evtchn_send(d, 2000), 0, "they are as they were");
+	is(send(d, 2000), 0, "they are as they were");
 	ok(guest_bit(d, false, 2000), "and have bits");
 	all_gone();
 }
@@ -272,7 +304,7 @@ static void narrowed_meanwhile(void)
 	is(port, 1024, "has its number");
 	is(evtchn_bind_interdomain(e, d, port, &far), 0, "it can be bound to");
 	ok(evtchn_from_others(e), "so that events may come");
-	is(evtchn_send(e, far), 0, "events for it are lost");
+	is(send(e, far), 0, "events for it are lost");
 	is(evtchn_bind_vcpu(d, port, 1), 0, "it can be given to another vCPU");
 	is(evtchn_close(d, port), 0, "and closed");
 	evtchn_port_get(e, far, &p);
@@ -302,7 +334,7 @@ static void ends(void)
 	while (!evtchn_release_step(live[2]))
 		;
 	ok(!evtchn_from_others(live[1]) && checks, "its end is noticed, for who waits for it");
-	is(evtchn_send(live[1], a), 0, "sending goes on, to nobody");
+	is(send(live[1], a), 0, "sending goes on, to nobody");
 	struct evtchn_port p;
 	evtchn_port_get(live[1], a, &p);
 	is(p.state, EVTCHN_UNBOUND, "it is unbound");
@@ -312,9 +344,199 @@ static void ends(void)
 	drained = false;
 	is(evtchn_bind_own(live[1], EVTCHN_OWN_CONSOLE), 0, "the console's port");
 	b = live[1]->xen->own_ports[EVTCHN_OWN_CONSOLE];
-	is(evtchn_send(live[1], b), HYPERCALL_CONTINUE, "which may take its time");
+	is(send(live[1], b), HYPERCALL_CONTINUE, "which may take its time");
 	drained = true;
-	is(evtchn_send(live[1], b), 0, "and is done");
+	is(send(live[1], b), 0, "and is done");
+	all_gone();
+}
+
+/* --- what is kept ----------------------------------------------------------------------------- */
+
+/* Sends from port of d. Where it arrives, as domain << 16 | port, and nowhere else; 0: nowhere.
+ * Bits are cleared again. */
+static uint32_t arrives(struct domain *d, uint32_t port)
+{
+	uint32_t where = 0;
+
+	is(send(d, port), 0, "sent");
+	for (domid_t id = 1; id <= DOMAINS; id++)
+		for (uint32_t p = 1; live[id] && p < shared_info_ports(live[id]); p++)
+			if (guest_bit(live[id], false, p)) {
+				where = where ? ~0u : (uint32_t)id << 16 | p;
+				guest_flip(live[id], false, p);
+			}
+	return where;
+}
+#define AT(domain, port) ((uint32_t)(domain) << 16 | (port))
+
+/* A port of 1 and one of another, bound; they have sent once, so that it is kept. */
+static void bound(domid_t other, uint32_t *a, uint32_t *b)
+{
+	is(evtchn_alloc_unbound(live[1], other, a), 0, "a port for domain %u", other);
+	is(evtchn_bind_interdomain(live[other], live[1], *a, b), 0, "bound");
+	guest_flip(live[other], false, *b);
+	is(arrives(live[1], *a), AT(other, *b), "the first arrives");
+	ok(sent[1][*a % EVTCHN_SENT].port == *a && sent[1][*a % EVTCHN_SENT].remote == live[other],
+	   "and is kept");
+}
+
+static struct vcpu_info *record_of(domid_t id, unsigned vcpu)
+{
+	return &((struct shared_info *)pages[id])->vcpu_info[vcpu];
+}
+
+/* Nobody is told, or that one. */
+static void tells(uint32_t a, const struct vcpu_shared *v, const char *what)
+{
+	kicked = NULL;
+	is(send(live[1], a), 0, "sent");
+	ok(kicked == v, "%s", what);
+	memset(pages[0], 0, PAGE_SIZE);
+	for (unsigned i = 0; i < VCPUS; i++)
+		*record_of(2, i) = (struct vcpu_info){0};
+}
+
+static void kept_and_told(void)
+{
+	uint32_t a, b;
+
+	make_all(true);
+	bound(2, &a, &b);
+	memset(record_of(2, 0), 0, sizeof(struct vcpu_info));
+	tells(a, live[2]->vcpus[0], "vCPU 0 is told");
+	tells(a, NULL, "nobody of what is pending already");
+	guest_flip(live[2], false, b);
+	is(evtchn_bind_vcpu(live[2], b, 1), 0, "the other side has vCPU 1 told");
+	tells(a, live[2]->vcpus[1], "which is");
+	guest_flip(live[2], false, b);
+	guest_flip(live[2], true, b);
+	tells(a, NULL, "nobody while it is masked");
+	guest_flip(live[2], false, b);
+	evtchn_poll_begin(live[2]->vcpus[0]->xen, b);
+	tells(a, live[2]->vcpus[0], "but who polls for it");
+	guest_flip(live[2], false, b);
+	guest_flip(live[2], true, b);
+	is(vcpu_info_register(live[2]->vcpus[1], make_gfn(GFN_RECORD), 64), 0, "a record moves");
+	memset(pages[0], 0, PAGE_SIZE);
+	is(send(live[1], a), 0, "sent");
+	const struct vcpu_info *moved = (const void *)(pages[0] + 64);
+	ok(moved->evtchn_upcall_pending && moved->evtchn_pending_sel == 1ull << b / 64 &&
+	       !record_of(2, 1)->evtchn_upcall_pending,
+	   "and is found where it is");
+	guest_flip(live[2], false, b);
+	memset(pages[0], 0, PAGE_SIZE);
+	live[2]->end = END_POWEROFF;
+	tells(a, NULL, "nobody of a domain that has ended");
+	all_gone();
+}
+
+static void kept_and_closed(void)
+{
+	uint32_t a, b, c, ipi;
+
+	make_all(true);
+	bound(2, &a, &b);
+	is(arrives(live[1], a), AT(2, b), "what is kept leads there again");
+	is(evtchn_alloc_unbound(live[1], 3, &c), 0, "another port of the sender's");
+	is(arrives(live[1], a), AT(2, b), "is nothing to it");
+	is(evtchn_close(live[1], c), 0, "nor its end");
+	is(arrives(live[1], a), AT(2, b), "is");
+	is(evtchn_close(live[1], a), 0, "closed by the sender");
+	is(send(live[1], a), -XEN_EINVAL, "there is no such port");
+	bound(3, &c, &b);
+	is(c, a, "its number is given out for another domain");
+	is(arrives(live[1], c), AT(3, b), "which gets the events");
+	is(evtchn_close(live[3], b), 0, "closed by the other side");
+	is(arrives(live[1], c), 0, "nobody gets them");
+	is(evtchn_bind_ipi(live[3], 0, &ipi), 0, "its port there is used otherwise");
+	is(ipi, b, "indeed");
+	is(arrives(live[1], c), 0, "which gets none");
+	is(evtchn_bind_interdomain(live[3], live[1], c, &b), 0, "bound again, by another one");
+	guest_flip(live[3], false, b);
+	ok(b != ipi && arrives(live[1], c) == AT(3, b), "which does");
+	is(evtchn_close(live[3], ipi), 0, "what leads nowhere is closed");
+	is(arrives(live[1], c), AT(3, b), "which is nothing to it");
+	while (!evtchn_release_step(live[3]))
+		;
+	is(arrives(live[1], c), 0, "a reset of the other side");
+	while (!evtchn_release_step(live[1]))
+		;
+	is(send(live[1], c), -XEN_EINVAL, "and of the sender");
+	is(evtchn_alloc_unbound(live[1], 1, &a), 0, "a port for itself");
+	is(evtchn_bind_interdomain(live[1], live[1], a, &b), 0, "bound");
+	guest_flip(live[1], false, b);
+	ok(arrives(live[1], a) == AT(1, b) && arrives(live[1], a) == AT(1, b), "and kept");
+	is(evtchn_close(live[1], b), 0, "closed");
+	is(arrives(live[1], a), 0, "leads nowhere");
+	all_gone();
+}
+
+/* The other side goes, and one of its number comes, with the same ports. */
+static void kept_and_gone(void)
+{
+	uint32_t a, b, again;
+
+	make_all(true);
+	bound(2, &a, &b);
+	live[2]->end = END_POWEROFF;
+	is(send(live[1], a), 0, "sent to a domain that has ended");
+	gone(live[2]);
+	is(arrives(live[1], a), 0, "to one that has gone");
+	make(2, true);
+	is(arrives(live[1], a), 0, "to one that came");
+	is(evtchn_bind_interdomain(live[2], live[1], a, &again), 0, "which binds");
+	is(again, b, "the port that the other had");
+	guest_flip(live[2], false, b);
+	is(arrives(live[1], a), AT(2, b), "and gets the events");
+	/* One whose domain is ending, and cannot be found any more, is closed on both sides. */
+	struct domain *ending = live[2];
+	is(evtchn_alloc_unbound(ending, 1, &again), 0, "a port there for the first");
+	is(evtchn_bind_interdomain(live[1], ending, again, &b), 0, "bound");
+	guest_flip(live[1], false, b);
+	is(arrives(ending, again), AT(1, b), "it sends");
+	ending->end = END_POWEROFF;
+	is(evtchn_close(live[1], b), 0, "when it ends the first closes the port");
+	is(arrives(ending, again), 0, "and gets no event by it any more");
+	all_gone();
+}
+
+static void kept_and_laid_out(void)
+{
+	uint32_t a, b, filler;
+
+	make_all(true);
+	for (unsigned i = 0; i < 2000; i++)
+		(void)!evtchn_bind_ipi(live[2], 0, &filler);
+	bound(2, &a, &b);
+	ok(b == 2001 && shared_info_map(live[2], make_gfn(5), false) == 0,
+	   "the other side takes the layout with fewer ports");
+	memset(pages[2], 0, PAGE_SIZE);
+	is(arrives(live[1], a), 0, "it has none of that number");
+	ok(pages[2][offsetof(struct shared_info, evtchn_pending) + b / 8] == 0, "nor a bit");
+	is(shared_info_map(live[2], make_gfn(5), true), 0, "and the other again");
+	memset(pages[2], 0, PAGE_SIZE);
+	is(arrives(live[1], a), AT(2, b), "as before");
+	is(evtchn_close(live[2], 100), 0, "a port of both layouts");
+	is(evtchn_alloc_unbound(live[1], 2, &a), 0, "is bound");
+	is(evtchn_bind_interdomain(live[2], live[1], a, &b), 0, "to the sender");
+	guest_flip(live[2], false, b);
+	ok(b == 100 && arrives(live[1], a) == AT(2, b), "and sent to");
+	is(shared_info_map(live[2], make_gfn(5), false), 0, "fewer ports once more");
+	memset(pages[2], 0, PAGE_SIZE);
+	guest_flip(live[2], true, b);
+	tells(a, NULL, "masks are where that layout has them");
+	guest_flip(live[2], false, b);
+	guest_flip(live[2], true, b);
+	tells(a, live[2]->vcpus[0], "when it is unmasked it is told");
+	all_gone();
+
+	make_all(true);
+	for (unsigned i = 0; i < 2000; i++)
+		(void)!evtchn_bind_ipi(live[1], 0, &filler);
+	bound(2, &a, &b);
+	is(shared_info_map(live[1], make_gfn(5), false), 0, "the sender takes that layout");
+	is(arrives(live[1], a), AT(2, b), "which is nothing to those it has");
+	is(send(live[1], 0), -XEN_EINVAL, "port 0 never is");
 	all_gone();
 }
 
@@ -484,7 +706,7 @@ static void one_step(unsigned step, uint32_t limit)
 			model_close(d, port);
 		break;
 	case 5:
-		rc = evtchn_send(live[d], port);
+		rc = send(live[d], port);
 		AGREE(rc, m->state == EVTCHN_FREE || m->state == EVTCHN_VIRQ ? -XEN_EINVAL : 0);
 		if (m->state == EVTCHN_INTERDOMAIN)
 			model_raise(m->domain, m->remote);
@@ -594,7 +816,7 @@ static void *thread(void *arg)
 			(void)!evtchn_unmask(live[me], port);
 			break;
 		default:
-			(void)!evtchn_send(live[me], port);
+			(void)!send(live[me], port);
 		}
 	}
 	return NULL;
@@ -627,6 +849,65 @@ static void at_once(void)
 	all_gone();
 }
 
+/* Domain 1 sends from its port 1, all the time, and counts. */
+static _Atomic unsigned sends;
+static _Atomic bool enough;
+static void *sender(void *arg)
+{
+	test_cpu.index = 1;
+	test_cpu.shared = &cpu_shared[1];
+	memset(sent[1], 0, sizeof(sent[1]));
+	while (!enough) {
+		(void)!send(arg, 1);
+		sends++;
+	}
+	return NULL;
+}
+
+/* It has come to the end of what it did, and has sent at least once since. */
+static void sender_goes_on(void)
+{
+	for (unsigned until = sends + 2; (int)(sends - until) < 0;)
+		sched_yield();
+}
+
+/* Meanwhile the other side closes, is taken apart, and comes again: nothing is used that was given
+ * up, and after a close the port gets no event. */
+static void at_once_closed(void)
+{
+	pthread_t thread_id;
+	unsigned missed = 0, late = 0;
+	uint32_t port, b;
+
+	make_all(true);
+	is(evtchn_alloc_unbound(live[1], 2, &port), 0, "a port");
+	is(port, 1, "the first");
+	enough = false;
+	pthread_create(&thread_id, NULL, sender, live[1]);
+	for (unsigned i = 0; i < 2000; i++) {
+		if (evtchn_bind_interdomain(live[2], live[1], port, &b))
+			bail_out("not bound");
+		sender_goes_on();
+		missed += !guest_bit(live[2], false, b);
+		if (i % 4 == 3) {
+			destroyed(live[2], sender_goes_on);
+			make(2, true);
+			continue;
+		}
+		(void)!evtchn_close(live[2], b);
+		sender_goes_on();
+		if (guest_bit(live[2], false, b))
+			guest_flip(live[2], false, b);
+		sender_goes_on();
+		late += guest_bit(live[2], false, b);
+	}
+	enough = true;
+	pthread_join(thread_id, NULL);
+	is(missed, 0, "while it is bound events arrive");
+	is(late, 0, "after a close none do");
+	all_gone();
+}
+
 int main(void)
 {
 	tap_no_plan();
@@ -636,8 +917,13 @@ int main(void)
 	narrowed();
 	narrowed_meanwhile();
 	ends();
+	kept_and_told();
+	kept_and_closed();
+	kept_and_gone();
+	kept_and_laid_out();
 	at_random(true);
 	at_random(false);
 	at_once();
+	at_once_closed();
 	return tap_end();
 }

@@ -12,6 +12,7 @@
 #include "tap.h"
 #include "vcpu.h"
 #include "vmx/ept.h"
+#include "vmx/guest_tables.h"
 
 /* --- machine memory, seen through the window alone ----------------------------------------------
  */
@@ -54,6 +55,11 @@ void vcpu_guest_access(struct guest_access *out)
 	asked_full++;
 	out->paging = asked;
 	out->state = GUEST_ACCESS_FULL;
+}
+
+bool vmx_tables_are_of(const struct guest_walk_kept *k)
+{
+	return asked.cr3 == k->cr3 && asked.efer == k->efer;
 }
 
 void *window_open(enum window_slot slot, mfn_t frame)

@@ -645,7 +645,11 @@ static void fresh(void)
 /* One VMCALL; *done tells whether it was finished. */
 static int64_t call_once(struct vcpu_regs *r, bool *done)
 {
-	*done = hypercall(r, cpl, wide);
+	static struct vcpu_secret vcpu; /* registers are a part of one */
+
+	vcpu.regs = *r;
+	*done = hypercall(&vcpu.regs, cpl, wide);
+	*r = vcpu.regs;
 	return wide ? (int64_t)r->rax : (int32_t)(uint32_t)r->rax;
 }
 
