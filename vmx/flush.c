@@ -73,12 +73,20 @@ void vmx_flush_loaded(struct vcpu_shared *v, bool arrives)
 		vmx_flush_vpid(v);
 }
 
+/* Whether that is marked, which it is not any more. */
+static inline bool take(struct cpu_private *cpu, uint32_t work, uint32_t mark)
+{
+	if (!(work & mark))
+		return false;
+	atomic_fetch_and(&cpu->shared->entry_work, ~mark);
+	return true;
+}
+
 /* Does what is marked. False: the current vCPU must leave. */
 static bool do_work(struct cpu_private *cpu, uint32_t work)
 {
 	/* From here on another kick is worth an IPI again. */
-	if (work & ENTRY_WORK_KICKED)
-		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_KICKED);
+	(void)take(cpu, work, ENTRY_WORK_KICKED);
 	/* Frames that left the p2m are not to be seen when they are free. */
 	if (work & ENTRY_WORK_EPT_FLUSH)
 		window_cache_drop();
@@ -90,36 +98,25 @@ static bool do_work(struct cpu_private *cpu, uint32_t work)
 	 */
 	if (work & ENTRY_WORK_EPOCH)
 		epoch_quiescent();
-	if (work & ENTRY_WORK_HOST_FLUSH) {
-		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_HOST_FLUSH);
+	if (take(cpu, work, ENTRY_WORK_HOST_FLUSH)) {
 		hostpt_flush_all_local();
 		trace(TRACE_FLUSH, TRACE_FLUSH_HOST, 0);
 	}
-	if (work & ENTRY_WORK_EPT_FLUSH) {
+	if (take(cpu, work, ENTRY_WORK_EPT_FLUSH)) {
 		struct p2m *p2m = &cpu->current->domain->p2m;
 
-		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_EPT_FLUSH);
 		cpu->current->generation_seen = atomic_load(&p2m->generation);
 		window_cache_drop();
 		flush_ept(p2m);
 	}
-	if (work & ENTRY_WORK_TIMER) {
-		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_TIMER);
+	if (take(cpu, work, ENTRY_WORK_TIMER))
 		vmx_set_event();
-	}
-	if (work & ENTRY_WORK_VCPU) {
-		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_VCPU);
-		if (!vmx_requests())
-			return false;
-	}
-	if (work & ENTRY_WORK_RESCHEDULE) {
-		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_RESCHEDULE);
+	if (take(cpu, work, ENTRY_WORK_VCPU) && !vmx_requests())
 		return false;
-	}
-	if (work & ENTRY_WORK_L1D_FLUSH) {
-		atomic_fetch_and(&cpu->shared->entry_work, ~ENTRY_WORK_L1D_FLUSH);
+	if (take(cpu, work, ENTRY_WORK_RESCHEDULE))
+		return false;
+	if (take(cpu, work, ENTRY_WORK_L1D_FLUSH))
 		vmx_barrier_l1d();
-	}
 	return true;
 }
 
