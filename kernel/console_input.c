@@ -27,15 +27,9 @@
 /* An interrupt takes no more of one port, nor does a turn of the ring. */
 #define TAKEN_AT_ONCE 64u
 
-static const struct {
-	enum uart uart;
-	uint32_t option;
-	unsigned irq;
-	const char *name;
-} ports[] = {{UART_COM1, CONSOLE_COM1, UART_IRQ_COM1, "com1"},
-	     {UART_COM2, CONSOLE_COM2, UART_IRQ_COM2, "com2"}};
+static const uint8_t irqs[UART_COUNT] = {UART_IRQ_COM1, UART_IRQ_COM2};
 
-static unsigned works;	     /* the ports whose interrupts come, a bit each of ports[] */
+static unsigned works;	     /* the ports whose interrupts come, a bit each */
 static domid_t focus;	     /* 0: the monitor */
 static unsigned switch_keys; /* that may be one of three */
 
@@ -45,19 +39,19 @@ static void typed(unsigned vector)
 	struct cpu_private *cpu = this_cpu();
 
 	(void)vector;
-	for (unsigned i = 0; i < array_size(ports); i++) {
+	for (unsigned i = 0; i < UART_COUNT; i++) {
 		unsigned n = 0;
 		char c;
 
-		if (!(cmdline_options.console & ports[i].option))
+		if (!(cmdline_options.console & 1u << i))
 			continue;
 		if (works & 1u << i)
-			uart_tell_room(ports[i].uart, false);
-		for (; n < TAKEN_AT_ONCE && uart_receive(ports[i].uart, &c); n++)
+			uart_tell_room((enum uart)i, false);
+		for (; n < TAKEN_AT_ONCE && uart_receive((enum uart)i, &c); n++)
 			if (cpu->input_written - cpu->input_read < CONSOLE_INPUT_SIZE)
 				cpu->input[cpu->input_written++ % CONSOLE_INPUT_SIZE] = c;
 		if (n == TAKEN_AT_ONCE)
-			uart_receive_later(ports[i].uart);
+			uart_receive_later((enum uart)i);
 	}
 	/* Soon: a guest that runs here gives way for that moment. */
 	atomic_fetch_or(&cpu->shared->entry_work, ENTRY_WORK_RESCHEDULE);
@@ -66,15 +60,15 @@ static void typed(unsigned vector)
 void console_input_init(void)
 {
 	traps_set_interrupt(VECTOR_INPUT, typed);
-	for (unsigned i = 0; i < array_size(ports); i++) {
-		if (!(cmdline_options.console & ports[i].option) || !uart_receive_on(ports[i].uart))
+	for (unsigned i = 0; i < UART_COUNT; i++) {
+		if (!(cmdline_options.console & 1u << i) || !uart_receive_on((enum uart)i))
 			continue;
-		if (ioapic_route_isa(ports[i].irq, VECTOR_INPUT, apic_id()))
+		if (ioapic_route_isa(irqs[i], VECTOR_INPUT, apic_id()))
 			works |= 1u << i;
 		else
 			print(LOG_WARN,
-			      "console: no I/O APIC has the interrupt of %s: it takes no input",
-			      ports[i].name);
+			      "console: no I/O APIC has the interrupt of com%u: it takes no input",
+			      i + 1);
 	}
 }
 
@@ -146,7 +140,7 @@ void console_later_turn(void)
 {
 	/* The interrupt comes once the FIFO is empty, which may be now. */
 	if (print_later_drain() && works)
-		uart_tell_room(ports[__builtin_ctz(works)].uart, true);
+		uart_tell_room((enum uart)__builtin_ctz(works), true);
 }
 
 void console_input_turn(void)

@@ -45,11 +45,6 @@ static const struct {
 };
 _Static_assert(array_size(options) <= 32, "those that were seen are bits of a word");
 
-static bool text_equal(const char *a, const char *b)
-{
-	return !strcmp(a, b);
-}
-
 static bool is_space(char c)
 {
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
@@ -213,7 +208,7 @@ static int set_option(struct guest_config *c, unsigned option, const char *value
 
 	switch (options[option].kind) {
 	case PRIV:
-		if (text_equal(value, "*")) {
+		if (!strcmp(value, "*")) {
 			__builtin_memcpy(out, "*", 2);
 			return 0;
 		}
@@ -227,8 +222,8 @@ static int set_option(struct guest_config *c, unsigned option, const char *value
 		*(uint32_t *)out = (uint32_t)n;
 		return 0;
 	case CHOICE:
-		*(bool *)out = text_equal(value, words[1]);
-		if (*(bool *)out || text_equal(value, words[0]))
+		*(bool *)out = !strcmp(value, words[1]);
+		if (*(bool *)out || !strcmp(value, words[0]))
 			return 0;
 		return REFUSE(why, "%s=%.40s: there are %s and %s", text, value, words[0],
 			      words[1]);
@@ -321,7 +316,7 @@ int guest_config_parse(const char *cmdline, struct guest_config *out, struct ref
 static int find_name(const struct guest_config *configs, uint32_t count, const char *name)
 {
 	for (uint32_t i = 0; i < count; i++)
-		if (configs[i].name[0] && text_equal(configs[i].name, name))
+		if (configs[i].name[0] && !strcmp(configs[i].name, name))
 			return (int)i;
 	return -1;
 }

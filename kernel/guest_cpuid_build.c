@@ -152,45 +152,46 @@ static void build_features(const struct cpuid_source *s)
 
 static void build_xsave(const struct cpuid_source *s)
 {
+	struct guest_cpuid_policy *p = &guest_cpuid_policy;
 	uint32_t host[4];
 
 	host_leaf(s, 0xd, 0, host);
 	if (!s->xcr0_offered || !host[EAX])
 		return;
-	guest_cpuid_policy.xsave[0][EAX] = (uint32_t)s->xcr0_offered;
+	p->xsave[0][EAX] = (uint32_t)s->xcr0_offered;
 	uint32_t size = XSAVE_LEGACY_SIZE;
 	for (uint32_t c = 2; c < SUBLEAVES_D; c++) {
 		if (!(s->xcr0_offered & BIT64(c)))
 			continue;
 		s->host(0xd, c, host);
-		guest_cpuid_policy.xsave[c][EAX] = host[EAX];
-		guest_cpuid_policy.xsave[c][EBX] = host[EBX];
-		guest_cpuid_policy.xsave[c][ECX] =
-		    host[ECX] & BIT32(1); /* aligned in the compacted format */
+		p->xsave[c][EAX] = host[EAX];
+		p->xsave[c][EBX] = host[EBX];
+		p->xsave[c][ECX] = host[ECX] & BIT32(1); /* aligned in the compacted format */
 		if (host[EBX] + host[EAX] > size)
 			size = host[EBX] + host[EAX];
 	}
-	guest_cpuid_policy.xsave[0][ECX] = size;
+	p->xsave[0][ECX] = size;
 	s->host(0xd, 1, host);
-	guest_cpuid_policy.xsave[1][EAX] = host[EAX] & LEAF_D_1_EAX;
+	p->xsave[1][EAX] = host[EAX] & LEAF_D_1_EAX;
 }
 
 static void build_extended(const struct cpuid_source *s)
 {
+	struct guest_cpuid_policy *p = &guest_cpuid_policy;
 	uint32_t host[4];
 
 	s->host(EXTENDED_BASE, 0, host);
-	guest_cpuid_policy.extended_max = host[EAX] < EXTENDED_MAX ? host[EAX] : EXTENDED_MAX;
-	if (guest_cpuid_policy.extended_max < EXTENDED_BASE)
-		guest_cpuid_policy.extended_max = EXTENDED_BASE;
-	guest_cpuid_policy.extended[0][EAX] = guest_cpuid_policy.extended_max;
+	p->extended_max = host[EAX] < EXTENDED_MAX ? host[EAX] : EXTENDED_MAX;
+	if (p->extended_max < EXTENDED_BASE)
+		p->extended_max = EXTENDED_BASE;
+	p->extended[0][EAX] = p->extended_max;
 	for (uint32_t leaf = 2; leaf <= 4; leaf++) /* the name */
-		host_leaf(s, EXTENDED_BASE + leaf, 0, guest_cpuid_policy.extended[leaf]);
+		host_leaf(s, EXTENDED_BASE + leaf, 0, p->extended[leaf]);
 	host_leaf(s, EXTENDED_BASE + 6, 0, host);
-	guest_cpuid_policy.extended[6][ECX] = host[ECX]; /* second-level cache */
+	p->extended[6][ECX] = host[ECX]; /* second-level cache */
 	host_leaf(s, EXTENDED_BASE + 8, 0, host);
-	if (guest_cpuid_policy.extended_max >= EXTENDED_BASE + 8)
-		guest_cpuid_policy.extended[8][EAX] =
+	if (p->extended_max >= EXTENDED_BASE + 8)
+		p->extended[8][EAX] =
 		    (host[EAX] & LEAF_80000008_PHYSICAL) | LINEAR_BITS << LINEAR_BITS_SHIFT;
 }
 
@@ -216,16 +217,17 @@ static void tsc_scale(uint32_t khz, uint32_t *multiplier, int32_t *shift)
 
 static void build_tsc(const struct cpuid_source *s)
 {
+	struct guest_cpuid_policy *p = &guest_cpuid_policy;
 	int32_t shift;
-	bool invariant = guest_cpuid_policy.extended[7][EDX] & CPUID_80000007_EDX_INVARIANT_TSC;
+	bool invariant = p->extended[7][EDX] & CPUID_80000007_EDX_INVARIANT_TSC;
 
-	guest_cpuid_policy.tsc[0][EAX] = (invariant ? XEN_CPUID_HOST_TSC_RELIABLE : 0) |
-					 (s->rdtscp ? XEN_CPUID_RDTSCP_INSTR_AVAIL : 0);
-	guest_cpuid_policy.tsc[0][EBX] = XEN_CPUID_TSC_MODE_DEFAULT;
-	guest_cpuid_policy.tsc[0][ECX] = s->tsc_khz;
-	tsc_scale(s->tsc_khz, &guest_cpuid_policy.tsc[1][ECX], &shift);
-	guest_cpuid_policy.tsc[1][EDX] = (uint32_t)shift;
-	guest_cpuid_policy.tsc[2][EAX] = s->tsc_khz;
+	p->tsc[0][EAX] = (invariant ? XEN_CPUID_HOST_TSC_RELIABLE : 0) |
+			 (s->rdtscp ? XEN_CPUID_RDTSCP_INSTR_AVAIL : 0);
+	p->tsc[0][EBX] = XEN_CPUID_TSC_MODE_DEFAULT;
+	p->tsc[0][ECX] = s->tsc_khz;
+	tsc_scale(s->tsc_khz, &p->tsc[1][ECX], &shift);
+	p->tsc[1][EDX] = (uint32_t)shift;
+	p->tsc[2][EAX] = s->tsc_khz;
 }
 
 /*

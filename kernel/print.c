@@ -24,6 +24,7 @@
 
 static struct lock console_lock = LOCK_INIT(LOCK_CONSOLE);
 static uint32_t devices; /* CONSOLE_*, present and asked for */
+_Static_assert(CONSOLE_COM1 == 1u << UART_COM1 && CONSOLE_COM2 == 1u << UART_COM2, "a bit each");
 static enum log_level level = LOG_INFO;
 /* The CPU that panics, index + 1: it takes no lock, which may be held by a CPU that is stopped. */
 static _Atomic uint32_t lock_broken_by;
@@ -46,7 +47,7 @@ static void serial_write(const char *text, size_t length)
 		while (part < length && text[part] != '\n')
 			part++;
 		for (unsigned u = 0; u < UART_COUNT; u++) {
-			if (!(devices & (u == UART_COM1 ? CONSOLE_COM1 : CONSOLE_COM2)))
+			if (!(devices & 1u << u))
 				continue;
 			uart_write((enum uart)u, text, part);
 			if (part < length)
@@ -84,28 +85,17 @@ void print_init_early(void)
 
 void print_init(const struct cmdline_options *options)
 {
-	static const struct {
-		uint32_t bit;
-		enum uart uart;
-		const char *name;
-	} serial[] = {{CONSOLE_COM1, UART_COM1, "com1"}, {CONSOLE_COM2, UART_COM2, "com2"}};
-	uint32_t found = devices & options->console, absent = 0;
+	uint32_t wanted = options->console & (CONSOLE_COM1 | CONSOLE_COM2),
+		 found = devices & wanted;
 
 	level = options->loglvl;
-	for (size_t i = 0; i < array_size(serial); i++) {
-		uint32_t bit = serial[i].bit;
-
-		if (!(options->console & bit) || (devices & bit))
-			continue;
-		if (uart_init(serial[i].uart))
-			found |= bit;
-		else
-			absent |= bit;
-	}
+	for (unsigned u = 0; u < UART_COUNT; u++)
+		if (wanted & ~found & 1u << u && uart_init((enum uart)u))
+			found |= 1u << u;
 	devices = found;
-	for (size_t i = 0; i < array_size(serial); i++)
-		if (absent & serial[i].bit)
-			print(LOG_WARN, "console: no serial port %s", serial[i].name);
+	for (unsigned u = 0; u < UART_COUNT; u++)
+		if (wanted & ~found & 1u << u)
+			print(LOG_WARN, "console: no serial port com%u", u + 1);
 }
 
 void print_init_devices(void)
@@ -173,7 +163,7 @@ static unsigned serial_room(void)
 	unsigned room = CONSOLE_PIECE_MAX;
 
 	for (unsigned u = 0; u < UART_COUNT; u++) {
-		if (!(devices & (u == UART_COM1 ? CONSOLE_COM1 : CONSOLE_COM2)))
+		if (!(devices & 1u << u))
 			continue;
 		unsigned port = uart_room((enum uart)u);
 		if (port && port < PIECE_MIN)
@@ -217,7 +207,7 @@ bool console_piece_begin(uint32_t writer, struct console_piece *p)
 void console_piece_end(uint32_t writer, struct console_piece *p, bool line_open)
 {
 	for (unsigned u = 0; u < UART_COUNT; u++)
-		if (devices & (u == UART_COM1 ? CONSOLE_COM1 : CONSOLE_COM2))
+		if (devices & 1u << u)
 			uart_write((enum uart)u, p->text, p->length);
 	line_writer = line_open ? writer : 0;
 	lock_release(&console_lock);

@@ -94,12 +94,10 @@ void xen_state_free(struct domain *d)
 	if (!d->xen)
 		return;
 	evtchn_table_free(d);
-	if (!mfn_equal(d->xen->shared_info, MFN_INVALID))
-		frame_free(d->xen->shared_info, 0);
-	if (!mfn_equal(d->xen->console_ring, MFN_INVALID))
-		frame_free(d->xen->console_ring, 0);
-	if (!mfn_equal(d->xen->store, MFN_INVALID))
-		frame_free(d->xen->store, 0);
+	const mfn_t pages[] = {d->xen->shared_info, d->xen->console_ring, d->xen->store};
+	for (unsigned i = 0; i < array_size(pages); i++)
+		if (!mfn_equal(pages[i], MFN_INVALID))
+			frame_free(pages[i], 0);
 	heap_free(d->xen);
 	d->xen = NULL;
 }

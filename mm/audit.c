@@ -32,14 +32,13 @@ static const struct region {
 	const char *name;
 	uint64_t start, size;
 	uint32_t types; /* bit n: enum frame_type n */
-	bool global;	/* shared by all CPUs */
 } regions[] = {
-    {"frame table", LAYOUT_FRAME_TABLE, LAYOUT_SLOT_SIZE, 1u << FRAME_FRAME_TABLE, true},
-    {"vmap", LAYOUT_VMAP, LAYOUT_VMAP_SIZE, 1u << FRAME_VMAP, true},
-    {"pool", LAYOUT_POOL, LAYOUT_PHYS_LIMIT, 1u << FRAME_TABLE, true},
-    {"image", LAYOUT_IMAGE, 1ull << 30, 1u << FRAME_IMAGE, true},
+    {"frame table", LAYOUT_FRAME_TABLE, LAYOUT_SLOT_SIZE, 1u << FRAME_FRAME_TABLE},
+    {"vmap", LAYOUT_VMAP, LAYOUT_VMAP_SIZE, 1u << FRAME_VMAP},
+    {"pool", LAYOUT_POOL, LAYOUT_PHYS_LIMIT, 1u << FRAME_TABLE},
+    {"image", LAYOUT_IMAGE, 1ull << 30, 1u << FRAME_IMAGE},
     /* Of no size but in the comparator build, which breaks the rules on purpose. */
-    {"direct map", LAYOUT_DIRECT_MAP, DIRECT_MAP_SIZE, ~0u, true},
+    {"direct map", LAYOUT_DIRECT_MAP, DIRECT_MAP_SIZE, ~0u},
 };
 
 static void complain(struct audit *a, const struct hostpt_leaf *leaf, const char *what)
@@ -82,8 +81,8 @@ static const char *check(const struct hostpt_leaf *leaf)
 
 		if (leaf->va < r->start || leaf->va - r->start >= r->size)
 			continue;
-		if (leaf->global != r->global)
-			return "global where it should not be, or not where it should";
+		if (!leaf->global)
+			return "not global, in a region of all CPUs";
 		for (uint64_t f = 0; f < leaf->page_count; f++) {
 			enum frame_type type = frame_type(mfn_add(leaf->frame, f));
 			/* Device registers: no RAM, in the vmap area only, uncached. */

@@ -29,12 +29,17 @@ static struct lock hostpt_lock = LOCK_INIT(LOCK_HOSTPT);
 
 extern uint64_t boot_root[];
 
+static bool in_image(mfn_t frame)
+{
+	return mfn_raw(frame) >= IMAGE_PHYSICAL >> PAGE_SHIFT &&
+	       mfn_raw(frame) < paddr_raw(image_paddr(image_end)) >> PAGE_SHIFT;
+}
+
 static uint64_t *table_of(uint64_t entry)
 {
 	mfn_t frame = pte_frame(entry);
 
-	if (mfn_raw(frame) >= IMAGE_PHYSICAL >> PAGE_SHIFT &&
-	    mfn_raw(frame) < paddr_raw(image_paddr(image_end)) >> PAGE_SHIFT)
+	if (in_image(frame))
 		return (uint64_t *)(LAYOUT_IMAGE + (mfn_raw(frame) << PAGE_SHIFT));
 	return pool_table(frame);
 }
@@ -83,8 +88,7 @@ static void spare_drop(struct spare_tables *spare)
 		mfn_t table = spare->tables[--spare->count];
 
 		/* A table of the reserve is simply the next one to be used again. */
-		if (mfn_raw(table) < paddr_raw(image_paddr(image_end)) >> PAGE_SHIFT &&
-		    mfn_raw(table) >= IMAGE_PHYSICAL >> PAGE_SHIFT)
+		if (in_image(table))
 			reserve_used--;
 		else
 			pool_table_free(&host_table_account, table);

@@ -13,7 +13,7 @@ struct cmdline_options;
 /* What the end of a line takes of the port's FIFO, at most. */
 #define CONSOLE_LINE_END (sizeof(CONSOLE_RESET "\r\n") - 1)
 
-/* Bits of cmdline_options.console. */
+/* Bits of cmdline_options.console; of a serial port, that of its number (enum uart). */
 #define CONSOLE_COM1 0x1u
 #define CONSOLE_COM2 0x2u
 #define CONSOLE_VGA  0x4u
