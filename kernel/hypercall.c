@@ -133,19 +133,6 @@ static int64_t hypercall_unknown(struct hypercall *c)
 	return -XEN_ENOSYS;
 }
 
-#ifdef CONFIG_TEST
-static int64_t hypercall_test(struct hypercall *c)
-{
-	return test_hypercall((unsigned)c->arg[0], make_gva(c->arg[1]), &c->access);
-}
-#endif
-#ifdef CONFIG_LEAK_LAB
-static int64_t hypercall_lab(struct hypercall *c)
-{
-	return leak_lab_hypercall((unsigned)c->arg[0], make_gva(c->arg[1]), &c->access);
-}
-#endif
-
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverride-init" /* first all, then those that there are */
 const hypercall_handler hypercall_handlers[HYPERCALL_NUMBERS] = {
@@ -164,10 +151,10 @@ const hypercall_handler hypercall_handlers[HYPERCALL_NUMBERS] = {
     [__HYPERVISOR_keyhole_foreign] = hypercall_foreign,
     [__HYPERVISOR_keyhole_grant] = hypercall_grant,
 #ifdef CONFIG_TEST
-    [__HYPERVISOR_keyhole_test] = hypercall_test,
+    [__HYPERVISOR_keyhole_test] = test_hypercall,
 #endif
 #ifdef CONFIG_LEAK_LAB
-    [__HYPERVISOR_keyhole_lab] = hypercall_lab,
+    [__HYPERVISOR_keyhole_lab] = leak_lab_hypercall,
 #endif
 };
 #pragma GCC diagnostic pop

@@ -300,9 +300,12 @@ static long lab_what(gva_t arg, struct guest_access *ga)
 	return guest_copy_out(ga, arg, &w, sizeof(w)) ? -XEN_EFAULT : 0;
 }
 
-long leak_lab_hypercall(unsigned cmd, gva_t arg, struct guest_access *ga)
+int64_t leak_lab_hypercall(struct hypercall *c)
 {
-	switch (cmd) {
+	struct guest_access *ga = &c->access;
+	gva_t arg = make_gva(c->arg[1]);
+
+	switch ((uint32_t)c->arg[0]) {
 	case KEYHOLE_LAB_READ:
 		return lab_read(arg, ga);
 	case KEYHOLE_LAB_LIST:

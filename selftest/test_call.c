@@ -178,11 +178,14 @@ static long test_input(gva_t arg, struct guest_access *ga)
 	return 0;
 }
 
-long test_hypercall(unsigned cmd, gva_t arg, struct guest_access *ga)
+int64_t test_hypercall(struct hypercall *c)
 {
+	struct guest_access *ga = &c->access;
+	gva_t arg = make_gva(c->arg[1]);
+
 	if (close_cache())
 		return -XEN_EFAULT;
-	switch (cmd) {
+	switch ((uint32_t)c->arg[0]) {
 	case KEYHOLE_TEST_AUDIT:
 		return test_audit();
 	case KEYHOLE_TEST_PLANT:

@@ -2,11 +2,11 @@
 #ifndef KEYHOLE_SELFTEST_LEAK_LAB_H
 #define KEYHOLE_SELFTEST_LEAK_LAB_H
 
-#include "../guest_copy.h"
+#include "../guest_call.h"
 #include "../types.h"
 
 #ifdef CONFIG_LEAK_LAB
-long leak_lab_hypercall(unsigned cmd, gva_t arg, struct guest_access *access);
+int64_t leak_lab_hypercall(struct hypercall *c);
 #endif
 
 #endif

@@ -2,11 +2,11 @@
 #ifndef KEYHOLE_SELFTEST_TEST_CALL_H
 #define KEYHOLE_SELFTEST_TEST_CALL_H
 
-#include "../guest_copy.h"
+#include "../guest_call.h"
 #include "../types.h"
 
 #ifdef CONFIG_TEST
-long test_hypercall(unsigned cmd, gva_t arg, struct guest_access *access);
+int64_t test_hypercall(struct hypercall *c);
 #endif
 
 #endif
