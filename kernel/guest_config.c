@@ -87,12 +87,7 @@ static int next_word(const char **at, char *word, struct refusal *why)
 	return 1;
 }
 
-static bool parse_number(const char *s, uint64_t *out)
-{
-	return word_number((struct word){s, strlen(s)}, out);
-}
-
-/* The same with an optional suffix K, M or G. */
+/* A number with an optional suffix K, M or G. */
 static bool parse_size(const char *s, uint64_t *out)
 {
 	size_t length = strlen(s);
@@ -216,7 +211,7 @@ static int set_option(struct guest_config *c, unsigned option, const char *value
 	case NAME:
 		return copy_name(text, value, out, why);
 	case NUMBER:
-		if (!parse_number(value, &n) || n < min || n > max)
+		if (!word_number((struct word){value, strlen(value)}, &n) || n < min || n > max)
 			return REFUSE(why, "%s=%.40s: from %u to %u are possible", text, value, min,
 				      max);
 		*(uint32_t *)out = (uint32_t)n;

@@ -43,12 +43,6 @@ static uint64_t frames_allowed(const struct domain *d)
 	return d->ram_bytes >> PAGE_SHIFT;
 }
 
-/* Whether a domain that owns so much may have 2^order frames more. */
-static bool may_own(const struct domain *d, uint64_t owned, unsigned order)
-{
-	return owned + (1ull << order) <= frames_allowed(d);
-}
-
 /*
  * Maps 2^order fresh frames, all zero, at gfn, where nothing may be. -XEN_ENOMEM: the domain would
  * have more than it was configured with, or there is no block of that order, or no table;
@@ -64,7 +58,7 @@ static must_use int reservation_populate(struct domain *d, gfn_t gfn, unsigned o
 	/* Before 2 MiB are scrubbed for nothing; p2m_map() looks again, at all of them. */
 	if (p2m_lookup(&d->p2m, gfn, &e))
 		return -XEN_EEXIST;
-	if (!may_own(d, frame_owned(d->id), order))
+	if (frame_owned(d->id) + (1ull << order) > frames_allowed(d))
 		return -XEN_ENOMEM;
 	int rc = frame_alloc(order, d->id, FRAME_GUEST_RAM, &frame);
 	if (rc)

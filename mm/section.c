@@ -187,11 +187,6 @@ static void count_ram(void)
 	frame_count_ram(all, free);
 }
 
-static bool bit_test(const uint64_t *bits, uint64_t n)
-{
-	return bits[n / 64] >> (n % 64) & 1;
-}
-
 /*
  * Chooses an untouched section for the caller to touch. Under the frame allocator's lock. Each
  * section is looked at once, so that the cost of finding one does not depend on how many there
@@ -205,7 +200,7 @@ bool section_claim(uint64_t *section)
 		if (claim_next < e->start / FRAME_SECTION_FRAMES)
 			claim_next = e->start / FRAME_SECTION_FRAMES;
 		for (; claim_next * FRAME_SECTION_FRAMES < e->end; claim_next++) {
-			if (bit_test(claimed, claim_next))
+			if (claimed[claim_next / 64] >> (claim_next % 64) & 1)
 				continue;
 			claimed[claim_next / 64] |= 1ull << (claim_next % 64);
 			*section = claim_next;

@@ -245,12 +245,6 @@ static void exit_ept_violation(struct vcpu_regs *regs)
 	end_guest(END_EPT_VIOLATION, 0);
 }
 
-static void exit_entry_failure(uint32_t reason)
-{
-	vmx_explain_entry_failure(vmx_exit_reason_name(reason));
-	end_guest(END_ENTRY_FAILURE, reason & EXIT_REASON_BASIC_MASK);
-}
-
 noinline_fn static void dispatch(uint32_t reason, struct vcpu_regs *regs)
 {
 	switch (reason) {
@@ -330,10 +324,12 @@ noinline_fn static void dispatch(uint32_t reason, struct vcpu_regs *regs)
 		end_guest(END_EPT_MISCONFIG, 0);
 		break;
 	default:
-		if (reason & EXIT_REASON_ENTRY_FAILURE)
-			exit_entry_failure(reason);
-		else
+		if (!(reason & EXIT_REASON_ENTRY_FAILURE)) {
 			exit_unexpected(reason);
+			break;
+		}
+		vmx_explain_entry_failure(vmx_exit_reason_name(reason));
+		end_guest(END_ENTRY_FAILURE, reason & EXIT_REASON_BASIC_MASK);
 	}
 }
 

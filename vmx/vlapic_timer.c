@@ -33,18 +33,13 @@ static uint32_t timer_mode(const struct vlapic *a)
 	return vlapic_get(a, APIC_LVT_TIMER) & APIC_LVT_TIMER_MODE;
 }
 
-static uint64_t guest_tsc(const struct vlapic *a)
-{
-	return vlapic_now() + a->tsc_offset;
-}
-
 /* How much of the machine's TSC is left until something is due; UINT64_MAX: never. */
 static uint64_t remaining(const struct vlapic *a)
 {
 	uint64_t elapsed;
 
 	if (a->tsc_deadline) {
-		uint64_t now = guest_tsc(a);
+		uint64_t now = vlapic_now() + a->tsc_offset;
 		return a->tsc_deadline > now ? a->tsc_deadline - now : 0;
 	}
 	if (!a->timer_ticks)
