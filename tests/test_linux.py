@@ -15,12 +15,13 @@ SECONDS = 280
 SHELL = re.compile(r"^\[linux\] A shell of busybox's", re.M)
 ANSWER = re.compile(r"^\[linux\] 42y$", re.M)
 ENDED = "powered off"  # by the ACPI tables' sleep control register
-# Model, processors, the vCPUs of each guest, and the hypervisor's options.
+# Model, processors, the vCPUs of each guest, and the hypervisor's options, but "ttyS0", the guest's console.
 TYPED = [(machine.BOCHS_OLD_CPU, 2, (2,), ()), (machine.BOCHS_CPU, 1, (1,), ())]
 BOOTS = [(machine.BOCHS_CPU, 2, (2,), ()), TYPED[0]]
 if os.environ.get("LINUX") == "all":
     BOOTS += [TYPED[1], (machine.BOCHS_CPU, 1, (1, 2), ()), (machine.BOCHS_CPU, 2, (1, 2), ()),
-              (machine.BOCHS_CPU, 2, (4,), ("apicv=off", "window=cached"))]
+              (machine.BOCHS_CPU, 2, (4,), ("apicv=off", "window=cached")),
+              (machine.BOCHS_CPU, 1, (1,), ("ttyS0",))]
 
 
 def use_shell(box, tap_results):
@@ -40,12 +41,13 @@ def test_linux(model, cpus, vcpus, words, tap_results, log_dir):
         paths = linuxguest.prepare(BUILD)
     except linuxguest.SetupError as e:
         pytest.skip(f"no Linux to run: {e}")
-    log_dir = log_dir.with_name("linux-{}-{}-{}".format(model, cpus, "-".join(map(str, vcpus))))
+    log_dir = log_dir.with_name("-".join(map(str, ("linux", model, cpus, *vcpus, *words))))
     typed = (model, cpus, vcpus, words) in TYPED
     do = "shell" if typed else "tests"
-    specs = guestspec.check_all(guestspec.parse_list(linuxguest.guests(paths, vcpus, do)))
+    tty = "ttyS0,115200" if "ttyS0" in words else "hvc0"
+    specs = guestspec.check_all(guestspec.parse_list(linuxguest.guests(paths, vcpus, do, tty)))
     image = BUILD / f"boots/{log_dir.name}.iso"
-    iso.make(image, BUILD / "test/keyhole.elf", list(words), specs)
+    iso.make(image, BUILD / "test/keyhole.elf", [w for w in words if w != "ttyS0"], specs)
     with machine.make("bochs", image, log_dir, model=model, mem=640, cpus=cpus, typing=typed) as box:
         if typed:
             use_shell(box, tap_results)

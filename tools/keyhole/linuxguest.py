@@ -14,7 +14,7 @@ import parts  # noqa: E402
 SetupError = parts.SetupError
 NEEDED = ("apt-get", "dpkg-deb", "lz4")
 # Without it the kernel tests its ciphers for 0.2 s of the processor's time: half of the boot.
-CMDLINE = "console=hvc0 cryptomgr.notests"
+CMDLINE = "cryptomgr.notests"
 MEM = "160M"
 
 ELF_HEADER, PROGRAM_HEADER = 64, 56  # sizes of a 64-bit ELF file's
@@ -88,7 +88,7 @@ def _write(path, data):
     part.replace(path)
 
 
-def guests(paths, vcpus, do):
+def guests(paths, vcpus, do, console="hvc0"):
     """The text of GUESTS= for as many guests as vcpus has numbers. do: see tools/linux/init."""
     kernel, archive = paths
     words = [f"{archive}:name=initramfs,data"]
@@ -96,5 +96,5 @@ def guests(paths, vcpus, do):
         name = "linux" if len(vcpus) == 1 else f"linux{i + 1}"
         file = f"{kernel}:" if i == 0 else f":image=linux1,"
         words.append(f'{file}name={name},mem={MEM},vcpus={n},module=initramfs,'
-                     f'cmdline="{CMDLINE} VCPUS={n} DO={do}"')
+                     f'cmdline="console={console} {CMDLINE} VCPUS={n} DO={do}"')
     return " ".join(words)
