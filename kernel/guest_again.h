@@ -35,10 +35,9 @@ static inline __attribute__((always_inline)) bool
 short_walk_is_of(const struct guest_access *ga, uint64_t within, size_t length, unsigned right)
 {
 	const struct guest_walk_kept *k = &ga->kept;
-	/* Of a length that is not constant none wraps. */
 	bool inside = __builtin_constant_p(length)
 			  ? within <= PAGE_SIZE - length
-			  : (within | (length - 1) | (within + length - 1)) < PAGE_SIZE;
+			  : likely(within < PAGE_SIZE) && length - 1 < PAGE_SIZE - within;
 
 	return likely(inside) &&
 	       likely(atomic_load_explicit(&ga->p2m->generation, memory_order_acquire) ==

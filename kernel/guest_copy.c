@@ -224,41 +224,23 @@ static void complete(struct guest_access *ga)
 	reach_begin(ga);
 }
 
-/* Not in the leaf that was used last, or not in one page. */
-static int physical_newly(struct guest_access *ga, gva_t va, void *in, const void *out,
-			  size_t length)
+/* In another page than that of the walk that is kept, or of the leaf that was used last; or not as
+ * then. To in, or from out. */
+static __attribute__((noinline)) int copy_newly(struct guest_access *ga, gva_t va, void *in,
+						const void *out, size_t length)
 {
-	reach_begin(ga);
-	return physical_pages(ga->p2m, &ga->data, physical(va), in, out, length);
-}
-
-/* In another page than that of the walk that is kept, or not as then. */
-static __attribute__((noinline)) int copy_in_newly(struct guest_access *ga, void *to, gva_t from,
-						   size_t length)
-{
-	if (likely(ga->state == GUEST_ACCESS_LATER))
+	if (likely(ga->state == GUEST_ACCESS_LATER)) {
 		vcpu_guest_access_short(ga);
-	else if (ga->state == GUEST_ACCESS_PHYSICAL)
-		return physical_newly(ga, from, to, NULL, length);
-	if (unlikely(window_cache_on()) ? copy_cached(ga, from, false, to, NULL, length)
-					: likely(copy_shortly(ga, from, false, to, NULL, length)))
+	} else if (ga->state == GUEST_ACCESS_PHYSICAL) {
+		reach_begin(ga);
+		return physical_pages(ga->p2m, &ga->data, physical(va), in, out, length);
+	}
+	if (unlikely(window_cache_on()) ? copy_cached(ga, va, !in, in, out, length)
+	    : in			? likely(copy_shortly(ga, va, false, in, NULL, length))
+					: copy_shortly(ga, va, true, NULL, out, length))
 		return 0;
 	complete(ga);
-	return copy_pages(ga, from, to, NULL, length);
-}
-
-static __attribute__((noinline)) int copy_out_newly(struct guest_access *ga, gva_t to,
-						    const void *from, size_t length)
-{
-	if (likely(ga->state == GUEST_ACCESS_LATER))
-		vcpu_guest_access_short(ga);
-	else if (ga->state == GUEST_ACCESS_PHYSICAL)
-		return physical_newly(ga, to, NULL, from, length);
-	if (unlikely(window_cache_on()) ? copy_cached(ga, to, true, NULL, from, length)
-					: likely(copy_shortly(ga, to, true, NULL, from, length)))
-		return 0;
-	complete(ga);
-	return copy_pages(ga, to, NULL, from, length);
+	return copy_pages(ga, va, in, out, length);
 }
 
 /*
@@ -268,7 +250,7 @@ static __attribute__((noinline)) int copy_out_newly(struct guest_access *ga, gva
  */
 int guest_copy_in(struct guest_access *ga, void *to, gva_t from, size_t length)
 {
-	return likely(reach_in(ga, to, from, length)) ? 0 : copy_in_newly(ga, to, from, length);
+	return likely(reach_in(ga, to, from, length)) ? 0 : copy_newly(ga, from, to, NULL, length);
 }
 
 /* Copies length bytes to the address to. -XEN_EFAULT: whole pages before the failing
@@ -280,7 +262,7 @@ int guest_copy_out(struct guest_access *ga, gva_t to, const void *from, size_t l
 	if (ga->state == GUEST_ACCESS_PHYSICAL
 		? unlikely(!physical_shortly(ga, to, length, P2M_W, &at))
 		: unlikely(!short_walk_once_more(ga, to, length, P2M_W, &at)))
-		return copy_out_newly(ga, to, from, length);
+		return copy_newly(ga, to, NULL, from, length);
 	char *page = window_open(WINDOW_TARGET, paddr_to_mfn(at));
 	copy_words(page + paddr_offset(at), from, length);
 	window_close(WINDOW_TARGET);

@@ -6,6 +6,7 @@
 /* sources: tests/unit/fake_pool.c tests/unit/fake_cpu.c */
 #include "fake_pool.h"
 #include "guest_copy.h"
+#include "kernel/guest_again.h"
 #include "mm/window.h"
 #include "public/errno.h"
 #include "random.h"
@@ -565,6 +566,29 @@ static void test_kept_walk(void)
 	is(guest_place_find(&ga, make_gva(va + 16), 8, &place), 0, "another one in the page");
 	guest_place_write(&place, pattern + 100, 8);
 	ok(guest_holds(from + 16, pattern + 100, 8), "is where it should be");
+
+	/* A word inline. */
+	uint32_t word = 0;
+#define WORD(va) reach_in(&ga, &word, make_gva(va), sizeof(word))
+	KEEP("before words are read");
+	is(out(va + PAGE_SIZE - 8, 8), 0, "at its end");
+	ga.state = GUEST_ACCESS_LATER;
+	ok(WORD(va + PAGE_SIZE - 4) && !memcmp(&word, pattern + 4, 4), "the last word of the page");
+	ok(WORD(va) && !memcmp(&word, pattern, 4), "and the first");
+	ok(!WORD(va + PAGE_SIZE - 3) && !WORD(va - 1) && !WORD(va + PAGE_SIZE),
+	   "none that is not in the page as a whole");
+	*leaf = to | rest;
+	ok(!WORD(va) && all_closed(), "nor where another page is");
+	*leaf = from | rest;
+	asked.cr3 = tables << 12;
+	ok(!WORD(va), "nor by other tables");
+	asked.cr3 = ROOT;
+	ga.state = GUEST_ACCESS_PHYSICAL;
+	is(in(from, 4), 0, "by guest-physical address");
+	ok(WORD(from) && !memcmp(&word, pattern, 4), "the same");
+	ok(WORD(from + PAGE_SIZE - 4) && !memcmp(&word, pattern + 4, 4), "the last");
+	ok(!WORD(from + PAGE_SIZE - 3) && !WORD(from - 1), "none across");
+	ga.state = GUEST_ACCESS_LATER;
 
 	KEEP("before the page goes");
 	if (p2m_unmap(&p2m, make_gfn(SCATTERED), 1, NULL, NULL))
