@@ -28,6 +28,7 @@
 #define EFER_NXE   0x800
 #define CPUID_EXT_NX 20
 #define CPUID_EXT_LM 29
+#define CPUID_1_SSE42 20
 #define MSR_GS_BASE 0xc0000101
 
 #define COM1	   0x3f8
@@ -85,6 +86,11 @@ boot_entry:
 	jnc fail
 	movl $message_nx, %esi
 	btl $CPUID_EXT_NX, %edx
+	jnc fail
+	movl $message_sse42, %esi
+	movl $1, %eax
+	cpuid
+	btl $CPUID_1_SSE42, %ecx
 	jnc fail
 
 	/* The image: one entry a page, rights by section. */
@@ -187,6 +193,8 @@ message_magic:
 	.asciz "keyhole: not started by a multiboot2 loader: boot the ISO, or use GRUB's multiboot2 command\r\n"
 message_long_mode:
 	.asciz "keyhole: this processor has no 64-bit mode: use an x86-64 processor (QEMU: qemu-system-x86_64)\r\n"
+message_sse42:
+	.asciz "keyhole: this processor has no SSE4.2: each that has EPT has it; QEMU: -cpu host or -cpu max\r\n"
 message_nx:
 	.asciz "keyhole: this processor offers no no-execute pages: switch on XD/NX in the firmware's setup\r\n"
 

@@ -10,7 +10,7 @@
  *
  *    63                    32 31                     0
  *   +------------------------+------------------------+
- *   | (va - LAYOUT_BASE)>>12 | frame number           |   0: empty
+ *   | (va - LAYOUT_BASE)>>12 | frame number           |   0: empty; in an entry neither is 0
  *   +------------------------+------------------------+
  *
  * The words form buckets of one cache line. A frame may stand in either of two buckets, chosen by
@@ -35,8 +35,8 @@
 #include "public/errno.h"
 
 #define BUCKET_WORDS  8u
-#define FIRST_SIZE    9u /* log2 of words */
-#define LAST_SIZE     30u
+#define FIRST_SIZE    9u  /* log2 of words */
+#define LAST_SIZE     29u /* of the hash's 32 bits 3 lie within a word */
 #define KEYS_TRIED    8u
 #define REGION_LENGTH (1ull << (32 + PAGE_SHIFT))
 
@@ -67,59 +67,58 @@ static uint64_t table_pages(unsigned size)
 	       PAGE_SIZE;
 }
 
-static uint64_t home1(const struct pahash_table *t, mfn_t frame)
+/* The offset of probe n of the bucket that home is in: home itself first, then the others. */
+static inline uint64_t probe(uint64_t home, unsigned n)
 {
-	return pahash_hash(t, frame) >> 32 & t->mask;
+	return home ^ n * PAHASH_WORD_BYTES;
 }
 
-static uint64_t home2(const struct pahash_table *t, mfn_t frame)
+/* The home in the other bucket: needed seldom. */
+static uint64_t second_home(const struct pahash_table *t, mfn_t frame)
 {
-	return pahash_hash(t, frame) & t->mask;
+	return pahash_hash(t, frame) * t->key[1] >> 32 & t->mask;
 }
 
-/* Probe n of the bucket that home is in: home itself first, then round the bucket. */
-static uint64_t probe(uint64_t home, uint64_t n)
+/* Looks at the words from probe n on of the bucket that home is in. */
+static inline uint64_t search(const struct pahash_table *t, mfn_t frame, uint64_t home, unsigned n)
 {
-	return (home & ~(uint64_t)(BUCKET_WORDS - 1)) | ((home + n) & (BUCKET_WORDS - 1));
-}
+#pragma GCC unroll 8
+	for (; n < BUCKET_WORDS; n++) {
+		uint64_t word = pahash_load(t, probe(home, n));
 
-static uint64_t load(const struct pahash_table *t, uint64_t i)
-{
-	return atomic_load_explicit(&t->words[i], memory_order_acquire);
-}
-
-/* The rest of the search, from the second word of the first bucket on. */
-uint64_t pahash_lookup_further(const struct pahash_table *t, mfn_t frame)
-{
-	uint64_t home = home1(t, frame);
-
-	for (unsigned n = 1; n < 2 * BUCKET_WORDS; n++) {
-		if (n == BUCKET_WORDS)
-			home = home2(t, frame);
-		uint64_t word = load(t, probe(home, n));
 		if (pahash_is_frame(word, frame))
-			return pahash_word_va(word);
+			return pahash_word_va(t, word);
 	}
 	return 0;
 }
 
-/* The word that holds frame, or, if frame is NULL, an empty one among those where like may stand.
- */
-static _Atomic uint64_t *find(struct pahash_table *t, const mfn_t *frame, mfn_t like)
+/* The rest of the search, from the third word of the first bucket on. */
+uint64_t pahash_lookup_further(const struct pahash_table *t, mfn_t frame, uint64_t home)
 {
-	for (unsigned n = 0; n < 2 * BUCKET_WORDS; n++) {
-		uint64_t i = probe(n < BUCKET_WORDS ? home1(t, like) : home2(t, like), n);
-		uint64_t word = load(t, i);
+	uint64_t va = search(t, frame, home, 2);
 
-		if (frame ? pahash_is_frame(word, *frame) : !word)
-			return &t->words[i];
+	return va ? va : search(t, frame, second_home(t, frame), 0);
+}
+
+/* Among the words where frame may stand, the one with key: its own number, or 0 for one that is
+ * empty. */
+static _Atomic uint64_t *find(struct pahash_table *t, mfn_t key, mfn_t frame)
+{
+	uint64_t home = pahash_hash(t, frame) & t->mask;
+
+	for (unsigned n = 0; n < 2 * BUCKET_WORDS; n++) {
+		if (n == BUCKET_WORDS)
+			home = second_home(t, frame);
+		uint64_t at = probe(home, n % BUCKET_WORDS);
+		if (pahash_is_frame(pahash_load(t, at), key))
+			return &t->words[at / PAHASH_WORD_BYTES];
 	}
 	return NULL;
 }
 
 static bool put(struct pahash_table *t, mfn_t frame, uint64_t word)
 {
-	_Atomic uint64_t *at = find(t, NULL, frame);
+	_Atomic uint64_t *at = find(t, make_mfn(0), frame);
 
 	if (at)
 		atomic_store_explicit(at, word, memory_order_release);
@@ -188,7 +187,8 @@ static int build_table(unsigned size)
 		}
 		p->page_count++;
 	}
-	table_at(size)->mask = (1ull << size) - 1;
+	table_at(size)->mask = ((1ull << size) - 1) * PAHASH_WORD_BYTES;
+	table_at(size)->base = LAYOUT_BASE;
 	return 0;
 }
 
@@ -205,13 +205,18 @@ static uint64_t next_key(void)
 	return mix(key_state += 0x9e3779b97f4a7c15ull) | 1;
 }
 
-/* Fills t, which no reader has yet, with what old holds, under new keys. */
-static bool copy_table(struct pahash_table *t, const struct pahash_table *old)
+static void set_keys(struct pahash_table *t)
 {
 	t->key[0] = next_key();
 	t->key[1] = next_key();
-	for (uint64_t i = 0; i <= old->mask; i++) {
-		uint64_t word = load(old, i);
+}
+
+/* Fills t, which no reader has yet, with what old holds, under new keys. */
+static bool copy_table(struct pahash_table *t, const struct pahash_table *old)
+{
+	set_keys(t);
+	for (uint64_t at = 0; at <= old->mask; at += PAHASH_WORD_BYTES) {
+		uint64_t word = pahash_load(old, at);
 
 		if (word && !put(t, make_mfn(word & PAHASH_FRAME_MASK), word))
 			return false;
@@ -235,7 +240,7 @@ static int grow_locked(void)
 			drop_place(&places[size]);
 			return -XEN_ENOMEM;
 		}
-		for (uint64_t i = 0; i <= t->mask; i++)
+		for (uint64_t i = 0; i < 1ull << size; i++)
 			atomic_store_explicit(&t->words[i], 0, memory_order_relaxed);
 	}
 	atomic_store_explicit(&pahash_current, t, memory_order_release);
@@ -251,36 +256,35 @@ int pahash_init(uint64_t hash_key)
 	if (rc)
 		return rc;
 	key_state = hash_key;
-	table_at(FIRST_SIZE)->key[0] = next_key();
-	table_at(FIRST_SIZE)->key[1] = next_key();
+	set_keys(table_at(FIRST_SIZE));
 	current_size = FIRST_SIZE;
 	atomic_store_explicit(&pahash_current, table_at(FIRST_SIZE), memory_order_release);
 	return 0;
 }
 
 /*
- * Notes that frame is mapped at va, page aligned, below LAYOUT_BASE + 16 TiB. -XEN_EEXIST: it is
- * there already; -XEN_ENOMEM: no place was found; nothing has changed. Frame 0 cannot be entered
- * (-XEN_EINVAL), nor what is no frame number of RAM.
+ * Notes that frame is mapped at va, page aligned, above LAYOUT_BASE and below it + 16 TiB.
+ * -XEN_EEXIST: it is there already; -XEN_ENOMEM: no place was found; nothing has changed. Frame 0
+ * cannot be entered (-XEN_EINVAL), nor what is no frame number of RAM.
  */
 int pahash_insert(mfn_t frame, uint64_t va)
 {
 	uint64_t offset = va - LAYOUT_BASE;
 
 	if (!mfn_raw(frame) || mfn_raw(frame) > PAHASH_FRAME_MASK || va & (PAGE_SIZE - 1) ||
-	    offset >= REGION_LENGTH)
+	    !offset || offset >= REGION_LENGTH)
 		return -XEN_EINVAL;
 	uint64_t word = offset >> PAGE_SHIFT << PAHASH_FRAME_BITS | mfn_raw(frame);
 	lock_acquire(&pahash_lock);
 	struct pahash_table *t = atomic_load_explicit(&pahash_current, memory_order_relaxed);
 	int rc = 0;
-	if (find(t, &frame, frame))
+	if (find(t, frame, frame))
 		rc = -XEN_EEXIST;
-	else if (entry_count * 2 > t->mask && !grow_locked())
+	else if (entry_count * 2 >= 1ull << current_size && !grow_locked())
 		t = atomic_load_explicit(&pahash_current, memory_order_relaxed);
 	if (!rc && !put(t, frame, word)) {
 		/* Rare below half full, and not to be expected below an eighth. */
-		rc = entry_count * 8 > t->mask ? grow_locked() : -XEN_ENOMEM;
+		rc = entry_count * 8 >= 1ull << current_size ? grow_locked() : -XEN_ENOMEM;
 		t = atomic_load_explicit(&pahash_current, memory_order_relaxed);
 		if (!rc && !put(t, frame, word))
 			rc = -XEN_ENOMEM;
@@ -296,8 +300,8 @@ void pahash_remove(mfn_t frame)
 {
 	lock_acquire(&pahash_lock);
 	_Atomic uint64_t *at =
-	    find(atomic_load_explicit(&pahash_current, memory_order_relaxed), &frame, frame);
-	if (at) {
+	    find(atomic_load_explicit(&pahash_current, memory_order_relaxed), frame, frame);
+	if (at && mfn_raw(frame)) {
 		atomic_store_explicit(at, 0, memory_order_release);
 		atomic_fetch_sub_explicit(&entry_count, 1, memory_order_relaxed);
 	}

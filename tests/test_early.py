@@ -7,7 +7,7 @@ from conftest import BUILD
 from keyhole import iso, machine
 
 # A processor without the feature, and what must be said of it.
-CASES = {"lm": "no 64-bit mode", "nx": "no no-execute pages"}
+CASES = {"lm": "no 64-bit mode", "nx": "no no-execute pages", "sse4.2": "no SSE4.2"}
 TEXT_SCREEN = 0xb8000
 
 
