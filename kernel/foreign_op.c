@@ -23,16 +23,18 @@
 static int64_t range_done(struct hypercall *c, uint64_t *first, uint64_t *second, uint64_t *count,
 			  uint64_t *total, uint64_t done, int rc)
 {
+	uint64_t all = *total + done;
+
 	if (*total > GUEST_GFN_LIMIT) /* made up */
 		return -XEN_EINVAL;
+	if (rc || done == *count)
+		return all ? (int64_t)all : rc;
 	*first += done;
 	if (second)
 		*second += done;
 	*count -= done;
-	*total += done;
-	if (!rc && *count)
-		return hypercall_continue(c);
-	return *total ? (int64_t)*total : rc;
+	*total = all;
+	return hypercall_continue(c);
 }
 
 static int64_t map_range(struct hypercall *c)
@@ -73,8 +75,10 @@ static int64_t exchange(struct hypercall *c)
 	rc = foreign_map_batch(c, &op, target, c->arg[2], true);
 	if (rc <= 0)
 		return -XEN_EFAULT;
+	if (c->arg[2] + (unsigned)rc >= op.size)
+		return 0;
 	c->arg[2] += (unsigned)rc;
-	return c->arg[2] < op.size ? hypercall_continue(c) : 0;
+	return hypercall_continue(c);
 }
 
 static int64_t window_open_op(struct hypercall *c)

@@ -2349,6 +2349,15 @@ static void foreign_ranges(void)
 		UNCHANGED("ranges that cannot be");
 		is(MAP_RANGE(0, 100, 200), RAM_FRAMES, "as far as its RAM goes");
 		is(continuations, RAM_FRAMES / 64, "64 single ones at a time");
+		struct vcpu_regs r, was;
+		bool done;
+		load(&r, __HYPERVISOR_keyhole_foreign, KEYHOLE_FOREIGN(KEYHOLE_FOREIGN_REMOVE, 1),
+		     200, 10);
+		*(w ? &r.r10 : &r.rsi) = 0;
+		was = r;
+		is(call_once(&r, &done), 10, "one that needs no continuation");
+		was.rax = r.rax;
+		ok(done && !memcmp(&r, &was, sizeof(r)), "leaves all other registers alone");
 		is(mapper->p2m[100 + RAM_FRAMES - 1].type, P2M_FOREIGN, "the last one");
 		is(mapper->p2m[100 + RAM_FRAMES].type, P2M_NONE, "and no more");
 		is(REMOVE_RANGE(100, RAM_FRAMES), RAM_FRAMES, "removed");
