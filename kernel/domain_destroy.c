@@ -14,6 +14,7 @@
 #include "kernel/xen_state.h"
 #include "lock.h"
 #include "mm/epoch.h"
+#include "mm/frame.h"
 #include "mm/heap.h"
 #include "p2m.h"
 
@@ -165,8 +166,11 @@ static bool phase_step(struct domain *d)
 			return false;
 		free_tables(d);
 		return true;
-	default: /* tables that wait for their epoch are given back to the account in *d */
-		return !atomic_load(&d->p2m.tables.used);
+	default:
+		/* Tables that wait for their epoch are given back to the account in *d. And who is
+		 * made when d is gone finds all the memory that it had. */
+		return !atomic_load(&d->p2m.tables.used) && !frame_owned(d->id) &&
+		       !frame_going(d->id);
 	}
 }
 

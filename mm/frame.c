@@ -19,8 +19,8 @@
 #include "print.h"
 #include "public/errno.h"
 
-/* Frames of guest RAM by owner, those on their way to be free left out. */
-static _Atomic uint64_t guest_frames[DOMAINS_MAX + 1];
+/* Frames of guest RAM by owner, those on their way to be free left out; and these. */
+static _Atomic uint64_t guest_frames[DOMAINS_MAX + 1], going_frames[DOMAINS_MAX + 1];
 
 static uint64_t state_make(enum frame_type type, domid_t owner, uint32_t refs)
 {
@@ -32,13 +32,24 @@ static enum frame_type state_type(uint64_t state)
 	return (enum frame_type)(state >> FRAME_TYPE_SHIFT);
 }
 
-static void count_guest_ram(uint64_t state, int64_t frames)
+static void count_as(_Atomic uint64_t counts[], uint64_t state, int64_t frames)
 {
 	domid_t owner = (domid_t)(state >> FRAME_OWNER_SHIFT);
 
 	if (state_type(state) == FRAME_GUEST_RAM && owner <= DOMAINS_MAX)
-		atomic_fetch_add_explicit(&guest_frames[owner], (uint64_t)frames,
-					  memory_order_relaxed);
+		atomic_fetch_add_explicit(&counts[owner], (uint64_t)frames, memory_order_relaxed);
+}
+
+static void count_guest_ram(uint64_t state, int64_t frames)
+{
+	count_as(guest_frames, state, frames);
+}
+
+/* Frames have been given up. */
+static void count_going(uint64_t state, int64_t frames)
+{
+	count_as(guest_frames, state, -frames);
+	count_as(going_frames, state, frames);
 }
 
 /*
@@ -178,13 +189,12 @@ void frame_free(mfn_t first, unsigned order)
 
 	for (uint64_t f = mfn_raw(first); f < mfn_raw(first) + count; f++)
 		change_sole_reference(f, like, FRAME_STATE_CLEAN | FRAME_DIRTY, "freed");
-	if (!(like & FRAME_DIRTY))
-		count_guest_ram(like, -(1 << order));
 	frame_count_type(state_type(like), -(1 << order));
 	if (order)
 		buddy_give(mfn_raw(first), order);
 	else
 		frame_cache_put(&first, 1);
+	count_as(like & FRAME_DIRTY ? going_frames : guest_frames, like, -(1 << order));
 }
 
 /* The same for single frames that were retired: nobody else can change their states. */
@@ -203,11 +213,13 @@ void frame_free_retired(const mfn_t *frames, uint32_t count)
 		    state_type(state) <= FRAME_FREE)
 			panic("frame %lx was not given up: state %lx", mfn_raw(frames[i]), state);
 		frame_count_type(state_type(like), -alike);
+		count_as(going_frames, like, -alike);
 		like = state;
 		alike = 0;
 	}
 	frame_count_type(state_type(like), -alike);
 	frame_cache_put(frames, count);
+	count_as(going_frames, like, -alike);
 }
 
 void frame_retire(mfn_t first, unsigned order)
@@ -221,7 +233,7 @@ void frame_retire(mfn_t first, unsigned order)
 		change_sole_reference(f, like, to, "given up");
 	change_sole_reference(mfn_raw(first), like, to | (uint64_t)order << FRAME_ORDER_SHIFT,
 			      "given up");
-	count_guest_ram(like, -(1 << order));
+	count_going(like, 1 << order);
 }
 
 /*
@@ -253,7 +265,7 @@ void frame_release_reserved(paddr_t start, paddr_t end)
  */
 noinline_fn static void retire_run(uint64_t first, uint64_t end, uint64_t like)
 {
-	count_guest_ram(like, (int64_t)(first - end));
+	count_going(like, (int64_t)(end - first));
 	while (first < end) {
 		unsigned order = (unsigned)__builtin_ctzll(first | 1ull << FRAME_ORDER_2M);
 
@@ -276,7 +288,7 @@ static uint64_t checked_last(uint64_t frame, uint64_t old)
 void frame_put_last(mfn_t frame, uint64_t old)
 {
 	section_set_state(mfn_raw(frame), checked_last(mfn_raw(frame), old) | FRAME_DIRTY);
-	count_guest_ram(old, -1);
+	count_going(old, 1);
 	epoch_free_retired(frame);
 }
 
@@ -318,7 +330,7 @@ void frame_put_pages(const mfn_t *frames, uint32_t count)
 		if ((uint32_t)old > 1)
 			continue;
 		if (unlikely(old != like)) {
-			count_guest_ram(like, -alike);
+			count_going(like, alike);
 			like = checked_last(frame, old);
 			alike = 0;
 		}
@@ -330,7 +342,7 @@ void frame_put_pages(const mfn_t *frames, uint32_t count)
 			gone.first = frame;
 		gone.last = frame;
 	}
-	count_guest_ram(like, -alike);
+	count_going(like, alike);
 	epoch_free_chain(&gone);
 }
 
@@ -378,6 +390,13 @@ uint64_t frame_owned(domid_t owner)
 	if (owner > DOMAINS_MAX)
 		return 0;
 	return atomic_load_explicit(&guest_frames[owner], memory_order_relaxed);
+}
+
+/* Frames of guest RAM that a domain, with an id that one can have, has given up, and that are not
+ * free yet. */
+uint64_t frame_going(domid_t owner)
+{
+	return atomic_load_explicit(&going_frames[owner], memory_order_relaxed);
 }
 
 /* The counters as they are, if no other CPU takes or gives frames meanwhile. */

@@ -165,6 +165,7 @@ enum frame_type frame_type(mfn_t frame);
 domid_t frame_owner(mfn_t frame);
 uint32_t frame_refs(mfn_t frame);
 uint64_t frame_owned(domid_t owner); /* frames of guest RAM */
+uint64_t frame_going(domid_t owner); /* given up, and not free yet */
 void frame_get_stats(struct frame_stats *out);
 mfn_t frame_limit(void);	/* one past the last frame of RAM */
 bool frame_is_ram(mfn_t frame); /* RAM, used or not, with a frame-table entry or not */

@@ -94,6 +94,19 @@ static uint64_t frames_used(void)
 		n += refs[i] != 0;
 	return n;
 }
+uint64_t frame_owned(domid_t owner)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < FRAMES; i++)
+		n += refs[i] && owners[i] == owner;
+	return n;
+}
+static uint64_t frames_going; /* wait for their epoch */
+uint64_t frame_going(domid_t owner)
+{
+	return owner == 1 ? frames_going : 0;
+}
 static uint64_t frames_free_reported = FRAMES;
 void frame_get_stats(struct frame_stats *out)
 {
@@ -543,6 +556,17 @@ static void contents(void)
 	is(mapped, 512, "of single frames");
 	no_large = false;
 	d->end = END_POWEROFF;
+	frames_going = 1;
+	is(destroy(d, 0), -1, "it is there until the last frame is free");
+	frames_going = 0;
+	is(destroy(d, 0), 1, "and no longer");
+	ok(!frames_used() && !fake_heap_objects, "nothing is left");
+
+	fresh(2 << 20);
+	no_large = true;
+	is(create(&d), 0, "the same again");
+	no_large = false;
+	d->end = END_POWEROFF;
 	ok(destroy(d, 0) > 512 / 16, "taken apart in many steps");
 	ok(!frames_used() && !fake_heap_objects, "nothing is left");
 
@@ -553,6 +577,7 @@ static void contents(void)
 	p2m_map_of[2001] = (struct p2m_entry){make_mfn(600), P2M_GRANT_RW, P2M_RW, 0};
 	mapped += 2;
 	refs[600] += 2;
+	owners[600] = 9;
 	d->end = END_POWEROFF;
 	revocations = 1000;
 	is(destroy(d, 50), -1, "as long as others have its pages");

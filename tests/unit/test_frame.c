@@ -454,13 +454,17 @@ static bool owned(void)
 	must(frame_owned(7) == 16); /* at once, although it waits for its epoch */
 	frame_free(block, 2);
 	must(frame_owned(7) == 12);
+	must(frame_going(7) == 1);
 	epoch_free_frames(mfn_add(block, 4), 2);
-	must(frame_owned(7) == 8);
+	must(frame_owned(7) == 8 && frame_going(7) == 5);
+	frame_put_run(mfn_add(block, 8), 4);
+	frame_put_pages((mfn_t[]){mfn_add(block, 12)}, 1);
+	must(frame_owned(7) == 3 && frame_going(7) == 10);
 	while (epoch_pending())
 		epoch_quiescent();
-	must(frame_owned(7) == 8 && frame_owned(8) == 1);
+	must(frame_owned(7) == 3 && frame_owned(8) == 1 && !frame_going(7));
 	frame_free(table, 0);
-	must(frame_owned(7) == 8);
+	must(frame_owned(7) == 3 && !frame_going(7));
 	return true;
 }
 
