@@ -20,6 +20,9 @@ uint64_t foreign_remove_range(struct domain *d, uint64_t gfn, uint64_t count, in
 /* Mappings of these frames have gone from a domain's p2m, with one reference each. Adjacent frames
  * may belong to several owners. */
 void foreign_put_run(const struct domain *d, mfn_t first, uint64_t count);
+/* Frames of one owner have appeared in a domain's p2m. */
+void foreign_count(const struct domain *d, domid_t owner, uint64_t count);
+/* kernel/foreign_revoke.c */
 bool foreign_revoke_step(domid_t owner, struct domain *mapper, uint64_t *at);
 
 #endif

@@ -1,6 +1,6 @@
 /* sources: kernel/hypercall.c kernel/multicall.c kernel/sched_op.c kernel/hypercall_misc.c kernel/guest_input.c kernel/lifecycle_op.c kernel/grant.c kernel/grant_op.c */
 /* sources: kernel/grant_copy.c kernel/grant_entry.c kernel/grant_table.c kernel/foreign_map.c kernel/memory_op.c */
-/* sources: kernel/grant_revoke.c kernel/grant_find.c kernel/reservation.c kernel/foreign_op.c kernel/demand.c kernel/demand_window.c kernel/compat.c tests/unit/fake_cpu.c tests/unit/fake_heap.c tests/unit/quiet.c */
+/* sources: kernel/grant_revoke.c kernel/grant_find.c kernel/reservation.c kernel/foreign_op.c kernel/foreign_revoke.c kernel/demand.c kernel/demand_window.c kernel/compat.c tests/unit/fake_cpu.c tests/unit/fake_heap.c tests/unit/quiet.c */
 /* flags: -pthread -DKEYHOLE_FAKE_REFERENCES */
 /*
  * Hypercalls end to end, from registers to registers, as two hostile guests would use them: all of
