@@ -105,8 +105,8 @@ struct vcpu_shared {
 	struct domain *domain;
 	uint32_t id; /* within the domain */
 	/* Changed under the lock of its CPU's run queue (kernel/sched.c), cpu with it. */
-	_Atomic uint32_t state;			    /* enum vcpu_state */
-	_Atomic uint32_t cpu;			    /* where it runs, is queued, or ran last */
+	_Atomic uint32_t state; /* enum vcpu_state */
+	_Atomic uint32_t cpu; /* where it runs, is queued, or ran last; VCPU_NO_CPU: not started */
 	_Atomic uint32_t requests;		    /* enum vcpu_request */
 	_Atomic uint64_t posted[VCPU_POSTED_WORDS]; /* interrupt vectors that wait */
 	_Atomic uint64_t apic_route;	 /* how its local APIC can be reached: vmx/vlapic_ipi.c */

@@ -72,7 +72,7 @@ void domain_end(struct domain *d, enum domain_end why, uint64_t detail)
 	lock_acquire(&d->lock);
 	if (atomic_load_explicit(&d->end, memory_order_relaxed) == END_NONE) {
 		d->end_detail = detail;
-		atomic_store_explicit(&d->end, why, memory_order_release);
+		atomic_store(&d->end, why); /* before states are looked at: kernel/sched.c */
 		for (uint32_t i = 0; i < d->vcpu_count; i++)
 			vcpu_kick(d->vcpus[i]);
 	}

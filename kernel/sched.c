@@ -174,7 +174,7 @@ void vcpu_kick(struct vcpu_shared *v)
 
 	if (state == VCPU_RUNNING)
 		cpu_kick(atomic_load(&v->cpu), ENTRY_WORK_VCPU);
-	else if (waits(state))
+	else if (waits(state) && atomic_load(&v->cpu) != VCPU_NO_CPU) /* else sched_add() looks */
 		wake(v, false);
 }
 
@@ -422,6 +422,7 @@ void sched_add(struct vcpu_shared *v)
 		run_queue_wake(q, v, 0); /* nothing was saved up before it was there */
 	lock_release(&q->lock);
 	cpu_kick(cpu, ENTRY_WORK_RESCHEDULE);
+	vcpu_kick(v); /* its domain may have been ended before */
 }
 
 void sched_run(void)

@@ -113,6 +113,7 @@ int vcpu_create(struct domain *d, uint32_t id, struct vcpu_shared **out)
 	v->vmcs = frames[PRIVATE_VCPU_PAGES];
 	v->vpid = vpid;
 	v->host_cpu = VCPU_NO_CPU;
+	atomic_store(&v->cpu, VCPU_NO_CPU);
 	v->trace_id = (uint32_t)d->id << TRACE_DOMAIN_SHIFT | id << TRACE_VCPU_SHIFT;
 	atomic_store(&v->state, VCPU_BLOCKED);
 	*out = v;

@@ -245,7 +245,8 @@ static void be(uint32_t cpu)
 	test_cpu = cpus[cpu];
 }
 
-static struct guest guest(uint32_t vcpus, uint32_t weight, uint32_t cap)
+/* On no queue yet. */
+static struct guest made(uint32_t vcpus, uint32_t weight, uint32_t cap)
 {
 	static domid_t ids;
 	struct domain *d = calloc(1, sizeof(*d) + CPUS * sizeof(uint64_t));
@@ -265,11 +266,20 @@ static struct guest guest(uint32_t vcpus, uint32_t weight, uint32_t cap)
 		v->id = i;
 		v->weight = weight;
 		atomic_store(&v->state, VCPU_RUNNABLE);
+		atomic_store(&v->cpu, VCPU_NO_CPU);
 		if (vcpu_timer_create(v))
 			abort();
-		sched_add(v);
 	}
 	return (struct guest){.domain = d, .used = ran[d->id]};
+}
+
+static struct guest guest(uint32_t vcpus, uint32_t weight, uint32_t cap)
+{
+	struct guest g = made(vcpus, weight, cap);
+
+	for (uint32_t i = 0; i < vcpus; i++)
+		sched_add(g.domain->vcpus[i]);
+	return g;
 }
 
 /* Time that it has run since, on all processors. */
@@ -473,6 +483,30 @@ static void ups_and_downs(void)
 	end(&other);
 }
 
+/* A guest with the right to ends another, whose vCPUs are just being put on queues. */
+static void ended_before_it_starts(void)
+{
+	struct guest busy = guest(CPUS, 256, 0), g = made(3, 256, 0);
+	struct domain *d = g.domain;
+
+	for (uint32_t i = 1; i < 3; i++) {
+		d->vcpus[i]->waits_for_sipi = true;
+		atomic_store(&d->vcpus[i]->state, VCPU_PARKED);
+	}
+	sched_add(d->vcpus[2]);
+	d->end = END_DESTROYED;
+	for (uint32_t i = 0; i < 3; i++)
+		vcpu_kick(d->vcpus[i]);
+	go_on(10 * MS);
+	is(d->vcpus_alive, 2, "the one that was there is gone");
+	sched_add(d->vcpus[1]);
+	sched_add(d->vcpus[0]);
+	go_on(10 * MS);
+	is(d->vcpus_alive, 0, "the others go when they come, once each");
+	end(&g);
+	end(&busy);
+}
+
 static void late(void)
 {
 	struct guest old = guest(1, 256, 0), young;
@@ -504,6 +538,7 @@ int main(void)
 	boot_info.ranges[0].usable = true;
 	boot_info.ranges[0].end = make_paddr(0x80000);
 	ups_and_downs();
+	ended_before_it_starts();
 	caps(false);
 	caps(true);
 	late();
