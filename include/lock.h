@@ -26,7 +26,6 @@ enum lock_rank {
 	LOCK_DEVICES,
 	LOCK_GRANTS,
 	LOCK_EVTCHN,
-	LOCK_DEMAND_SHARE,
 	LOCK_DEMAND,
 	LOCK_P2M,
 	LOCK_HEAP,
@@ -125,12 +124,12 @@ static inline bool lock_try(struct lock *l)
 	return true;
 }
 
-/* Whether somebody waits for a lock that this CPU holds. */
-static inline bool lock_wanted(struct lock *l)
+/* Whether somebody has the lock. If not, all see that who have had it. */
+static inline bool lock_busy(struct lock *l)
 {
-	uint16_t next = atomic_load_explicit(&l->next, memory_order_relaxed);
+	uint16_t next = atomic_load_explicit(&l->next, memory_order_acquire);
 
-	return (uint16_t)(next - atomic_load_explicit(&l->serving, memory_order_relaxed)) > 1;
+	return next != atomic_load_explicit(&l->serving, memory_order_acquire);
 }
 
 static inline void lock_release(struct lock *l)

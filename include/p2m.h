@@ -33,22 +33,15 @@ enum p2m_type {
 
 #define P2M_CPU_WORDS (LAYOUT_CPUS_MAX / 64)
 
-/* Leaf tables that p2m_fill_page() used last, each by the low bits of its number, as long as they
- * are linked. */
-#define P2M_LEAVES 8u
-struct p2m_leaf {
-	uint64_t *entries, *link;
-	uint64_t first, count; /* in gfns; count 0: none is at hand */
-};
-
 struct p2m {
-	struct lock lock;		  /* all changes */
-	struct p2m_leaf last[P2M_LEAVES]; /* under it */
-	mfn_t root;			  /* FRAME_TABLE, the top level */
-	const uint64_t *top;		  /* its address; constant */
-	struct table_account tables;	  /* quota of the domain */
-	_Atomic uint64_t generation;	  /* moves whenever rights are removed; starts at 1 */
-	uint64_t max_gfn;		  /* frames at or above are refused */
+	struct lock lock;	     /* all changes, but for those of visitors */
+	_Atomic uint32_t visitors;   /* CPUs that are at single pages; see struct p2m_visit */
+	uint64_t leaf_tables;	     /* another number, unique, whenever a leaf table goes */
+	mfn_t root;		     /* FRAME_TABLE, the top level */
+	const uint64_t *top;	     /* its address; constant */
+	struct table_account tables; /* quota of the domain */
+	_Atomic uint64_t generation; /* moves whenever rights are removed; starts at 1 */
+	uint64_t max_gfn;	     /* frames at or above are refused */
 	/* Gives a gfn memory where it shall have some and has none yet: whether it has now. Or
 	 * NULL. Constant. */
 	bool (*fill)(struct p2m *p2m, gfn_t gfn);
@@ -141,9 +134,6 @@ int p2m_batch_take_any(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t
  * -XEN_ENOMEM: a large leaf could not be split. */
 int p2m_batch_exchange(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t frame,
 		       mfn_t *old) must_use;
-/* Lets those go first who wait for the lock. What was taken out is still to be flushed, by
- * p2m_batch_end(), whatever comes in its place meanwhile. */
-void p2m_batch_yield(struct p2m_batch *b);
 /* Moves the generation and marks CPUs, if anything was taken out; unlocks. */
 void p2m_batch_end(struct p2m_batch *b);
 
@@ -152,8 +142,29 @@ bool p2m_tracks_access(void);
 /* Brings the leaf table of a gfn to hand: false if there is none. */
 bool p2m_batch_reach(struct p2m_batch *b, uint64_t gfn);
 
+/*
+ * Single pages that come and go on several CPUs at once. A visitor has no lock: what it does to an
+ * entry is one locked operation, and tables neither come nor go. Who takes the lock waits until all
+ * visitors have left, and none comes until it is given back (vmx/ept_tables.h). Between begin and
+ * end the visitor calls nothing that takes it; the generation moves once, at the end.
+ * vmx/ept_batch.h has what visitors do, inline.
+ */
+struct p2m_visit {
+	struct p2m *p2m;
+	struct p2m_leaf leaf; /* the table at hand */
+	bool removed;	      /* the generation has yet to move */
+};
+void p2m_visit_begin(struct p2m_visit *v, struct p2m *p2m);
+bool p2m_visit_reach(struct p2m_visit *v, uint64_t gfn);
+/* Where the entry is the last one of its table. */
+int p2m_visit_take_last(struct p2m_visit *v, gfn_t gfn, enum p2m_type type, mfn_t *frame) must_use;
+/* Lets those go first who wait for the lock. What was taken out is still to be flushed. */
+void p2m_visit_yield(struct p2m_visit *v);
+/* Moves the generation and marks CPUs, if anything was taken out. */
+void p2m_visit_end(struct p2m_visit *v);
+
 /* p2m_map() of one frame, of a type that allows these rights, into a leaf table that is there:
- * -XEN_ENOENT if there is none. */
+ * -XEN_ENOENT if there is none. A visit of its own. */
 int p2m_fill_page(struct p2m *p2m, gfn_t gfn, mfn_t frame, enum p2m_type type,
 		  unsigned access) must_use;
 

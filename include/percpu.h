@@ -67,6 +67,13 @@ struct tss {
 } packed_struct;
 static_assert_size(struct tss, 104);
 
+/* A leaf table of a p2m, as long as that p2m's tables are the same (p2m.h). */
+struct p2m_leaf {
+	uint64_t *entries, *link;
+	uint64_t first, count; /* in gfns; count 0: none is at hand */
+	uint64_t tables;       /* the p2m's */
+};
+#define P2M_LEAVES	   4u
 #define WINDOW_CACHE_SLOTS 64u
 #define LOCKS_HELD_MAX	   8u
 #define CONSOLE_INPUT_SIZE 256u /* characters */
@@ -90,6 +97,8 @@ struct cpu_private {
 	uint64_t window_cache_state;  /* mm/window_cache.c: of frames that may stay open; 0: none */
 	uint64_t window_cache_filled; /* bit s: cached slot s is open */
 	uint64_t window_cache_frame[WINDOW_CACHE_SLOTS]; /* the frame that it shows */
+	/* vmx/ept_tables.h: leaf tables used last, each by the low bits of its number */
+	struct p2m_leaf leaves[P2M_LEAVES];
 	uint64_t *private_pt;	 /* the table that maps the first 2 MiB of the private range */
 	mfn_t root;		 /* top-level page table */
 	mfn_t vmxon;		 /* VMXON region */

@@ -4,22 +4,23 @@
  * a batch of pages with one flush.
  *
  * State: a window's record (kernel/demand_internal.h), on the heap, charged to its mapper: what is
- * constant or atomic, and under its lock the list of its pages. An entry of the list (a slot) names
- * a page that is mapped or was; the p2m alone says whether it is. A mapped page (P2M_DEMAND) holds
- * a reference to its frame. Free slots that a CPU has at hand, and the owner's leaf that it used
- * last, are in its share, under a lock of that. Windows are found in tables of their mapper and of
- * their owner without a lock, and freed an epoch after they have left both. Lock order: domain,
- * share, window, p2m.
+ * constant or atomic, the list of its pages among it. An entry of the list (a slot) names a page
+ * that is mapped or was; the p2m alone says whether it is. A mapped page (P2M_DEMAND) holds a
+ * reference to its frame. What a CPU has at hand is in its share, under a lock of that: free slots,
+ * and the owner's leaf that it used last. A slot goes from one CPU to another by what it says: one
+ * that names a page is anybody's who makes it pending. Windows are found in tables of their mapper
+ * and of their owner without a lock, and freed an epoch after they have left both. Lock order:
+ * domain, share, p2m.
  *
  * Who fills a page and who takes pages away for good must not miss each other: whoever fills looks
- * at the window and at the owner again when the page is mapped (all under or after the p2m's lock),
- * and takes it out itself if they have changed; whoever closes says so first and takes pages out
- * then.
+ * at the window and at the owner again when the page is mapped (by a locked operation), and takes
+ * it out itself if they have changed; whoever closes says so first and takes pages out then.
  *
- * How pages are chosen: a hand goes round the slots. Where the processor has accessed flags, a page
- * whose flag is set gets another round, with the flag cleared; the flush of the batch makes the
- * processor set it anew. Elsewhere pages are unmapped a batch ahead, as a sample: those that are
- * touched before the next batch keep their slots.
+ * How pages are chosen: a hand goes round the slots, a few at a time for whichever CPU needs some.
+ * Where the processor has accessed flags, a page whose flag is set gets another round, with the
+ * flag cleared; the flush of the batch makes the processor set it anew. Elsewhere pages are
+ * unmapped a batch ahead, as a sample: those that are touched before the next batch by a CPU of the
+ * same share keep their slots.
  */
 #include "demand_internal.h"
 #include "mem.h"
@@ -27,163 +28,157 @@
 /* --- making room --------------------------------------------------------------------------------
  */
 
-/* A slot whose page has gone. Where there is no room it stays as it is: the hand finds it. */
-static inline void slot_give(struct demand_window *w, uint32_t slot)
+/* A slot of this CPU's, whose page has gone. Without room it is left to the hand again. */
+static inline void slot_give(struct demand_window *w, struct demand_share *s, uint32_t slot)
 {
-	if (w->free_count == BATCH_MAX)
-		return;
-	atomic_store_explicit(&w->slots[slot], SLOT_FREE, memory_order_relaxed);
-	w->free[w->free_count++] = slot;
+	if (likely(s->free_count < BATCH_MAX))
+		s->free[s->free_count++] = slot;
+	else
+		atomic_fetch_and(&w->slots[slot], ~SLOT_PENDING);
 }
 
-/* The slot under the hand, which moves on; SLOT_NONE if no page's. */
-static inline uint32_t hand_next(struct demand_window *w, uint32_t *page)
+/* Makes a slot that names a page this CPU's. */
+static inline bool slot_claim(struct demand_window *w, uint32_t slot, uint32_t value)
 {
-	uint32_t slot = w->hand;
-
-	w->hand = slot + 1 < w->used ? slot + 1 : 0;
-	*page = atomic_load_explicit(&w->slots[slot], memory_order_acquire);
-	return *page < SLOT_PENDING ? slot : SLOT_NONE;
+	return atomic_compare_exchange_strong(&w->slots[slot], &value, value | SLOT_PENDING);
 }
 
-/* By accessed flags. The last looks take what there is. hand_next(), with all in registers. */
-static void evict_idle(struct demand_window *w, struct removal *r)
+/* The next slots under the hand, [*slot, end), which moves on: end. Some have been used. */
+static inline uint32_t hand_move(struct demand_window *w, uint32_t *slot)
 {
-	const uint32_t batch = w->batch, used = w->used;
-	uint32_t looks = batch * LOOKS_PER_PAGE, left = batch, hand = w->hand;
-	const uint64_t first = w->gfn;
+	uint32_t used = atomic_load_explicit(&w->used, memory_order_relaxed), end;
 
-	for (; looks && left; looks--) {
-		uint32_t slot = hand;
-
-		/* Others fill pages meanwhile, with what their shares have. */
-		if (looks % LOOKS_AT_ONCE == 0 && lock_wanted(&w->mapper->p2m.lock))
-			p2m_batch_yield(&r->batch);
-		uint32_t page = atomic_load_explicit(&w->slots[slot], memory_order_acquire);
-
-		if (unlikely(++hand >= used))
-			hand = 0;
-		if (unlikely(page >= SLOT_PENDING) || !remove_page(r, first + page, looks <= batch))
-			continue;
-		slot_give(w, slot);
-		left--;
-	}
-	w->hand = hand;
+	*slot = atomic_load_explicit(&w->hand, memory_order_relaxed);
+	do
+		end = *slot + LOOKS_AT_ONCE < used ? *slot + LOOKS_AT_ONCE : used;
+	while (!atomic_compare_exchange_weak(&w->hand, slot, end < used ? end : 0));
+	return end;
 }
 
-/* Without them: slots of the sample that nobody has asked for again are free, others become the
- * next sample. If all were asked for, half a batch goes at once. */
-static void evict_sample(struct demand_window *w, struct removal *r)
+/* By accessed flags. The last looks take what there is. */
+static void evict_idle(struct demand_window *w, struct demand_share *s, struct removal *r)
 {
-	uint32_t at_once = w->sample_count ? 0 : w->batch / 2, slot, page;
+	const uint64_t first = w->gfn - 1;
+	uint32_t left = w->batch, slot, end;
 
-	while (w->sample_count)
-		slot_give(w, w->sample[--w->sample_count]);
-	for (uint32_t left = w->batch, looks = w->used; left && looks; looks--) {
-		slot = hand_next(w, &page);
-		if (slot == SLOT_NONE)
-			continue;
-		left--;
-		remove_page(r, w->gfn + page, true);
-		if (at_once) {
-			at_once--;
-			slot_give(w, slot);
-		} else {
-			w->sample[w->sample_count++] = slot;
+	for (uint32_t groups = left * LOOKS_PER_PAGE / LOOKS_AT_ONCE; left && groups; groups--) {
+		bool sure = groups <= w->batch / LOOKS_AT_ONCE;
+
+		end = hand_move(w, &slot);
+		if (unlikely(lock_busy(&w->mapper->p2m.lock)))
+			p2m_visit_yield(&r->visit);
+		for (; slot < end; slot++) {
+			uint32_t page = atomic_load_explicit(&w->slots[slot], memory_order_acquire);
+
+			if (unlikely((int32_t)page <= 0))
+				continue;
+			if (!sure && p2m_visit_used(&r->visit, make_gfn(first + page)))
+				continue;
+			if (unlikely(!slot_claim(w, slot, page)))
+				continue;
+			remove_page(r, first + page);
+			slot_give(w, s, slot);
+			if (!--left)
+				break;
 		}
 	}
 }
 
-/* Takes a batch of pages out, with one flush. */
-static __attribute__((noinline)) void evict(struct demand_window *w)
+/* Without them: slots of the sample that nobody has asked for again are free, others become the
+ * next sample. If all were asked for, half a batch goes at once. */
+static void evict_sample(struct demand_window *w, struct demand_share *s, struct removal *r)
+{
+	uint32_t at_once = s->sample_count ? 0 : w->batch / 2, left = w->batch, slot, end;
+	uint32_t used = atomic_load(&w->used);
+
+	while (s->sample_count)
+		slot_give(w, s, s->sample[--s->sample_count]);
+	for (uint32_t looks = 0; left && looks < used; looks += LOOKS_AT_ONCE) {
+		end = hand_move(w, &slot);
+		for (; slot < end && left; slot++) {
+			uint32_t page = atomic_load(&w->slots[slot]);
+
+			if ((int32_t)page <= 0 || !slot_claim(w, slot, page))
+				continue;
+			remove_page(r, w->gfn - 1 + page);
+			if (left-- > w->batch - at_once)
+				slot_give(w, s, slot);
+			else
+				s->sample[s->sample_count++] = slot;
+		}
+	}
+}
+
+/* Takes a batch of pages out, with one flush. The share's lock held. */
+noinline_fn static void evict(struct demand_window *w, struct demand_share *s)
 {
 	struct removal r;
 
-	assert_locked(&w->lock);
+	assert_locked(&s->lock);
+	if (!atomic_load(&w->used))
+		return;
 	removal_begin(&r, w->mapper);
 	if (w->samples)
-		evict_sample(w, &r);
+		evict_sample(w, s, &r);
 	else
-		evict_idle(w, &r);
-	w->evicted += r.count;
-	w->flushes += r.count > 0;
-	removal_end(&r);
+		evict_idle(w, s, &r);
+	removal_end(&r, s);
 }
 
 /* --- filling ---------------------------------------------------------------------------------- */
 
-/* The slot that a page of the sample still has. */
-static uint32_t sample_take(struct demand_window *w, uint32_t page)
+/* The slot that a page has kept as one of the sample; SLOT_NONE. */
+noinline_fn static uint32_t sample_take(const struct demand_window *w, struct demand_share *s,
+					uint32_t value)
 {
-	for (uint32_t i = 0; i < w->sample_count; i++) {
-		uint32_t slot = w->sample[i];
+	for (uint32_t i = 0; i < s->sample_count; i++) {
+		uint32_t slot = s->sample[i];
 
-		if (atomic_load_explicit(&w->slots[slot], memory_order_relaxed) == page) {
-			w->sample[i] = w->sample[--w->sample_count];
+		if (atomic_load_explicit(&w->slots[slot], memory_order_relaxed) == value) {
+			s->sample[i] = s->sample[--s->sample_count];
 			return slot;
 		}
 	}
 	return SLOT_NONE;
 }
 
-/*
- * Fills a share with free slots, in a row as far as there are, so that the hand finds the pages of
- * one vCPU side by side. One that still has some does not wait for the CPU that evicts.
- */
-static __attribute__((noinline)) void share_refill(struct demand_window *w, struct demand_share *s)
+/* Gets a share free slots, in a row as far as there are, so that the hand finds the pages of one
+ * vCPU side by side. */
+noinline_fn static void share_refill(struct demand_window *w, struct demand_share *s)
 {
-	if (!s->free_count)
-		lock_acquire(&w->lock);
-	else if (!lock_try(&w->lock))
-		return;
-	if (!w->free_count && w->used == w->budget)
-		evict(w);
-	uint32_t n = w->share_max - s->free_count;
-	if (n > w->free_count)
-		n = w->free_count;
-	w->free_count -= n;
-	memcpy(&s->free[s->free_count], &w->free[w->free_count], n * sizeof(s->free[0]));
-	s->free_count += n;
-	while (s->free_count < w->share_max && w->used < w->budget) {
-		atomic_store_explicit(&w->slots[w->used], SLOT_FREE, memory_order_relaxed);
-		s->free[s->free_count++] = w->used++;
-	}
-	lock_release(&w->lock);
-}
+	uint32_t used = atomic_load(&w->used), end;
 
-/* The slot that a page has kept as one of the sample; SLOT_NONE. */
-static __attribute__((noinline)) uint32_t slot_sampled(struct demand_window *w, uint32_t page)
-{
-	lock_acquire(&w->lock);
-	uint32_t slot = sample_take(w, page);
-	if (slot != SLOT_NONE)
-		atomic_store_explicit(&w->slots[slot], page | SLOT_PENDING, memory_order_relaxed);
-	lock_release(&w->lock);
-	return slot;
+	do
+		end = w->budget - used < w->batch ? w->budget : used + w->batch;
+	while (!atomic_compare_exchange_weak(&w->used, &used, end));
+	while (end > used)
+		s->free[s->free_count++] = --end;
+	if (!s->free_count)
+		evict(w, s);
 }
 
 /* A slot for a page, pending; SLOT_NONE: there is none just now. The share's lock held. */
 static inline uint32_t slot_take(struct demand_window *w, struct demand_share *s, uint32_t page)
 {
-	uint32_t slot = SLOT_NONE;
+	uint32_t value = (page + 1) | SLOT_PENDING, slot = SLOT_NONE;
 
 	if (unlikely(w->samples))
-		slot = slot_sampled(w, page);
+		slot = sample_take(w, s, value);
 	if (unlikely(slot != SLOT_NONE))
 		return slot;
-	if (unlikely(s->free_count <= w->share_max / 2)) {
+	if (unlikely(!s->free_count)) {
 		share_refill(w, s);
 		if (!s->free_count)
 			return SLOT_NONE;
 	}
 	slot = s->free[--s->free_count];
-	atomic_store_explicit(&w->slots[slot], page | SLOT_PENDING, memory_order_relaxed);
+	atomic_store_explicit(&w->slots[slot], value, memory_order_relaxed);
 	return slot;
 }
 
 /* Brings the leaf to hand that has the owner's frame index. False: that is no RAM. */
-static __attribute__((noinline)) bool find_leaf(const struct demand_window *w,
-						struct demand_share *s, uint64_t index)
+noinline_fn static bool find_leaf(const struct demand_window *w, struct demand_share *s,
+				  uint64_t index)
 {
 	struct p2m_entry e;
 
@@ -220,7 +215,7 @@ static inline bool frame_take(const struct demand_window *w, struct demand_share
 }
 
 /* The first page of a leaf table, or there is no table left: pages of all windows make room. */
-static __attribute__((noinline)) int map_page(struct domain *d, gfn_t gfn, mfn_t frame)
+noinline_fn static int map_page(struct domain *d, gfn_t gfn, mfn_t frame)
 {
 	int rc = p2m_map(&d->p2m, gfn, frame, 1, P2M_DEMAND, P2M_RW);
 
@@ -229,10 +224,11 @@ static __attribute__((noinline)) int map_page(struct domain *d, gfn_t gfn, mfn_t
 
 		if (!w)
 			continue;
-		lock_acquire(&w->lock);
-		if (w->used)
-			evict(w);
-		lock_release(&w->lock);
+		struct demand_share *s = &w->shares[cpu_index() & w->share_mask];
+
+		lock_acquire(&s->lock);
+		evict(w, s);
+		lock_release(&s->lock);
 		rc = p2m_map(&d->p2m, gfn, frame, 1, P2M_DEMAND, P2M_RW);
 	}
 	return rc;
@@ -244,8 +240,8 @@ static void unmap_page(struct domain *d, uint64_t gfn)
 	struct removal r;
 
 	removal_begin(&r, d);
-	remove_page(&r, gfn, true);
-	removal_end(&r);
+	remove_page(&r, gfn);
+	removal_end(&r, NULL);
 }
 
 /* Whether the owner has this frame there still, and the window is open. */
@@ -259,10 +255,9 @@ static bool still_there(const struct demand_window *w, uint64_t index, mfn_t fra
 
 /* Maps a page of a window, which has nothing there: 0, also if it is to be tried again.
  * -XEN_ENOENT: neither has the owner; -XEN_ENOMEM: no table, though every window has made room. */
-static int fill(struct demand_window *w, gfn_t gfn)
+noinline_fn static int fill(struct demand_window *w, struct demand_share *s, gfn_t gfn)
 {
 	uint64_t page = gfn_raw(gfn) - w->gfn, index = w->index + page;
-	struct demand_share *s = &w->shares[cpu_index() % SHARES];
 	struct domain *d = w->mapper;
 	uint32_t slot = SLOT_NONE;
 	mfn_t frame = MFN_INVALID;
@@ -284,7 +279,7 @@ static int fill(struct demand_window *w, gfn_t gfn)
 		rc = map_page(d, gfn, frame);
 	/* On an error the slot names a page that has gone. In order with the look at closed: who
 	 * closes the window and finds the slot pending is seen below. */
-	atomic_store(&w->slots[slot], (uint32_t)page);
+	atomic_store(&w->slots[slot], (uint32_t)page + 1);
 	if (unlikely(rc)) {
 		frame_put(frame);		   /* never mapped: nothing to wait for */
 		return rc == -XEN_EEXIST ? 0 : rc; /* another CPU was first */
@@ -314,7 +309,7 @@ static struct demand_window *find_window(const struct domain *d, uint64_t gfn, u
 /*
  * A page without memory was touched. 0: it is of a window, and has some now, or the guest is to try
  * again; -XEN_ENOENT: it is of none, or its owner has nothing there; -XEN_ENOMEM: no table is left.
- * Takes the window's lock and the p2m's.
+ * Takes the lock of a share, and for a table the p2m's.
  */
 int demand_fault(struct domain *d, gfn_t gfn)
 {
@@ -328,7 +323,7 @@ int demand_fault(struct domain *d, gfn_t gfn)
 			return -XEN_ENOENT;
 		atomic_store_explicit(&d->window_hint, place, memory_order_relaxed);
 	}
-	return fill(w, gfn);
+	return fill(w, &w->shares[cpu_index() & w->share_mask], gfn);
 }
 
 /* Whether gfn is of a window. */

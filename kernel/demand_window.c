@@ -22,8 +22,8 @@ static void take_from(struct demand_window *w, uint64_t first, uint64_t end)
 	while (first < end) {
 		removal_begin(&r, w->mapper);
 		for (; first < end && r.count < BATCH_MAX; first++)
-			remove_page(&r, w->gfn + first - w->index, true);
-		removal_end(&r);
+			remove_page(&r, w->gfn + first - w->index);
+		removal_end(&r, NULL);
 	}
 }
 
@@ -126,9 +126,8 @@ int demand_open(struct domain *d, struct domain *owner, uint64_t index, uint64_t
 		return rc;
 	}
 	struct demand_window *w = object;
-	w->lock = (struct lock)LOCK_INIT(LOCK_DEMAND);
-	for (unsigned i = 0; i < SHARES; i++)
-		w->shares[i].lock = (struct lock)LOCK_INIT(LOCK_DEMAND_SHARE);
+	for (unsigned i = 0; i < SHARES_MAX; i++)
+		w->shares[i].lock = (struct lock)LOCK_INIT(LOCK_DEMAND);
 	w->mapper = d;
 	w->owner = owner;
 	w->owner_id = owner->id;
@@ -137,10 +136,10 @@ int demand_open(struct domain *d, struct domain *owner, uint64_t index, uint64_t
 	w->index = index;
 	w->budget = (uint32_t)budget;
 	w->batch = w->budget / BATCH_PART < BATCH_MAX ? w->budget / BATCH_PART : BATCH_MAX;
-	w->share_max = w->budget / (SHARES * SHARES_PART);
-	if (w->share_max > SHARE_MAX)
-		w->share_max = SHARE_MAX;
 	w->samples = !p2m_tracks_access();
+	for (uint64_t shares = 2; shares <= SHARES_MAX; shares *= 2)
+		if (budget >= shares * (BUDGET_FOR_SHARE << w->samples))
+			w->share_mask = (uint32_t)shares - 1;
 	w->charge = charge;
 	lock_acquire(&d->lock);
 	rc = place_find(d, w, &place);
@@ -160,25 +159,28 @@ int demand_open(struct domain *d, struct domain *owner, uint64_t index, uint64_t
 /* Takes pages out for good, a bounded number; true when all are. It is closed. */
 static bool sweep_step(struct demand_window *w)
 {
+	struct demand_share *s = &w->shares[0];
+	uint32_t used = atomic_load(&w->used), end;
 	struct removal r;
-	uint32_t end;
 
-	lock_acquire(&w->lock);
-	end = w->used - w->swept < BATCH_MAX ? w->used : w->swept + BATCH_MAX;
+	lock_acquire(&s->lock);
+	end = used - w->swept < BATCH_MAX ? used : w->swept + BATCH_MAX;
 	removal_begin(&r, w->mapper);
 	for (; w->swept < end; w->swept++) {
-		uint32_t page = atomic_load_explicit(&w->slots[w->swept], memory_order_acquire);
+		uint32_t page = atomic_load(&w->slots[w->swept]);
 
 		/* One that is pending is taken out by its CPU, as the window is closed. */
-		if (page < SLOT_PENDING)
-			remove_page(&r, w->gfn + page, true);
+		if ((int32_t)page > 0)
+			remove_page(&r, w->gfn - 1 + page);
 	}
-	w->flushes += r.count > 0;
-	w->evicted += r.count;
-	removal_end(&r);
-	bool all = w->swept == w->used;
-	lock_release(&w->lock);
-	return all;
+	removal_end(&r, s);
+	lock_release(&s->lock);
+	/* Who has begun to evict has ended, too. */
+	for (; end == used && s < &w->shares[w->share_mask + 1]; s++) {
+		lock_acquire(&s->lock);
+		lock_release(&s->lock);
+	}
+	return end == used;
 }
 
 static struct demand_window *window_by_id(const struct domain *d, uint64_t id)
@@ -209,27 +211,28 @@ int demand_close_step(struct domain *d, uint64_t id)
 int demand_stats(struct domain *d, uint64_t id, struct keyhole_window_stats *out)
 {
 	struct demand_window *w = window_by_id(d, id);
-	uint64_t faults = 0, at_hand = 0;
+	struct keyhole_window_stats found = {0};
+	uint64_t used, idle = 0;
 
 	if (!w)
 		return -XEN_ENOENT;
-	for (unsigned i = 0; i < SHARES; i++) {
-		lock_acquire(&w->shares[i].lock);
-		faults += w->shares[i].faults;
-		at_hand += w->shares[i].free_count;
-		lock_release(&w->shares[i].lock);
+	for (unsigned i = 0; i <= w->share_mask; i++) {
+		struct demand_share *s = &w->shares[i];
+
+		lock_acquire(&s->lock);
+		found.faults += s->faults;
+		found.evicted += s->evicted;
+		found.flushes += s->flushes;
+		idle += s->free_count + s->sample_count;
+		lock_release(&s->lock);
 	}
-	lock_acquire(&w->lock);
-	*out = (struct keyhole_window_stats){
-	    .faults = faults,
-	    .evicted = w->evicted,
-	    .flushes = w->flushes,
-	    .flushes_per_1000_faults = faults ? w->flushes * 1000 / faults : 0,
-	    .resident = w->used - w->free_count - w->sample_count - at_hand,
-	    .budget = w->budget,
-	    .open = !atomic_load(&w->closed),
-	};
-	lock_release(&w->lock);
+	if (found.faults)
+		found.flushes_per_1000_faults = found.flushes * 1000 / found.faults;
+	used = atomic_load(&w->used);
+	found.resident = used > idle ? used - idle : 0;
+	found.budget = w->budget;
+	found.open = !atomic_load(&w->closed);
+	*out = found;
 	return 0;
 }
 

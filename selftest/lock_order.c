@@ -16,7 +16,6 @@ static const char *const names[LOCK_RANKS] = {
     [LOCK_DEVICES] = "devices",
     [LOCK_GRANTS] = "grant table",
     [LOCK_EVTCHN] = "event channels",
-    [LOCK_DEMAND_SHARE] = "demand window's share",
     [LOCK_DEMAND] = "demand window",
     [LOCK_P2M] = "p2m",
     [LOCK_HEAP] = "heap",

@@ -3,15 +3,16 @@
  *
  * State: the tables below p2m->root, pages of the table pools, charged to the domain. They are
  * always mapped, so that going from an entry to the table it points to is arithmetic. Lock:
- * p2m->lock for all changes. Look-ups take no lock: entries are read and written whole, a table is
- * complete before it is linked, and one that was taken out lives until every CPU has passed a
- * quiescent point.
+ * p2m->lock for all changes, but for single pages, which visitors change by locked operations while
+ * nobody has it (vmx/ept_visit.c). Look-ups take no lock: entries are read and written whole, a
+ * table is complete before it is linked, and one that was taken out lives until every CPU has
+ * passed a quiescent point.
  *
- * Invariants, whenever the lock is free:
+ * Invariants, whenever the lock is free and no visitor is there:
  *  - an empty table does not stay in the tree (the root excepted). What an aligned mapping covers
  *    whole therefore either has no entry or has something mapped;
  *  - where the processor has the larger leaf, no table is full of RAM or foreign frames that such a
- *    leaf could map alike (ept_join);
+ *    leaf could map alike (ept_join), but for a moment if a visitor has filled it;
  *  - not-present entries are zero; within p2m_unmap() alone they may be tombstones, whose address
  *    is inverted, so that a speculative walk leads to no memory.
  *
@@ -26,6 +27,13 @@
 #include "public/errno.h"
 
 struct ept_config ept_config;
+
+void ept_forget_leaves(struct p2m *p2m)
+{
+	static _Atomic uint64_t last;
+
+	p2m->leaf_tables = atomic_fetch_add(&last, 1) + 1;
+}
 
 void ept_configure(bool has_1g, bool has_2m, bool has_accessed_dirty)
 {
@@ -117,6 +125,7 @@ int p2m_init(struct p2m *p2m, uint32_t table_quota, uint64_t max_gfn)
 	/* A CPU that runs the domain for the first time has seen no generation, and flushes: its
 	 * root may have been another domain's. */
 	atomic_store(&p2m->generation, 1);
+	ept_forget_leaves(p2m);
 	p2m->top = pool_table(p2m->root);
 	p2m->max_gfn = max_gfn;
 	return 0;
@@ -131,7 +140,7 @@ void p2m_destroy(struct p2m *p2m)
 		assert_always(!atomic_load(&p2m->active_cpus[i]));
 	if (mfn_equal(root, MFN_INVALID))
 		return;
-	lock_acquire(&p2m->lock);
+	p2m_lock(p2m);
 	p2m->max_gfn = 0;
 	for (uint64_t gfn = 0; gfn < P2M_GFN_LIMIT;) {
 		ept_seek(&c, gfn, 1, false);

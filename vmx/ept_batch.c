@@ -14,7 +14,7 @@
 
 void p2m_batch_begin(struct p2m_batch *b, struct p2m *p2m)
 {
-	lock_acquire(&p2m->lock);
+	p2m_lock(p2m);
 	b->p2m = p2m;
 	b->first = b->count = 0;
 	b->in_use = b->counted = 0;
@@ -36,15 +36,7 @@ static void settle(struct p2m_batch *b)
 		ept_join(b->p2m, b->first);
 }
 
-/* Where the leaf table of a gfn is kept when it is at hand. */
-static inline struct p2m_leaf *leaf_place(struct p2m *p2m, uint64_t gfn)
-{
-	return &p2m->last[gfn / ENTRIES_PER_TABLE % P2M_LEAVES];
-}
-
-/* Brings the leaf table of a gfn to hand. -XEN_ENOENT: there is none; -XEN_EEXIST: a large leaf is
- * there; -XEN_EINVAL: beyond max_gfn. */
-noinline_fn static int leaf_reach(struct p2m *p2m, uint64_t gfn, struct p2m_leaf *l)
+int ept_leaf_find(struct p2m *p2m, uint64_t gfn, struct p2m_leaf *l)
 {
 	uint64_t *entries = pool_table(p2m->root), *link = NULL;
 
@@ -60,9 +52,10 @@ noinline_fn static int leaf_reach(struct p2m *p2m, uint64_t gfn, struct p2m_leaf
 			return -XEN_EEXIST;
 		entries = entry_table(value);
 	}
-	l->entries = entries;
-	l->link = link;
-	l->first = gfn - level_index(gfn, 1);
+	*l = (struct p2m_leaf){.entries = entries,
+			       .link = link,
+			       .first = gfn - level_index(gfn, 1),
+			       .tables = p2m->leaf_tables};
 	l->count = p2m->max_gfn - l->first;
 	if (l->count > ENTRIES_PER_TABLE)
 		l->count = ENTRIES_PER_TABLE;
@@ -71,12 +64,12 @@ noinline_fn static int leaf_reach(struct p2m *p2m, uint64_t gfn, struct p2m_leaf
 
 bool p2m_batch_reach(struct p2m_batch *b, uint64_t gfn)
 {
-	struct p2m_leaf *l = leaf_place(b->p2m, gfn);
+	struct p2m_leaf *l = ept_leaf_place(gfn);
 
 	if (gfn - b->first < b->count)
 		return true;
 	settle(b);
-	if (gfn - l->first >= l->count && leaf_reach(b->p2m, gfn, l))
+	if (ept_leaf_reach(b->p2m, gfn, l))
 		return false;
 	b->entries = l->entries;
 	b->link = l->link;
@@ -166,13 +159,6 @@ int p2m_batch_exchange(struct p2m_batch *b, gfn_t gfn, enum p2m_type type, mfn_t
 	return 0;
 }
 
-void p2m_batch_yield(struct p2m_batch *b)
-{
-	settle(b);
-	lock_release(&b->p2m->lock);
-	lock_acquire(&b->p2m->lock);
-}
-
 /* The order is that of ept_unmap_locked(): entries, generation, marks; what was removed after. */
 void p2m_batch_end(struct p2m_batch *b)
 {
@@ -183,39 +169,4 @@ void p2m_batch_end(struct p2m_batch *b)
 	}
 	lock_release(&b->p2m->lock);
 	trace(TRACE_BATCH, 0, b->removed);
-}
-
-static inline int fill_entry(struct p2m *p2m, uint64_t gfn, const struct p2m_leaf *l, uint64_t leaf)
-{
-	uint64_t *entry = &l->entries[gfn - l->first], *link = l->link;
-
-	if (unlikely(present(ept_load(entry))))
-		return -XEN_EEXIST;
-	ept_store(entry, leaf);
-	/* See ept_count_entries(). */
-	__atomic_fetch_add(link, 1ull << IN_USE_SHIFT, __ATOMIC_RELAXED);
-	if (unlikely(table_full(ept_load(link))))
-		ept_join(p2m, gfn);
-	trace(TRACE_MAP, 0, 1);
-	return 0;
-}
-
-noinline_fn static int fill_far(struct p2m *p2m, uint64_t gfn, struct p2m_leaf *l, uint64_t leaf)
-{
-	int rc = leaf_reach(p2m, gfn, l);
-
-	return rc ? rc : fill_entry(p2m, gfn, l, leaf);
-}
-
-/* Neighbours are touched one after the other: their table is kept at hand. */
-int p2m_fill_page(struct p2m *p2m, gfn_t gfn, mfn_t frame, enum p2m_type type, unsigned access)
-{
-	uint64_t g = gfn_raw(gfn), leaf = make_leaf(frame, type, access, 1);
-	struct p2m_leaf *l = leaf_place(p2m, g);
-
-	lock_acquire(&p2m->lock);
-	int rc = likely(g - l->first < l->count) ? fill_entry(p2m, g, l, leaf)
-						 : fill_far(p2m, g, l, leaf);
-	lock_release(&p2m->lock);
-	return rc;
 }

@@ -190,7 +190,7 @@ int ept_map_locked(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t frame_count
 int p2m_map(struct p2m *p2m, gfn_t gfn, mfn_t frame, uint64_t frame_count, enum p2m_type type,
 	    unsigned access)
 {
-	lock_acquire(&p2m->lock);
+	p2m_lock(p2m);
 	int rc = ept_map_locked(p2m, gfn, frame, frame_count, type, access);
 	lock_release(&p2m->lock);
 	return rc;

@@ -4,6 +4,7 @@
 #ifndef KEYHOLE_VMX_EPT_TABLES_H
 #define KEYHOLE_VMX_EPT_TABLES_H
 
+#include "mutant.h"
 #include "trace.h"
 #include "vmx/ept_entry.h"
 
@@ -101,14 +102,51 @@ int ept_unmap_locked(struct p2m *p2m, gfn_t gfn, uint64_t frame_count, p2m_remov
 /* Has the leaf for gfn cover it alone. -XEN_ENOMEM. */
 int ept_split(struct p2m *p2m, uint64_t gfn) must_use;
 void ept_move_generation(struct p2m *p2m);
-/* To be called when a leaf table leaves the tree. */
-static inline void ept_forget_leaves(struct p2m *p2m)
-{
-	for (unsigned i = 0; i < P2M_LEAVES; i++)
-		p2m->last[i].count = 0;
-}
+/* To be called when a leaf table leaves the tree: no CPU has it at hand any more. */
+void ept_forget_leaves(struct p2m *p2m);
 /* To be called when the table that holds gfn's leaf has become full. */
 void ept_join(struct p2m *p2m, uint64_t gfn);
+
+/* --- leaf tables at hand -------------------------------------------------------------------------
+ */
+
+/* This CPU's place for the leaf table of a gfn. */
+static inline struct p2m_leaf *ept_leaf_place(uint64_t gfn)
+{
+	return &this_cpu()->leaves[gfn / ENTRIES_PER_TABLE % P2M_LEAVES];
+}
+
+int ept_leaf_find(struct p2m *p2m, uint64_t gfn, struct p2m_leaf *l) must_use;
+
+/* Whether the leaf table of a gfn is at its place. */
+static inline bool ept_leaf_good(const struct p2m *p2m, uint64_t gfn, const struct p2m_leaf *l)
+{
+	return gfn - l->first < l->count && l->tables == p2m->leaf_tables;
+}
+
+/* Brings the leaf table of a gfn to its place, for a visitor or with p2m->lock held. -XEN_ENOENT:
+ * there is none; -XEN_EEXIST: a large leaf is there; -XEN_EINVAL: beyond max_gfn. */
+must_use static inline int ept_leaf_reach(struct p2m *p2m, uint64_t gfn, struct p2m_leaf *l)
+{
+	return likely(ept_leaf_good(p2m, gfn, l)) ? 0 : ept_leaf_find(p2m, gfn, l);
+}
+
+/* --- the lock and visitors
+ * ------------------------------------------------------------------------
+ */
+
+/*
+ * Who takes the lock and who comes must not miss each other: each writes by a locked operation (a
+ * ticket of the lock, the count of visitors), then reads what the other one writes. A visitor that
+ * finds the lock busy leaves again, and comes when it has had the lock itself.
+ */
+static inline void p2m_lock(struct p2m *p2m)
+{
+	lock_acquire(&p2m->lock);
+	while (unlikely(atomic_load_explicit(&p2m->visitors, memory_order_acquire)) &&
+	       !MUTANT(NO_WAIT_VISITORS))
+		__builtin_ia32_pause();
+}
 
 /* --- tables taken ahead of a change ----------------------------------------------------------- */
 

@@ -228,7 +228,7 @@ int ept_unmap_locked(struct p2m *p2m, gfn_t gfn, uint64_t frame_count, p2m_remov
 
 int p2m_unmap(struct p2m *p2m, gfn_t gfn, uint64_t frame_count, p2m_removed_fn removed, void *ctx)
 {
-	lock_acquire(&p2m->lock);
+	p2m_lock(p2m);
 	int rc = ept_unmap_locked(p2m, gfn, frame_count, removed, ctx);
 	lock_release(&p2m->lock);
 	return rc;

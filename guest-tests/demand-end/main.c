@@ -9,7 +9,7 @@
 
 #define SPAN_AT	   0x400000ul /* of the child's RAM */
 #define SPAN	   512u	      /* pages */
-#define BUDGET	   128u
+#define BUDGET	   256u	      /* two shares */
 #define MAGIC(i)   (0x64656d616e64ull << 16 | (i))
 #define ABSENT	   ~0ull
 #define CYCLES	   6u

@@ -9,6 +9,7 @@
 
 #define FRAME(address) ((unsigned long)((address) / PAGE_SIZE))
 #define BUDGET	       128u
+#define BUDGET_SHARED  512u /* each vCPU has a share */
 #define ABSENT	       0xffffffffffffffffull
 #define LOOKS	       4000u
 #define ROUNDS	       12u
@@ -71,7 +72,7 @@ int main(void)
 	tap_is(foreign(KEYHOLE_FOREIGN_MAP, FRAME(CONTROL_AT), FRAME(HOLE), 1, 0), 1,
 	       "a page to talk by");
 	tap_ok(WAIT_UNTIL(control->ready), "the owner is ready");
-	window = foreign(KEYHOLE_WINDOW_OPEN, FRAME(SPAN_AT), FRAME(low), SPAN, BUDGET);
+	window = foreign(KEYHOLE_WINDOW_OPEN, FRAME(SPAN_AT), FRAME(low), SPAN, BUDGET_SHARED);
 	tap_ok(window >= 0, "a window opens");
 	for (unsigned id = 1; id < cpus; id++)
 		others += cpu_start(id, looks_and_halts);

@@ -22,8 +22,6 @@
  * Bits 57, 58, 60 and 61 of a present leaf have meanings under controls that are off here; they
  * are never set. All of 62:52 are ignored in an entry that points to a table.
  */
-#define IN_USE_SHIFT	 52
-#define IN_USE_MASK	 (UINT64_C(0x3ff) << IN_USE_SHIFT)
 #define OLD_RIGHTS_SHIFT 59
 #define TOMBSTONE	 BIT64(62)
 #define LEAF_WRITE_BACK	 ((uint64_t)MEMORY_TYPE_WB << EPT_MEMORY_TYPE_SHIFT)

@@ -5,7 +5,7 @@
  * level 3), and the very end. The tables are also read directly, by code that shares nothing with
  * the module, for the format of their entries and the invariants between them.
  */
-/* sources: vmx/ept.c vmx/ept_map.c vmx/ept_unmap.c vmx/ept_batch.c tests/unit/fake_pool.c */
+/* sources: vmx/ept.c vmx/ept_map.c vmx/ept_unmap.c vmx/ept_batch.c vmx/ept_visit.c tests/unit/fake_pool.c */
 /* sources: tests/unit/fake_cpu.c */
 #include "fake_pool.h"
 #include "public/errno.h"

@@ -309,15 +309,32 @@ mfn_t frame_alloc_ram(domid_t owner, uint64_t most)
 		   : frame;
 }
 
-bool p2m_batch_reach(struct p2m_batch *b, uint64_t gfn)
+void p2m_visit_begin(struct p2m_visit *v, struct p2m *p2m)
 {
-	(void)b;
+	(void)p2m;
+	*v = (struct p2m_visit){0};
+}
+bool p2m_visit_reach(struct p2m_visit *v, uint64_t gfn)
+{
+	(void)v;
 	(void)gfn;
 	return false; /* windows have a test of their own */
 }
-void p2m_batch_yield(struct p2m_batch *b)
+int p2m_visit_take_last(struct p2m_visit *v, gfn_t gfn, enum p2m_type type, mfn_t *frame)
 {
-	(void)b;
+	(void)v;
+	(void)gfn;
+	(void)type;
+	(void)frame;
+	return -XEN_ENOENT;
+}
+void p2m_visit_yield(struct p2m_visit *v)
+{
+	(void)v;
+}
+void p2m_visit_end(struct p2m_visit *v)
+{
+	(void)v;
 }
 bool p2m_tracks_access(void)
 {
