@@ -311,7 +311,8 @@ mfn_t frame_alloc_ram(domid_t owner, uint64_t most)
 
 void p2m_visit_begin(struct p2m_visit *v, struct p2m *p2m)
 {
-	(void)p2m;
+	if (at_batch)
+		at_batch(p2m);
 	*v = (struct p2m_visit){0};
 }
 bool p2m_visit_reach(struct p2m_visit *v, uint64_t gfn)
