@@ -9,6 +9,7 @@
  */
 #include "kernel/domain.h"
 #include "kernel/guest_devices.h"
+#include "mem.h"
 #include "mm/window.h"
 #include "p2m.h"
 
@@ -31,7 +32,7 @@ static size_t read_row(mfn_t frame, unsigned row, char text[SCREEN_COLUMNS + 1])
 			length = c + 1;
 	}
 	text[length] = '\n';
-	__builtin_memset(cells, 0, sizeof(cells));
+	mem_wipe(cells, sizeof(cells));
 	return length;
 }
 
@@ -65,5 +66,5 @@ void guest_screen_show(struct domain *d)
 			room = put(d, "\n", 1);
 		room = room && put(d, text, length + 1);
 	}
-	__builtin_memset(text, 0, sizeof(text));
+	mem_wipe(text, sizeof(text));
 }
